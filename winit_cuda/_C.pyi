@@ -1,0 +1,203 @@
+"""Types of the native core, csrc/bindings.cpp: pointers, boxes and keys, and nothing of torch.
+
+Every fill begins with the same seven positional arguments:
+
+    pointer      address of the first element of the local tensor (`tensor.data_ptr()`)
+    dtype        a code from `DTYPES`
+    numel        number of local elements
+    box          None: the local tensor is contiguous and whole, element i lies at
+                 pointer + i * itemsize and has global index i.
+                 Otherwise (sizes, strides, index_strides, index_offset), counted in elements:
+                 (x0, x1, ...) lies at pointer + sum(x * strides) and has the row-major index
+                 index_offset + sum(x * index_strides) in the global tensor.
+    device       k >= 0: CUDA device k. -1: the CPU. -2: CPU memory, written by the CUDA kernels
+                 run block by block on the CPU (for tests).
+    cuda_stream  `torch.cuda.current_stream(device).cuda_stream`; 0 on the CPU
+    threads      CPU threads to use at most; ignored on CUDA
+
+Random fills go on with the key:
+
+    key_pointer  0, or the address, in the memory of `device`, of two uint64 (seed, stream) that
+                 are read in place of the next two arguments
+    seed, stream the two words of the key, each in [0, 2**64)
+
+ValueError names a bad argument, RuntimeError a CUDA failure; nothing is written before either is
+raised. The GIL is released around the work.
+"""
+
+from typing import Final, TypedDict
+
+Box = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], int]
+"""(sizes, strides, index_strides, index_offset)."""
+
+class BuildInfo(TypedDict):
+    """What was compiled, and what this machine can use of it."""
+
+    cuda: bool
+    cuda_version: str | None
+    cuda_architectures: list[str]
+    compiler: str
+    simd: list[str]
+    simd_active: str
+
+DTYPES: Final[dict[str, int]]
+"""Name of a floating dtype, as in `str(torch.float32)` without "torch.", to its code."""
+
+def constant(
+    pointer: int,
+    dtype: int,
+    numel: int,
+    box: Box | None,
+    device: int,
+    cuda_stream: int,
+    threads: int,
+    value: float,
+    /,
+) -> None:
+    """Write `value`, rounded once to `dtype`, to every element."""
+
+def constant_bits(
+    pointer: int,
+    dtype: int,
+    numel: int,
+    box: Box | None,
+    device: int,
+    cuda_stream: int,
+    threads: int,
+    bits: int,
+    itemsize: int,
+    /,
+) -> None:
+    """Write the low `itemsize` (1, 2, 4 or 8) bytes of `bits` to every element; `dtype` is ignored."""
+
+def dirac(
+    pointer: int,
+    dtype: int,
+    numel: int,
+    box: Box | None,
+    device: int,
+    cuda_stream: int,
+    threads: int,
+    row_length: int,
+    channel_length: int,
+    center: int,
+    rows_per_group: int,
+    limit: int,
+    /,
+) -> None:
+    """Write 1 where k == center and d == o % rows_per_group and d < limit, else 0.
+
+    Of the element with global index i, o = i // row_length is its row,
+    d = i % row_length // channel_length its channel and k = i % channel_length its place in it.
+    `eye_` of (r, c) is dirac(c, 1, 0, r, c).
+    """
+
+def uniform(
+    pointer: int,
+    dtype: int,
+    numel: int,
+    box: Box | None,
+    device: int,
+    cuda_stream: int,
+    threads: int,
+    key_pointer: int,
+    seed: int,
+    stream: int,
+    low: float,
+    high: float,
+    /,
+) -> None:
+    """Draw from the uniform law on [low, high)."""
+
+def normal(
+    pointer: int,
+    dtype: int,
+    numel: int,
+    box: Box | None,
+    device: int,
+    cuda_stream: int,
+    threads: int,
+    key_pointer: int,
+    seed: int,
+    stream: int,
+    mean: float,
+    std: float,
+    /,
+) -> None:
+    """Draw from the normal law."""
+
+def trunc_normal(
+    pointer: int,
+    dtype: int,
+    numel: int,
+    box: Box | None,
+    device: int,
+    cuda_stream: int,
+    threads: int,
+    key_pointer: int,
+    seed: int,
+    stream: int,
+    mean: float,
+    std: float,
+    a: float,
+    b: float,
+    /,
+) -> None:
+    """Draw from the normal law of `mean` and `std`, given that the value lies in [a, b]."""
+
+def sparse(
+    pointer: int,
+    dtype: int,
+    numel: int,
+    box: Box | None,
+    device: int,
+    cuda_stream: int,
+    threads: int,
+    key_pointer: int,
+    seed: int,
+    stream: int,
+    rows: int,
+    columns: int,
+    zeros_per_column: int,
+    std: float,
+    /,
+) -> None:
+    """Draw from the normal law N(0, std^2), with `zeros_per_column` zeros in every column.
+
+    `rows` and `columns` are those of the global matrix.
+    """
+
+def reflectors(
+    pointer: int,
+    dtype: int,
+    rows: int,
+    columns: int,
+    signs_pointer: int,
+    device: int,
+    cuda_stream: int,
+    threads: int,
+    key_pointer: int,
+    seed: int,
+    stream: int,
+    /,
+) -> None:
+    """Write Stewart's reflectors, of which `orthogonal_` makes its matrix.
+
+    Column i of the contiguous row-major float32 or float64 matrix at `pointer`, rows >= columns,
+    is v_i: zero above row i, |v_i|^2 = 2 (the last reflector of a square matrix is 0). The
+    `columns` signs, of the same dtype, go to `signs_pointer`.
+    """
+
+def philox4x32_10(
+    counter: tuple[int, int, int, int], key: tuple[int, int], /
+) -> tuple[int, int, int, int]:
+    """One Philox4x32-10 block, for tests against the published known answers."""
+
+def build_info() -> BuildInfo:
+    """What was compiled, and what this machine can use of it."""
+
+def set_simd(name: str | None, /) -> None:
+    """Force "portable", "avx2" or "avx512"; None takes the best again. For tests."""
+
+def cuda_device_count() -> int:
+    """Number of CUDA devices, 0 where there is no driver; never raises."""
