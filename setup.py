@@ -26,6 +26,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
@@ -181,15 +182,12 @@ def choose_architectures(environment: Mapping[str, str], nvcc: str) -> list[str]
 def find_tool(name: str) -> str:
     """Return cmake or ninja: that of the Python package `name` if there is one, else of PATH."""
     try:
-        installed = [str(file.locate()) for file in distribution(name).files or ()]
+        files = [Path(str(file.locate())) for file in distribution(name).files or ()]
     except PackageNotFoundError:
-        installed = []
-    # The package cmake has a script bin/cmake and the program itself in cmake/data/bin.
-    for file in sorted(installed, key=lambda file: "data" not in file):
-        folder, program = os.path.split(file)
-        if os.path.basename(folder) in ("bin", "Scripts") and shutil.which(name, path=folder):
-            if os.path.splitext(program)[0] == name:
-                return file
+        files = []
+    for file in files:
+        if file.stem == name and file.parent.name in ("bin", "Scripts") and file.is_file():
+            return str(file)
     return shutil.which(name) or fail(f"{name} was not found: pip install {name}")
 
 
@@ -200,6 +198,15 @@ def run(command: Iterable[str]) -> None:
     status = subprocess.run(command).returncode
     if status != 0:
         fail(f"{Path(command[0]).name} failed with exit status {status}; its messages are above")
+
+
+def check_nvcc(nvcc: str, host_compiler: str | None) -> None:
+    """Compile an empty kernel: where nvcc fails, CMake would say so without nvcc's own words."""
+    with tempfile.TemporaryDirectory() as directory:
+        source = Path(directory, "empty.cu")
+        source.write_text("__global__ void empty() {}\n")
+        command = [nvcc, "-std=c++17", "-c", str(source), "-o", str(source.with_suffix(".o"))]
+        run(command + (["-ccbin", host_compiler] if host_compiler else []))
 
 
 class BuildCore(build_ext):
@@ -232,6 +239,8 @@ class BuildCore(build_ext):
         made_by = json.dumps({**compilers, "nvcc": PLAN.nvcc, "source": str(ROOT)})
         fresh = not stamp.exists() or stamp.read_text() != made_by
         cmake = find_tool("cmake")
+        if fresh and PLAN.nvcc:
+            check_nvcc(PLAN.nvcc, compilers["CUDAHOSTCXX"])
         run(
             [cmake, "-G", "Ninja", "-S", str(ROOT / "csrc"), "-B", str(directory)]
             + (["--fresh"] if fresh else [])
