@@ -265,8 +265,7 @@ class BuildPython(build_py):
         if not self.editable_mode:
             shutil.rmtree(package, ignore_errors=True)
         elif PLAN.core == "none":
-            for module in package.glob(f"_C*{sysconfig.get_config_var('EXT_SUFFIX')}"):
-                module.unlink()
+            (package / f"_C{sysconfig.get_config_var('EXT_SUFFIX')}").unlink(missing_ok=True)
         super().run()
         print(f"winit_cuda: {PLAN.reason}", flush=True)
         record = {"core": PLAN.core, "reason": PLAN.reason}
