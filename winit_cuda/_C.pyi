@@ -25,9 +25,9 @@ ValueError names a bad argument, RuntimeError a CUDA failure; nothing is written
 raised. The GIL is released around the work.
 """
 
-from typing import Final, TypedDict
+from typing import Final, TypeAlias, TypedDict
 
-Box = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], int]
+Box: TypeAlias = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], int]
 """(sizes, strides, index_strides, index_offset)."""
 
 class BuildInfo(TypedDict):
@@ -68,7 +68,7 @@ def constant_bits(
     itemsize: int,
     /,
 ) -> None:
-    """Write the low `itemsize` (1, 2, 4 or 8) bytes of `bits` to every element; `dtype` is ignored."""
+    """Write the low `itemsize` (1, 2, 4 or 8) bytes of `bits` to every element, whatever `dtype`."""
 
 def dirac(
     pointer: int,
