@@ -68,7 +68,7 @@ def constant_bits(
     itemsize: int,
     /,
 ) -> None:
-    """Write the low `itemsize` (1, 2, 4 or 8) bytes of `bits` to every element, whatever `dtype`."""
+    """Write the low `itemsize` (1, 2, 4 or 8) bytes of `bits` everywhere, whatever `dtype`."""
 
 def dirac(
     pointer: int,
@@ -192,6 +192,12 @@ def philox4x32_10(
     counter: tuple[int, int, int, int], key: tuple[int, int], /
 ) -> tuple[int, int, int, int]:
     """One Philox4x32-10 block, for tests against the published known answers."""
+
+def words(seed: int, stream: int, domain: int, index: int, count: int, /) -> list[int]:
+    """The words index, index + 1, ... of a domain of the key, for tests.
+
+    The domains are those of `Domain` in csrc/philox.h; 0 is the element stream.
+    """
 
 def build_info() -> BuildInfo:
     """What was compiled, and what this machine can use of it."""
