@@ -1,0 +1,36 @@
+// The CUDA side of the core: the same fills on a device, and on the CPU by a serial launcher that runs the
+// very same kernel bodies thread by thread (fill_kernels.h).
+//
+// No call synchronizes. `stream` is a cudaStream_t as torch gives it; the device is set for the launch and
+// restored. Without a CUDA build the device functions throw std::runtime_error.
+#pragma once
+
+#include <string>
+
+#include "fill.h"
+#include "reflectors.h"
+#include "sparse.h"
+
+namespace winit_cuda {
+
+struct Launch {
+  int device;
+  void* stream;
+};
+
+void fill_cuda(const RandomFill& fill, const Launch& launch);
+void fill_cuda(const ConstantFill& fill, const Launch& launch);
+void fill_cuda(const DiracFill& fill, const Launch& launch);
+void sparse_cuda(const SparseFill& fill, const Launch& launch);
+void reflectors_cuda(const Reflectors& reflectors, const Source& source, const Launch& launch);
+
+void fill_serial(const RandomFill& fill);
+void fill_serial(const ConstantFill& fill);
+void fill_serial(const DiracFill& fill);
+void sparse_serial(const SparseFill& fill);
+void reflectors_serial(const Reflectors& reflectors, const Source& source);
+
+// Zero where there is no CUDA build, no driver or no device.
+int cuda_device_count();
+
+}  // namespace winit_cuda

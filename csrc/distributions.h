@@ -1,0 +1,35 @@
+// From a distribution's parameters, as the user gives them in float64, to the numbers its map takes.
+//
+// All of it is float64 arithmetic on the host, made of IEEE operations alone, so that every machine hands
+// its kernels the same numbers.
+#pragma once
+
+#include <memory>
+
+#include "fill.h"
+#include "quantile.h"
+
+namespace winit_cuda {
+
+// A table like quantile_table.h's for the normal law beyond alpha >= 0: with p half the conditional tail,
+// y = (1/2 - p) Q(p) is the distance from alpha.
+struct TailTable {
+  double alpha;
+  float coefficients[(kFloatDegree + 1) * kSegments];
+  double double_coefficients[(kDoubleDegree + 1) * kSegments];
+};
+
+// The parts of a RandomFill that a distribution decides. `tail` keeps a one-sided interval's table alive.
+struct DistributionNumbers {
+  Distribution distribution;
+  Numbers<float> numbers;
+  Numbers<double> double_numbers;
+  std::shared_ptr<const TailTable> tail;
+};
+
+// Each throws std::invalid_argument where the dtype has no value to give.
+DistributionNumbers uniform_numbers(DType dtype, double low, double high);
+DistributionNumbers normal_numbers(double mean, double std);
+DistributionNumbers trunc_normal_numbers(DType dtype, double mean, double std, double a, double b);
+
+}  // namespace winit_cuda

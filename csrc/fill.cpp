@@ -1,0 +1,157 @@
+#include "fill.h"
+
+#include <atomic>
+#include <stdexcept>
+#include <string>
+
+#include "fill_simd.h"
+#include "parallel.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace winit_cuda {
+namespace {
+
+// Below this many elements a thread, waking it costs more than it saves.
+constexpr int64_t kGrain = int64_t{1} << 15;
+constexpr int64_t kConstantGrain = int64_t{1} << 18;
+
+// A user may have set flush-to-zero or another rounding in the calling thread (torch.set_flush_denormal);
+// the values do not depend on it.
+class DefaultFloatingPoint {
+ public:
+#if defined(__x86_64__)
+  DefaultFloatingPoint() : saved_(_mm_getcsr()) { _mm_setcsr(0x1F80); }
+  ~DefaultFloatingPoint() { _mm_setcsr(saved_); }
+
+ private:
+  unsigned saved_;
+#endif
+};
+
+const SimdFills* best_fills() {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                    __builtin_cpu_supports("f16c");
+  if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+      __builtin_cpu_supports("avx512cd"))
+    return &kAvx512Fills;
+  if (avx2) return &kAvx2Fills;
+#endif
+  return &kPortableFills;
+}
+
+const SimdFills* const kBestFills = best_fills();
+std::atomic<const SimdFills*> active_fills{kBestFills};
+
+const SimdFills* usable_fills(const std::string& name) {
+  if (name == kPortableFills.name) return &kPortableFills;
+#if defined(__x86_64__)
+  if (name == kAvx2Fills.name && kBestFills != &kPortableFills) return &kAvx2Fills;
+  if (name == kAvx512Fills.name && kBestFills == &kAvx512Fills) return &kAvx512Fills;
+#endif
+  return nullptr;
+}
+
+template <class T>
+void set_run(T* base, const Run& run, T value) {
+  T* out = base + run.offset;
+  if (run.stride == 1)
+    std::fill_n(out, run.count, value);
+  else
+    for (int64_t i = 0; i < run.count; ++i) out[i * run.stride] = value;
+}
+
+template <class T>
+void set_range(const ConstantFill& fill, int64_t begin, int64_t end) {
+  for_each_run(fill.box, begin, end, [&](const Run& run) {
+    set_run(static_cast<T*>(fill.pointer), run, static_cast<T>(fill.bits));
+  });
+}
+
+template <class T>
+void dirac_range(const DiracFill& fill, int64_t begin, int64_t end) {
+  for_each_run(fill.box, begin, end, [&](const Run& run) {
+    T* base = static_cast<T*>(fill.pointer);
+    set_run(base, run, T{0});
+    // The ones lie rows apart: visit the rows that the run meets, not its elements.
+    const int64_t first = static_cast<int64_t>(run.index);
+    const int64_t step = static_cast<int64_t>(run.index_stride);
+    const int64_t last = first + (run.count - 1) * step;
+    for (int64_t o = first / fill.row_length; o <= last / fill.row_length; ++o) {
+      const int64_t column = dirac_column(fill, o);
+      const int64_t distance = o * fill.row_length + column - first;
+      if (column < 0 || distance < 0 || distance > last - first || distance % step != 0) continue;
+      base[run.offset + distance / step * run.stride] = static_cast<T>(fill.one);
+    }
+  });
+}
+
+template <class Fill, class Range>
+void run_by_itemsize(const Fill& fill, int threads, Range range) {
+  parallel_for(element_count(fill.box), kConstantGrain, threads, [&](int64_t begin, int64_t end) {
+    switch (fill.itemsize) {
+      case 1:
+        return range(uint8_t{}, begin, end);
+      case 2:
+        return range(uint16_t{}, begin, end);
+      case 4:
+        return range(uint32_t{}, begin, end);
+      default:
+        return range(uint64_t{}, begin, end);
+    }
+  });
+}
+
+}  // namespace
+
+void fill_cpu(const RandomFill& fill, int threads) {
+  RandomFill keyed = fill;
+  if (fill.source.key_pointer)
+    keyed.source.key = make_stream_key(fill.source.key_pointer[0], fill.source.key_pointer[1]);
+  const SimdFills* fills = active_fills.load(std::memory_order_relaxed);
+  const int64_t count = element_count(fill.target.box);
+  if (count <= kGrain || threads <= 1) {
+    const DefaultFloatingPoint guard;
+    return fills->fill(keyed, 0, count);
+  }
+  parallel_for(count, kGrain, threads, [&](int64_t begin, int64_t end) {
+    const DefaultFloatingPoint guard;
+    fills->fill(keyed, begin, end);
+  });
+}
+
+void fill_cpu(const ConstantFill& fill, int threads) {
+  run_by_itemsize(fill, threads, [&](auto element, int64_t begin, int64_t end) {
+    set_range<decltype(element)>(fill, begin, end);
+  });
+}
+
+void fill_cpu(const DiracFill& fill, int threads) {
+  run_by_itemsize(fill, threads, [&](auto element, int64_t begin, int64_t end) {
+    dirac_range<decltype(element)>(fill, begin, end);
+  });
+}
+
+void words_cpu(const StreamKey& key, Domain domain, uint64_t index, int64_t count,
+               uint32_t* words) {
+  active_fills.load(std::memory_order_relaxed)->words(key, domain, index, count, words);
+}
+
+const char* simd_active() { return active_fills.load()->name; }
+
+bool simd_usable(const char* name) { return usable_fills(name) != nullptr; }
+
+void simd_force(const char* name) {
+  const SimdFills* fills = name ? usable_fills(name) : kBestFills;
+  if (!fills)
+    throw std::invalid_argument(std::string("set_simd: '") + name +
+                                "' is not an instruction set this build and processor can use");
+  active_fills.store(fills);
+}
+
+}  // namespace winit_cuda

@@ -1,0 +1,83 @@
+// What a fill is, and the entry points that do one: on the CPU, on a CUDA device, and the CUDA kernels run
+// on the CPU.
+#pragma once
+
+#include <cstddef>
+
+#include "box.h"
+#include "dtype.h"
+#include "maps.h"
+#include "philox.h"
+
+namespace winit_cuda {
+
+// The tensor: memory, element type and elements.
+struct Target {
+  void* pointer;
+  DType dtype;
+  Box box;
+};
+
+// Where the words come from. A key in memory (CUDA graph replay) replaces `key`.
+struct Source {
+  StreamKey key;
+  const uint64_t* key_pointer;  // (seed, stream) in the target's memory, or null
+  Domain domain;
+};
+
+enum class Distribution : int { kUniform, kNormal, kTruncNormal };
+constexpr int kDistributionCount = 3;
+
+// The numbers of a distribution, in the precision the target's dtype computes in.
+template <class Real>
+union Numbers {
+  UniformNumbers<Real> uniform;
+  NormalNumbers<Real> normal;
+  TruncNormalNumbers<Real> trunc_normal;
+};
+
+struct RandomFill {
+  Target target;
+  Source source;
+  Distribution distribution;
+  Numbers<float> numbers;           // for every dtype but float64
+  Numbers<double> double_numbers;   // for float64
+};
+
+// A bit pattern of 1, 2, 4 or 8 bytes in every element.
+struct ConstantFill {
+  void* pointer;
+  Box box;
+  int itemsize;
+  uint64_t bits;
+};
+
+// `one` at the elements with k == center and d == o mod rows_per_group and d < limit, where an element's
+// index is (o * (row_length / channel_length) + d) * channel_length + k; zero elsewhere. The identity of a
+// matrix is the case channel_length = 1, center = 0.
+struct DiracFill {
+  void* pointer;
+  Box box;
+  int itemsize;
+  uint64_t one;
+  int64_t row_length, channel_length, center, rows_per_group, limit;
+};
+
+// The place of the one in row `o`, or -1 where the row has none.
+WINIT_HD int64_t dirac_column(const DiracFill& fill, int64_t o) {
+  const int64_t channel = o % fill.rows_per_group;
+  return channel < fill.limit ? channel * fill.channel_length + fill.center : -1;
+}
+
+// CPU. `threads` is the most that may be used.
+void fill_cpu(const RandomFill& fill, int threads);
+void fill_cpu(const ConstantFill& fill, int threads);
+void fill_cpu(const DiracFill& fill, int threads);
+void words_cpu(const StreamKey& key, Domain domain, uint64_t index, int64_t count, uint32_t* words);
+
+// The instruction sets of the CPU fills.
+const char* simd_active();
+bool simd_usable(const char* name);
+void simd_force(const char* name);  // null: the best one again
+
+}  // namespace winit_cuda

@@ -1,0 +1,241 @@
+// The bodies of the CUDA kernels, for one thread among many, in plain C++.
+//
+// fill.cu wraps them in __global__ functions; fill_serial.cpp runs them on the CPU, one thread after the
+// other, so that their index, alignment and tail logic is tested where there is no GPU. How many threads
+// there are does not matter to the values: each walks the work in steps of the number of threads.
+#pragma once
+
+#include "cuda_fills.h"
+#include "lanes_scalar.h"
+
+namespace winit_cuda {
+
+struct ThreadIndex {
+  int64_t thread, threads;
+};
+
+constexpr int kStoreBytes = 16;
+
+struct alignas(kStoreBytes) StoreUnit {
+  uint32_t words[4];
+};
+
+// The scalar lanes that make a T, and the number of elements one thread makes in a go: whole blocks of
+// words and whole stores.
+template <class T>
+struct Element {
+  using Lanes = Scalar32;
+  static constexpr int kGroup = sizeof(T) == 1 ? 16 : sizeof(T) == 2 ? 8 : 4;
+};
+template <>
+struct Element<double> {
+  using Lanes = Scalar64;
+  static constexpr int kGroup = 4;
+};
+
+// The four elements of one block of words.
+template <class T, class Map>
+WINIT_HD void make_block(const Map& map, const StreamKey& key, Domain domain, uint64_t block,
+                         T* values) {
+  uint32_t words[4];
+  philox_block(key, first_block_of(domain) + block, words);
+  if constexpr (sizeof(T) == 8) {
+    uint32_t low[4];
+    const Domain low_domain = static_cast<Domain>(static_cast<uint32_t>(domain) + 1);
+    philox_block(key, first_block_of(low_domain) + block, low);
+    for (int i = 0; i < 4; ++i) values[i] = map((static_cast<uint64_t>(words[i]) << 32) | low[i]);
+  } else {
+    for (int i = 0; i < 4; ++i) values[i] = round_to<T>(map(words[i]));
+  }
+}
+
+template <class T>
+WINIT_HD void store_group(T* out, const T* values, int64_t count) {
+  constexpr int kGroup = Element<T>::kGroup;
+  if (count >= kGroup) {
+    constexpr int kUnits = kGroup * static_cast<int>(sizeof(T)) / kStoreBytes;
+    StoreUnit units[kUnits];
+    std::memcpy(units, values, sizeof(units));
+    for (int i = 0; i < kUnits; ++i) reinterpret_cast<StoreUnit*>(out)[i] = units[i];
+    return;
+  }
+  for (int i = 0; i < kGroup; ++i)
+    if (i < count) out[i] = values[i];
+}
+
+// Contiguous elements from the start of a block on, in memory aligned to 16 bytes.
+template <class T, class Map>
+WINIT_HD void fill_aligned(const Map& map, const RandomFill& fill, const ThreadIndex& at) {
+  constexpr int kGroup = Element<T>::kGroup;
+  const int64_t count = fill.target.box.size[0];
+  T* out = static_cast<T*>(fill.target.pointer);
+  const uint64_t first = fill.target.box.index_offset / 4;
+  const int64_t groups = (count + kGroup - 1) / kGroup;
+  for (int64_t group = at.thread; group < groups; group += at.threads) {
+    alignas(kStoreBytes) T values[kGroup];
+    for (int block = 0; block < kGroup / 4; ++block)
+      make_block(map, fill.source.key, fill.source.domain,
+                 first + static_cast<uint64_t>(group * (kGroup / 4) + block), values + 4 * block);
+    store_group(out + group * kGroup, values, count - group * kGroup);
+  }
+}
+
+// Rows of any box. A box that steps through the index along its last dimension gets rows of one element.
+struct Rows {
+  Box box;
+  int64_t rows, length, slots;  // slots: the most blocks that a row can touch
+
+  // The place of one row's first element.
+  WINIT_HD_MEMBER Run row(int64_t number) const {
+    Run run{box.index_offset, 1, 0, box.stride[box.rank - 1], length};
+    for (int d = box.rank - 2; d >= 0; --d) {
+      const int64_t position = number % box.size[d];
+      number /= box.size[d];
+      run.index += static_cast<uint64_t>(position) * box.index_stride[d];
+      run.offset += position * box.stride[d];
+    }
+    return run;
+  }
+};
+
+static inline Rows rows_of(const Box& box) {
+  Rows rows{box, 1, 1, 1};
+  if (box.rank == 0 || box.index_stride[box.rank - 1] != 1) {
+    rows.box.size[box.rank] = rows.box.stride[box.rank] = 1;
+    rows.box.index_stride[box.rank] = 1;
+    ++rows.box.rank;
+  }
+  rows.length = rows.box.size[rows.box.rank - 1];
+  for (int d = 0; d < rows.box.rank - 1; ++d) rows.rows *= rows.box.size[d];
+  rows.slots = (rows.length + 6) / 4;
+  return rows;
+}
+
+// Calls visit(run, block, begin, end) for the elements [begin, end) of each row that block `block` holds.
+template <class Visit>
+WINIT_HD void for_each_slot(const Rows& rows, const ThreadIndex& at, const Visit& visit) {
+  for (int64_t slot = at.thread; slot < rows.rows * rows.slots; slot += at.threads) {
+    const Run run = rows.row(slot / rows.slots);
+    const uint64_t block = run.index / 4 + static_cast<uint64_t>(slot % rows.slots);
+    const int64_t begin = static_cast<int64_t>(4 * block - run.index);
+    visit(run, block, begin < 0 ? 0 : begin, begin + 4 < run.count ? begin + 4 : run.count);
+  }
+}
+
+WINIT_HD StreamKey key_of(const Source& source) {
+  return source.key_pointer ? make_stream_key(source.key_pointer[0], source.key_pointer[1])
+                            : source.key;
+}
+
+template <class T, class Map>
+WINIT_HD void fill_rows(const Map& map, const RandomFill& fill, const Rows& rows,
+                        const ThreadIndex& at) {
+  T* base = static_cast<T*>(fill.target.pointer);
+  const StreamKey key = key_of(fill.source);
+  for_each_slot(rows, at, [&](const Run& run, uint64_t block, int64_t begin, int64_t end) {
+    T values[4];
+    make_block(map, key, fill.source.domain, block, values);
+    for (int i = 0; i < 4; ++i) {
+      const int64_t element = static_cast<int64_t>(4 * block - run.index) + i;
+      if (element >= begin && element < end) base[run.offset + element * run.stride] = values[i];
+    }
+  });
+}
+
+// Constants: contiguous and aligned, and any box.
+template <class T>
+WINIT_HD void set_aligned(const ConstantFill& fill, const ThreadIndex& at) {
+  constexpr int kGroup = kStoreBytes / sizeof(T);
+  const int64_t count = fill.box.size[0];
+  T* out = static_cast<T*>(fill.pointer);
+  T values[kGroup];
+  for (int i = 0; i < kGroup; ++i) values[i] = static_cast<T>(fill.bits);
+  StoreUnit unit;
+  std::memcpy(&unit, values, sizeof(unit));
+  for (int64_t group = at.thread; group * kGroup < count; group += at.threads) {
+    if ((group + 1) * kGroup <= count) {
+      reinterpret_cast<StoreUnit*>(out)[group] = unit;
+    } else {
+      for (int i = 0; i < kGroup; ++i)
+        if (group * kGroup + i < count) out[group * kGroup + i] = values[i];
+    }
+  }
+}
+
+template <class T>
+WINIT_HD void set_rows(const ConstantFill& fill, const Rows& rows, const ThreadIndex& at) {
+  T* base = static_cast<T*>(fill.pointer);
+  for_each_slot(rows, at, [&](const Run& run, uint64_t, int64_t begin, int64_t end) {
+    for (int64_t element = begin; element < end; ++element)
+      base[run.offset + element * run.stride] = static_cast<T>(fill.bits);
+  });
+}
+
+template <class T>
+WINIT_HD void dirac_rows(const DiracFill& fill, const Rows& rows, const ThreadIndex& at) {
+  T* base = static_cast<T*>(fill.pointer);
+  for_each_slot(rows, at, [&](const Run& run, uint64_t, int64_t begin, int64_t end) {
+    if (begin >= end) return;
+    const int64_t first = static_cast<int64_t>(run.index) + begin;
+    int64_t o = first / fill.row_length, column = first % fill.row_length;
+    int64_t one = dirac_column(fill, o);
+    for (int64_t element = begin; element < end; ++element) {
+      base[run.offset + element * run.stride] = static_cast<T>(column == one ? fill.one : 0);
+      if (++column == fill.row_length) {
+        column = 0;
+        one = dirac_column(fill, ++o);
+      }
+    }
+  });
+}
+
+// Sparse: a thread a column for the thresholds, then one look at each entry.
+WINIT_HD void select_thresholds(const SparseFill& fill, const ThreadIndex& at) {
+  const ColumnRange columns = local_columns(fill);
+  const StreamKey key = key_of(fill.normal.source);
+  for (int64_t c = at.thread; c < columns.count; c += at.threads)
+    fill.thresholds[c] = select_threshold(key, fill, columns.first + c);
+}
+
+template <class T, class Map>
+WINIT_HD void sparse_rows(const Map& map, const SparseFill& fill, const Rows& rows,
+                          const ThreadIndex& at) {
+  T* base = static_cast<T*>(fill.normal.target.pointer);
+  const ColumnRange columns = local_columns(fill);
+  const StreamKey key = key_of(fill.normal.source);
+  for_each_slot(rows, at, [&](const Run& run, uint64_t block, int64_t begin, int64_t end) {
+    T values[4];
+    uint32_t order[4];
+    make_block(map, key, fill.normal.source.domain, block, values);
+    philox_block(key, first_block_of(Domain::kSparse) + block, order);
+    const int64_t row = static_cast<int64_t>(run.index) / fill.columns;
+    for (int i = 0; i < 4; ++i) {
+      const int64_t element = static_cast<int64_t>(4 * block - run.index) + i;
+      if (element < begin || element >= end) continue;
+      const int64_t column = static_cast<int64_t>(run.index) % fill.columns + element;
+      const bool zero = is_zero(fill.thresholds[column - columns.first], order[i], row);
+      base[run.offset + element * run.stride] = zero ? T{} : values[i];
+    }
+  });
+}
+
+template <class Real>
+WINIT_HD void make_reflectors(const Reflectors& reflectors, const ThreadIndex& at) {
+  for (int64_t column = at.thread; column < reflectors.columns; column += at.threads)
+    make_reflector(static_cast<Real*>(reflectors.vectors), static_cast<Real*>(reflectors.signs),
+                   reflectors.rows, reflectors.columns, column);
+}
+
+// Whether the quick kernels may run: one contiguous stretch, aligned, from the start of a block, with the
+// key at hand.
+static inline bool is_contiguous(const void* pointer, const Box& box) {
+  return box.rank == 1 && box.stride[0] == 1 && box.index_stride[0] == 1 &&
+         reinterpret_cast<uintptr_t>(pointer) % kStoreBytes == 0;
+}
+
+static inline bool is_aligned(const RandomFill& fill) {
+  return is_contiguous(fill.target.pointer, fill.target.box) &&
+         fill.target.box.index_offset % 4 == 0 && !fill.source.key_pointer;
+}
+
+}  // namespace winit_cuda

@@ -1,0 +1,26 @@
+// The CUDA entry points of a build without CUDA.
+#if !defined(WINIT_CUDA_WITH_CUDA)
+
+#include <stdexcept>
+
+#include "cuda_fills.h"
+
+namespace winit_cuda {
+namespace {
+
+[[noreturn]] void refuse() {
+  throw std::runtime_error("winit_cuda was built without CUDA");
+}
+
+}  // namespace
+
+void fill_cuda(const RandomFill&, const Launch&) { refuse(); }
+void fill_cuda(const ConstantFill&, const Launch&) { refuse(); }
+void fill_cuda(const DiracFill&, const Launch&) { refuse(); }
+void sparse_cuda(const SparseFill&, const Launch&) { refuse(); }
+void reflectors_cuda(const Reflectors&, const Source&, const Launch&) { refuse(); }
+int cuda_device_count() { return 0; }
+
+}  // namespace winit_cuda
+
+#endif

@@ -1,0 +1,196 @@
+// The CPU fills over lanes of any width. Each fill_<instruction set>.cpp includes this with its lanes and
+// exports one SimdFills; fill.cpp picks one at run time.
+#pragma once
+
+#include <algorithm>
+
+#include "fill.h"
+#include "lanes_scalar.h"
+
+namespace winit_cuda {
+
+struct SimdFills {
+  const char* name;
+  // Local elements [begin, end) of a fill whose source has its key at hand.
+  void (*fill)(const RandomFill& fill, int64_t begin, int64_t end);
+  void (*words)(const StreamKey& key, Domain domain, uint64_t index, int64_t count,
+                uint32_t* words);
+};
+
+extern const SimdFills kPortableFills;
+#if defined(__x86_64__)
+extern const SimdFills kAvx2Fills;
+extern const SimdFills kAvx512Fills;
+#endif
+
+namespace simd {
+
+// From this size on a tensor does not fit the caches anyway: write around them.
+constexpr int64_t kStreamBytes = int64_t{8} << 20;
+
+template <class L, class T>
+WINIT_HD void store(T* out, typename L::F value, bool streaming) {
+  if constexpr (std::is_same_v<T, float>) {
+    streaming ? L::stream(out, value) : L::store(out, value);
+  } else if constexpr (std::is_same_v<T, Half>) {
+    L::store_half(&out->bits, value);
+  } else if constexpr (std::is_same_v<T, BFloat16>) {
+    L::store_bfloat16(&out->bits, value);
+  } else {
+    float values[L::kLanes];
+    L::store(values, value);
+    for (int i = 0; i < L::kLanes; ++i) out[i] = round_to<T>(values[i]);
+  }
+}
+
+// The elements of 4 * kLanes consecutive words, from the first of a block on.
+template <class L, class T, template <class> class Map>
+struct Chunk {
+  static constexpr int kElements = 4 * L::kLanes;
+  using Lanes = L;
+
+  static WINIT_HD_MEMBER void write(const Map<L>& map, const Source& source, uint64_t block,
+                                    T* out, bool streaming) {
+    typename L::U words[4];
+    L::chunk(source.key, first_block_of(source.domain) + block, words);
+    for (int i = 0; i < 4; ++i) store<L>(out + i * L::kLanes, map(words[i]), streaming);
+  }
+};
+
+template <class L, template <class> class Map>
+struct Chunk<L, double, Map> {
+  static constexpr int kElements = 4 * L::kLanes;
+  using Lanes = Scalar64;
+
+  static WINIT_HD_MEMBER void write(const Map<Scalar64>& map, const Source& source,
+                                    uint64_t block, double* out, bool) {
+    const Domain low_domain = static_cast<Domain>(static_cast<uint32_t>(source.domain) + 1);
+    typename L::U words[4];
+    alignas(64) uint32_t high[kElements], low[kElements];
+    L::chunk(source.key, first_block_of(source.domain) + block, words);
+    std::memcpy(high, words, sizeof(high));
+    L::chunk(source.key, first_block_of(low_domain) + block, words);
+    std::memcpy(low, words, sizeof(low));
+    for (int i = 0; i < kElements; ++i)
+      out[i] = map((static_cast<uint64_t>(high[i]) << 32) | low[i]);
+  }
+};
+
+// `count` elements of consecutive indices, side by side in memory.
+template <class C, class T, class Map>
+static inline void fill_contiguous(const Map& map, const Source& source, uint64_t index,
+                                   int64_t count, T* out, bool streaming) {
+  while (count > 0) {
+    const int64_t skipped = static_cast<int64_t>(index % 4);
+    if (skipped == 0 && count >= C::kElements) {
+      const bool around = streaming && reinterpret_cast<uintptr_t>(out) % 64 == 0;
+      const int64_t chunks = count / C::kElements;
+      for (int64_t i = 0; i < chunks; ++i)
+        C::write(map, source, index / 4 + static_cast<uint64_t>(i) * (C::kElements / 4),
+                 out + i * C::kElements, around);
+      index += static_cast<uint64_t>(chunks * C::kElements);
+      out += chunks * C::kElements;
+      count -= chunks * C::kElements;
+      continue;
+    }
+    T values[C::kElements];
+    C::write(map, source, index / 4, values, false);
+    const int64_t taken = std::min<int64_t>(count, C::kElements - skipped);
+    std::memcpy(static_cast<void*>(out), values + skipped,
+                static_cast<size_t>(taken) * sizeof(T));
+    index += static_cast<uint64_t>(taken);
+    out += taken;
+    count -= taken;
+  }
+}
+
+// A run with a step in memory, or in the index (one column of a shard): through a buffer.
+template <class C, class T, class Map>
+static inline void fill_run(const Map& map, const Source& source, const Run& run, T* base,
+                            bool streaming) {
+  T* out = base + run.offset;
+  if (run.stride == 1 && (run.index_stride == 1 || run.count == 1))
+    return fill_contiguous<C>(map, source, run.index, run.count, out, streaming);
+  constexpr int64_t kBuffered = 16 * C::kElements;
+  T values[kBuffered];
+  if (run.index_stride != 1) {
+    for (int64_t i = 0; i < run.count; ++i)
+      fill_contiguous<C>(map, source, run.index + static_cast<uint64_t>(i) * run.index_stride, 1,
+                         out + i * run.stride, false);
+    return;
+  }
+  for (int64_t done = 0; done < run.count; done += kBuffered) {
+    const int64_t count = std::min(run.count - done, kBuffered);
+    fill_contiguous<C>(map, source, run.index + static_cast<uint64_t>(done), count, values, false);
+    for (int64_t i = 0; i < count; ++i) out[(done + i) * run.stride] = values[i];
+  }
+}
+
+template <class L, class T, template <class> class Map, class N>
+static void fill_range(const RandomFill& fill, const N& numbers, int64_t begin, int64_t end) {
+  using C = Chunk<L, T, Map>;
+  const Map<typename C::Lanes> map(numbers);
+  T* base = static_cast<T*>(fill.target.pointer);
+  const bool streaming =
+      element_count(fill.target.box) * static_cast<int64_t>(sizeof(T)) >= kStreamBytes;
+  for_each_run(fill.target.box, begin, end, [&](const Run& run) {
+    fill_run<C>(map, fill.source, run, base, streaming);
+  });
+}
+
+template <class L, class T>
+static void fill_dtype(const RandomFill& fill, int64_t begin, int64_t end) {
+  const auto& numbers = [&]() -> const auto& {
+    if constexpr (std::is_same_v<T, double>)
+      return fill.double_numbers;
+    else
+      return fill.numbers;
+  }();
+  switch (fill.distribution) {
+    case Distribution::kUniform:
+      return fill_range<L, T, UniformMap>(fill, numbers.uniform, begin, end);
+    case Distribution::kNormal:
+      return fill_range<L, T, NormalMap>(fill, numbers.normal, begin, end);
+    case Distribution::kTruncNormal:
+      return fill_range<L, T, TruncNormalMap>(fill, numbers.trunc_normal, begin, end);
+  }
+}
+
+template <class L>
+static void fill_any(const RandomFill& fill, int64_t begin, int64_t end) {
+  switch (fill.target.dtype) {
+    case DType::kFloat32:
+      return fill_dtype<L, float>(fill, begin, end);
+    case DType::kFloat64:
+      return fill_dtype<L, double>(fill, begin, end);
+    case DType::kFloat16:
+      return fill_dtype<L, Half>(fill, begin, end);
+    case DType::kBFloat16:
+      return fill_dtype<L, BFloat16>(fill, begin, end);
+    case DType::kFloat8E4M3FN:
+      return fill_dtype<L, Float8E4M3FN>(fill, begin, end);
+    case DType::kFloat8E5M2:
+      return fill_dtype<L, Float8E5M2>(fill, begin, end);
+  }
+}
+
+template <class L>
+static void words_range(const StreamKey& key, Domain domain, uint64_t index, int64_t count,
+                        uint32_t* out) {
+  constexpr int64_t kWords = 4 * L::kLanes;
+  while (count > 0) {
+    typename L::U words[4];
+    L::chunk(key, first_block_of(domain) + index / 4, words);
+    uint32_t plain[kWords];
+    std::memcpy(plain, words, sizeof(plain));
+    const int64_t skipped = static_cast<int64_t>(index % 4);
+    const int64_t taken = std::min(count, kWords - skipped);
+    std::memcpy(out, plain + skipped, static_cast<size_t>(taken) * sizeof(uint32_t));
+    index += static_cast<uint64_t>(taken);
+    out += taken;
+    count -= taken;
+  }
+}
+
+}  // namespace simd
+}  // namespace winit_cuda
