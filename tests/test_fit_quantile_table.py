@@ -1,0 +1,92 @@
+"""The tables of the normal quantile: fitted by the script, continuous, of the stated accuracy."""
+
+from __future__ import annotations
+
+import importlib.util
+import random
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from mpmath import mp, mpf
+
+CSRC = Path(__file__).parents[1] / "csrc"
+SCRIPT = CSRC / "fit_quantile_table.py"
+HEADER = (CSRC / "quantile_table.h").read_text()
+
+
+def load_script():
+    spec = importlib.util.spec_from_file_location(SCRIPT.stem, SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[SCRIPT.stem] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+script = load_script()
+TABLES = (script.FLOAT, script.DOUBLE)
+each_table = pytest.mark.parametrize("table", TABLES, ids=lambda table: table.type)
+
+
+def parse(table):
+    """Returns the coefficients of every segment, u^0 first, as the header has them."""
+    body = re.search(rf"{table.name}\[.*?= {{(.*?)\n}};", HEADER, re.DOTALL).group(1)
+    rows = re.findall(r"{  // u\^\d+\n(.*?)}", body, re.DOTALL)
+    numbers = [[float.fromhex(x) for x in re.findall(r"-?0x[^,f]+", row)] for row in rows]
+    assert [len(row) for row in numbers] == [script.SEGMENTS] * (table.degree + 1)
+    return [[mpf(row[s]) for row in numbers] for s in range(script.SEGMENTS)]
+
+
+FITS = {table: parse(table) for table in TABLES}
+
+
+def stated_error(table):
+    """Returns the error that the header's comment states, plus what its two digits round off."""
+    return float(re.search(rf"{table.name} (\d\.\de-\d+)", HEADER).group(1)) * 1.05
+
+
+@each_table
+@pytest.mark.parametrize("segment", [0, 67, 111, 124, 127])
+def test_header_holds_what_the_script_fits(table, segment):
+    assert script.fit(segment, table) == FITS[table][segment]
+
+
+def test_header_is_laid_out_as_the_script_does():
+    assert f"kFloatDegree = {script.FLOAT.degree};" in HEADER
+    assert f"kDoubleDegree = {script.DOUBLE.degree};" in HEADER
+    for table in TABLES:
+        assert script.definition(table, FITS[table]) in HEADER
+    assert max(map(len, HEADER.splitlines())) <= 100
+
+
+@each_table
+def test_segments_meet_at_their_borders(table):
+    eighth = mpf(1) / 8
+    with mp.workdps(script.DIGITS):
+        for left, right in zip(FITS[table], FITS[table][1:], strict=False):
+            jump = script.horner(left, eighth) / script.horner(right, -eighth) - 1
+            assert abs(jump) < stated_error(table)
+
+
+@each_table
+def test_relative_error_is_what_the_header_says(table):
+    draw = random.Random(0)
+    with mp.workdps(script.DIGITS):
+        for segment, coefficients in enumerate(FITS[table]):
+            for _ in range(4):
+                u = mpf(draw.uniform(-0.125, 0.125))
+                true = script.factor(script.probability(segment, u))
+                assert abs(script.horner(coefficients, u) / true - 1) < stated_error(table)
+
+
+def test_reference_quantile():
+    # Phi(1) to 40 digits, and the ends of the range.
+    with mp.workdps(40):
+        tail = mpf("0.1586552539314570514147674543679620775220870")
+        assert abs(script.quantile(tail) - 1) < mpf("1e-38")
+        smallest = script.probability(0, mpf(-0.125))
+        assert smallest == mpf(2) ** -33
+        assert abs(mp.ncdf(-script.quantile(smallest)) / smallest - 1) < mpf("1e-36")
+        largest = mpf(0.5) - mpf(2) ** -33
+        assert abs(script.factor(largest) - mp.sqrt(2 * mp.pi)) < mpf("1e-18")
