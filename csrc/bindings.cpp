@@ -123,7 +123,7 @@ RandomFill random_fill(const Target& target, const Source& source,
 }
 
 // Each binding spells out the common arguments once, by this.
-#define WINIT_PLACE                                                                        \
+#define WINIT_PLACE                                                                               \
   uintptr_t pointer, int dtype, int64_t numel, py::handle box, int device, uintptr_t cuda_stream, \
       int threads
 #define WINIT_GIVEN_PLACE \
@@ -143,8 +143,7 @@ void bind_fills(py::module_& module) {
     const Place place = WINIT_GIVEN_PLACE;
     const Box cells = box_of(numel, box, true);
     if (itemsize != 1 && itemsize != 2 && itemsize != 4 && itemsize != 8)
-      throw std::invalid_argument("itemsize must be 1, 2, 4 or 8, not " +
-                                  std::to_string(itemsize));
+      throw std::invalid_argument("itemsize must be 1, 2, 4 or 8, not " + std::to_string(itemsize));
     if (numel == 0) return;
     run(ConstantFill{reinterpret_cast<void*>(pointer), cells, itemsize, bits}, place);
   });
@@ -172,13 +171,13 @@ void bind_fills(py::module_& module) {
     const DistributionNumbers numbers = normal_numbers(mean, std);
     if (numel) run(random_fill(target, source_of(key_pointer, seed, stream), numbers), place);
   });
-  module.def("trunc_normal", [](WINIT_PLACE, WINIT_KEY, double mean, double std, double a,
-                                double b) {
-    const Place place = WINIT_GIVEN_PLACE;
-    const Target target = place.target();
-    const DistributionNumbers numbers = trunc_normal_numbers(target.dtype, mean, std, a, b);
-    if (numel) run(random_fill(target, source_of(key_pointer, seed, stream), numbers), place);
-  });
+  module.def(
+      "trunc_normal", [](WINIT_PLACE, WINIT_KEY, double mean, double std, double a, double b) {
+        const Place place = WINIT_GIVEN_PLACE;
+        const Target target = place.target();
+        const DistributionNumbers numbers = trunc_normal_numbers(target.dtype, mean, std, a, b);
+        if (numel) run(random_fill(target, source_of(key_pointer, seed, stream), numbers), place);
+      });
 }
 
 void bind_matrices(py::module_& module) {
@@ -207,24 +206,24 @@ void bind_matrices(py::module_& module) {
     else
       sparse_cuda(fill, {device, reinterpret_cast<void*>(cuda_stream)});
   });
-  module.def("reflectors", [](uintptr_t pointer, int dtype, int64_t rows, int64_t columns,
-                              uintptr_t signs, int device, uintptr_t cuda_stream, int threads,
-                              WINIT_KEY) {
-    const Reflectors reflectors{reinterpret_cast<void*>(pointer), reinterpret_cast<void*>(signs),
-                                dtype_of(dtype), rows, columns};
-    if (reflectors.dtype != DType::kFloat32 && reflectors.dtype != DType::kFloat64)
-      throw std::invalid_argument("reflectors are float32 or float64");
-    if (rows < columns) throw std::invalid_argument("reflectors need rows >= columns");
-    if (columns == 0) return;
-    const Source source = source_of(key_pointer, seed, stream);
-    const py::gil_scoped_release unlocked;
-    if (device == kCpu)
-      reflectors_cpu(reflectors, source, threads);
-    else if (device == kSerial)
-      reflectors_serial(reflectors, source);
-    else
-      reflectors_cuda(reflectors, source, {device, reinterpret_cast<void*>(cuda_stream)});
-  });
+  module.def(
+      "reflectors", [](uintptr_t pointer, int dtype, int64_t rows, int64_t columns, uintptr_t signs,
+                       int device, uintptr_t cuda_stream, int threads, WINIT_KEY) {
+        const Reflectors reflectors{reinterpret_cast<void*>(pointer),
+                                    reinterpret_cast<void*>(signs), dtype_of(dtype), rows, columns};
+        if (reflectors.dtype != DType::kFloat32 && reflectors.dtype != DType::kFloat64)
+          throw std::invalid_argument("reflectors are float32 or float64");
+        if (rows < columns) throw std::invalid_argument("reflectors need rows >= columns");
+        if (columns == 0) return;
+        const Source source = source_of(key_pointer, seed, stream);
+        const py::gil_scoped_release unlocked;
+        if (device == kCpu)
+          reflectors_cpu(reflectors, source, threads);
+        else if (device == kSerial)
+          reflectors_serial(reflectors, source);
+        else
+          reflectors_cuda(reflectors, source, {device, reinterpret_cast<void*>(cuda_stream)});
+      });
 }
 
 py::dict build_info() {
@@ -264,13 +263,13 @@ void bind_engine(py::module_& module) {
     philox_block(stream_key, join(counter[0], counter[1]), words);
     return py::make_tuple(words[0], words[1], words[2], words[3]);
   });
-  module.def("words", [](uint64_t seed, uint64_t stream, uint32_t domain, uint64_t index,
-                         int64_t count) {
-    std::vector<uint32_t> words(static_cast<size_t>(count));
-    words_cpu(make_stream_key(seed, stream), static_cast<Domain>(domain), index, count,
-              words.data());
-    return words;
-  });
+  module.def("words",
+             [](uint64_t seed, uint64_t stream, uint32_t domain, uint64_t index, int64_t count) {
+               std::vector<uint32_t> words(static_cast<size_t>(count));
+               words_cpu(make_stream_key(seed, stream), static_cast<Domain>(domain), index, count,
+                         words.data());
+               return words;
+             });
   module.def("build_info", &build_info);
   module.def("set_simd", [](const std::optional<std::string>& name) {
     simd_force(name ? name->c_str() : nullptr);

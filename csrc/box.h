@@ -1,4 +1,5 @@
-// Where the elements of a tensor lie in memory, and which elements of the logical, global tensor they are.
+// Where the elements of a tensor lie in memory, and which elements of the logical, global tensor
+// they are.
 #pragma once
 
 #include <algorithm>
@@ -9,8 +10,8 @@ namespace winit_cuda {
 
 constexpr int kMaxRank = 16;  // after merging dimensions that lie one behind the other
 
-// Element (x0, x1, ...) lies sum(x * stride) elements behind the pointer and has the row-major index
-// index_offset + sum(x * index_stride) in the global tensor. A rank of 0 is one element.
+// Element (x0, x1, ...) lies sum(x * stride) elements behind the pointer and has the row-major
+// index index_offset + sum(x * index_stride) in the global tensor. A rank of 0 is one element.
 struct Box {
   int rank = 0;
   int64_t size[kMaxRank] = {};

@@ -1,8 +1,8 @@
-// The CUDA side of the core: the same fills on a device, and on the CPU by a serial launcher that runs the
-// very same kernel bodies thread by thread (fill_kernels.h).
+// The CUDA side of the core: the same fills on a device, and on the CPU by a serial launcher that
+// runs the very same kernel bodies thread by thread (fill_kernels.h).
 //
-// No call synchronizes. `stream` is a cudaStream_t as torch gives it; the device is set for the launch and
-// restored. Without a CUDA build the device functions throw std::runtime_error.
+// No call synchronizes. `stream` is a cudaStream_t as torch gives it; the device is set for the
+// launch and restored. Without a CUDA build the device functions throw std::runtime_error.
 #pragma once
 
 #include <string>

@@ -42,7 +42,8 @@ double chebyshev_node(int i, int n) {
   return sum;
 }
 
-// Interpolates Q at the Chebyshev nodes of each segment. Chebyshev coefficients first, then powers of u.
+// Interpolates Q at the Chebyshev nodes of each segment. Chebyshev coefficients first, then powers
+// of u.
 template <int kDegree, class Real>
 void fit_tail(double alpha, Real* coefficients) {
   constexpr int kNodes = kDegree + 1;
@@ -124,8 +125,9 @@ void two_sided(double mean, double std, double a, double b, double unit,
   numbers.base = static_cast<Real>(mean);
 }
 
-// The interval lies beyond alpha >= 0 on one side of the mean: p is half the conditional tail, measured
-// from the near bound, so that nothing cancels however far out the interval is or however narrow.
+// The interval lies beyond alpha >= 0 on one side of the mean: p is half the conditional tail,
+// measured from the near bound, so that nothing cancels however far out the interval is or however
+// narrow.
 template <class Real>
 void one_sided(double near_bound, double direction, double std, double alpha, double length,
                double unit, TruncNormalNumbers<Real>& numbers) {
@@ -169,10 +171,9 @@ DistributionNumbers normal_numbers(double mean, double std) {
   return made;
 }
 
-DistributionNumbers trunc_normal_numbers(DType dtype, double mean, double std, double a,
-                                         double b) {
-  const Bounds bounds = check_bounds(
-      dtype, {smallest_at_least(dtype, a), largest_at_most(dtype, b)}, a, b, "]");
+DistributionNumbers trunc_normal_numbers(DType dtype, double mean, double std, double a, double b) {
+  const Bounds bounds =
+      check_bounds(dtype, {smallest_at_least(dtype, a), largest_at_most(dtype, b)}, a, b, "]");
   DistributionNumbers made{};
   made.distribution = Distribution::kTruncNormal;
   auto& numbers = made.numbers.trunc_normal;

@@ -1,7 +1,8 @@
-// From a distribution's parameters, as the user gives them in float64, to the numbers its map takes.
+// From a distribution's parameters, as the user gives them in float64, to the numbers its map
+// takes.
 //
-// All of it is float64 arithmetic on the host, made of IEEE operations alone, so that every machine hands
-// its kernels the same numbers.
+// All of it is float64 arithmetic on the host, made of IEEE operations alone, so that every machine
+// hands its kernels the same numbers.
 #pragma once
 
 #include <memory>
@@ -11,15 +12,16 @@
 
 namespace winit_cuda {
 
-// A table like quantile_table.h's for the normal law beyond alpha >= 0: with p half the conditional tail,
-// y = (1/2 - p) Q(p) is the distance from alpha.
+// A table like quantile_table.h's for the normal law beyond alpha >= 0: with p half the conditional
+// tail, y = (1/2 - p) Q(p) is the distance from alpha.
 struct TailTable {
   double alpha;
   float coefficients[(kFloatDegree + 1) * kSegments];
   double double_coefficients[(kDoubleDegree + 1) * kSegments];
 };
 
-// The parts of a RandomFill that a distribution decides. `tail` keeps a one-sided interval's table alive.
+// The parts of a RandomFill that a distribution decides. `tail` keeps a one-sided interval's table
+// alive.
 struct DistributionNumbers {
   Distribution distribution;
   Numbers<float> numbers;

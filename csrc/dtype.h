@@ -1,5 +1,5 @@
-// The floating-point types that can be filled, and rounding from float32 to the short ones: once, to
-// nearest even, by integer operations, on host and device alike.
+// The floating-point types that can be filled, and rounding from float32 to the short ones: once,
+// to nearest even, by integer operations, on host and device alike.
 #pragma once
 
 #include <type_traits>
@@ -25,8 +25,8 @@ struct Float8E5M2 {
   uint8_t bits;
 };
 
-// The bits of the nearest value of a format with the given exponent and mantissa widths. The argument is
-// finite and within the format's range (the fills see to that).
+// The bits of the nearest value of a format with the given exponent and mantissa widths. The
+// argument is finite and within the format's range (the fills see to that).
 template <int kExponentBits, int kMantissaBits>
 WINIT_HD uint32_t round_to_bits(float value) {
   constexpr int kBias = (1 << (kExponentBits - 1)) - 1;
@@ -40,8 +40,8 @@ WINIT_HD uint32_t round_to_bits(float value) {
     rounded = bits_of(float_of(magnitude) + float_of(anchor)) - anchor;
   } else {
     const uint32_t carry = ((1u << (kDropped - 1)) - 1) + ((magnitude >> kDropped) & 1u);
-    rounded = ((magnitude + carry) >> kDropped) -
-              (static_cast<uint32_t>(127 - kBias) << kMantissaBits);
+    rounded =
+        ((magnitude + carry) >> kDropped) - (static_cast<uint32_t>(127 - kBias) << kMantissaBits);
   }
   return ((bits >> 31) << (kExponentBits + kMantissaBits)) | rounded;
 }

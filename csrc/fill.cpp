@@ -18,8 +18,8 @@ namespace {
 constexpr int64_t kGrain = int64_t{1} << 15;
 constexpr int64_t kConstantGrain = int64_t{1} << 18;
 
-// A user may have set flush-to-zero or another rounding in the calling thread (torch.set_flush_denormal);
-// the values do not depend on it.
+// A user may have set flush-to-zero or another rounding in the calling thread
+// (torch.set_flush_denormal); the values do not depend on it.
 class DefaultFloatingPoint {
  public:
 #if defined(__x86_64__)

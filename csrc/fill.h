@@ -1,5 +1,5 @@
-// What a fill is, and the entry points that do one: on the CPU, on a CUDA device, and the CUDA kernels run
-// on the CPU.
+// What a fill is, and the entry points that do one: on the CPU, on a CUDA device, and the CUDA
+// kernels run on the CPU.
 #pragma once
 
 #include <cstddef>
@@ -40,8 +40,8 @@ struct RandomFill {
   Target target;
   Source source;
   Distribution distribution;
-  Numbers<float> numbers;           // for every dtype but float64
-  Numbers<double> double_numbers;   // for float64
+  Numbers<float> numbers;          // for every dtype but float64
+  Numbers<double> double_numbers;  // for float64
 };
 
 // A bit pattern of 1, 2, 4 or 8 bytes in every element.
@@ -52,9 +52,9 @@ struct ConstantFill {
   uint64_t bits;
 };
 
-// `one` at the elements with k == center and d == o mod rows_per_group and d < limit, where an element's
-// index is (o * (row_length / channel_length) + d) * channel_length + k; zero elsewhere. The identity of a
-// matrix is the case channel_length = 1, center = 0.
+// `one` at the elements with k == center and d == o mod rows_per_group and d < limit, where an
+// element's index is (o * (row_length / channel_length) + d) * channel_length + k; zero elsewhere.
+// The identity of a matrix is the case channel_length = 1, center = 0.
 struct DiracFill {
   void* pointer;
   Box box;

@@ -1,4 +1,5 @@
-// The CPU fills for AVX2 with FMA and F16C; compiled with the matching flags and called only where the CPU has them.
+// The CPU fills for AVX2 with FMA and F16C; compiled with the matching flags and called only where
+// the CPU has them.
 #if defined(__x86_64__)
 
 #include "fill_simd.h"

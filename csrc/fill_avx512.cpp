@@ -1,4 +1,5 @@
-// The CPU fills for AVX-512; compiled with the matching flags and called only where the CPU has them.
+// The CPU fills for AVX-512; compiled with the matching flags and called only where the CPU has
+// them.
 #if defined(__x86_64__)
 
 // GCC's own AVX-512 header trips this warning (GCC bug 105593).

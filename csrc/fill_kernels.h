@@ -1,8 +1,9 @@
 // The bodies of the CUDA kernels, for one thread among many, in plain C++.
 //
-// fill.cu wraps them in __global__ functions; fill_serial.cpp runs them on the CPU, one thread after the
-// other, so that their index, alignment and tail logic is tested where there is no GPU. How many threads
-// there are does not matter to the values: each walks the work in steps of the number of threads.
+// fill.cu wraps them in __global__ functions; fill_serial.cpp runs them on the CPU, one thread
+// after the other, so that their index, alignment and tail logic is tested where there is no GPU.
+// How many threads there are does not matter to the values: each walks the work in steps of the
+// number of threads.
 #pragma once
 
 #include "cuda_fills.h"
@@ -20,8 +21,8 @@ struct alignas(kStoreBytes) StoreUnit {
   uint32_t words[4];
 };
 
-// The scalar lanes that make a T, and the number of elements one thread makes in a go: whole blocks of
-// words and whole stores.
+// The scalar lanes that make a T, and the number of elements one thread makes in a go: whole blocks
+// of words and whole stores.
 template <class T>
 struct Element {
   using Lanes = Scalar32;
@@ -80,7 +81,8 @@ WINIT_HD void fill_aligned(const Map& map, const RandomFill& fill, const ThreadI
   }
 }
 
-// Rows of any box. A box that steps through the index along its last dimension gets rows of one element.
+// Rows of any box. A box that steps through the index along its last dimension gets rows of one
+// element.
 struct Rows {
   Box box;
   int64_t rows, length, slots;  // slots: the most blocks that a row can touch
@@ -111,7 +113,8 @@ static inline Rows rows_of(const Box& box) {
   return rows;
 }
 
-// Calls visit(run, block, begin, end) for the elements [begin, end) of each row that block `block` holds.
+// Calls visit(run, block, begin, end) for the elements [begin, end) of each row that block `block`
+// holds.
 template <class Visit>
 WINIT_HD void for_each_slot(const Rows& rows, const ThreadIndex& at, const Visit& visit) {
   for (int64_t slot = at.thread; slot < rows.rows * rows.slots; slot += at.threads) {
@@ -226,8 +229,8 @@ WINIT_HD void make_reflectors(const Reflectors& reflectors, const ThreadIndex& a
                    reflectors.rows, reflectors.columns, column);
 }
 
-// Whether the quick kernels may run: one contiguous stretch, aligned, from the start of a block, with the
-// key at hand.
+// Whether the quick kernels may run: one contiguous stretch, aligned, from the start of a block,
+// with the key at hand.
 static inline bool is_contiguous(const void* pointer, const Box& box) {
   return box.rank == 1 && box.stride[0] == 1 && box.index_stride[0] == 1 &&
          reinterpret_cast<uintptr_t>(pointer) % kStoreBytes == 0;

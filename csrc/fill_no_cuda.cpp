@@ -8,9 +8,7 @@
 namespace winit_cuda {
 namespace {
 
-[[noreturn]] void refuse() {
-  throw std::runtime_error("winit_cuda was built without CUDA");
-}
+[[noreturn]] void refuse() { throw std::runtime_error("winit_cuda was built without CUDA"); }
 
 }  // namespace
 

@@ -14,6 +14,7 @@ struct Portable : Scalar32 {
 
 }  // namespace
 
-const SimdFills kPortableFills = {"portable", simd::fill_any<Portable>, simd::words_range<Portable>};
+const SimdFills kPortableFills = {"portable", simd::fill_any<Portable>,
+                                  simd::words_range<Portable>};
 
 }  // namespace winit_cuda

@@ -5,7 +5,8 @@
 namespace winit_cuda {
 namespace {
 
-// A small odd grid, walked backwards: no result may depend on the grid or on the order of its threads.
+// A small odd grid, walked backwards: no result may depend on the grid or on the order of its
+// threads.
 constexpr int64_t kThreads = 3 * 7;
 
 template <class Body>

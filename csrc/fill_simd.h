@@ -1,5 +1,5 @@
-// The CPU fills over lanes of any width. Each fill_<instruction set>.cpp includes this with its lanes and
-// exports one SimdFills; fill.cpp picks one at run time.
+// The CPU fills over lanes of any width. Each fill_<instruction set>.cpp includes this with its
+// lanes and exports one SimdFills; fill.cpp picks one at run time.
 #pragma once
 
 #include <algorithm>
@@ -49,8 +49,8 @@ struct Chunk {
   static constexpr int kElements = 4 * L::kLanes;
   using Lanes = L;
 
-  static WINIT_HD_MEMBER void write(const Map<L>& map, const Source& source, uint64_t block,
-                                    T* out, bool streaming) {
+  static WINIT_HD_MEMBER void write(const Map<L>& map, const Source& source, uint64_t block, T* out,
+                                    bool streaming) {
     typename L::U words[4];
     L::chunk(source.key, first_block_of(source.domain) + block, words);
     for (int i = 0; i < 4; ++i) store<L>(out + i * L::kLanes, map(words[i]), streaming);
@@ -62,8 +62,8 @@ struct Chunk<L, double, Map> {
   static constexpr int kElements = 4 * L::kLanes;
   using Lanes = Scalar64;
 
-  static WINIT_HD_MEMBER void write(const Map<Scalar64>& map, const Source& source,
-                                    uint64_t block, double* out, bool) {
+  static WINIT_HD_MEMBER void write(const Map<Scalar64>& map, const Source& source, uint64_t block,
+                                    double* out, bool) {
     const Domain low_domain = static_cast<Domain>(static_cast<uint32_t>(source.domain) + 1);
     typename L::U words[4];
     alignas(64) uint32_t high[kElements], low[kElements];
@@ -96,8 +96,7 @@ static inline void fill_contiguous(const Map& map, const Source& source, uint64_
     T values[C::kElements];
     C::write(map, source, index / 4, values, false);
     const int64_t taken = std::min<int64_t>(count, C::kElements - skipped);
-    std::memcpy(static_cast<void*>(out), values + skipped,
-                static_cast<size_t>(taken) * sizeof(T));
+    std::memcpy(static_cast<void*>(out), values + skipped, static_cast<size_t>(taken) * sizeof(T));
     index += static_cast<uint64_t>(taken);
     out += taken;
     count -= taken;
@@ -133,9 +132,8 @@ static void fill_range(const RandomFill& fill, const N& numbers, int64_t begin, 
   T* base = static_cast<T*>(fill.target.pointer);
   const bool streaming =
       element_count(fill.target.box) * static_cast<int64_t>(sizeof(T)) >= kStreamBytes;
-  for_each_run(fill.target.box, begin, end, [&](const Run& run) {
-    fill_run<C>(map, fill.source, run, base, streaming);
-  });
+  for_each_run(fill.target.box, begin, end,
+               [&](const Run& run) { fill_run<C>(map, fill.source, run, base, streaming); });
 }
 
 template <class L, class T>

@@ -187,11 +187,11 @@ def definition(table: Table, fits: Sequence[Sequence[mpf]]) -> str:
     degree = f"k{table.type.capitalize()}Degree"
     lines = [f"inline constexpr {table.type} {table.name}[{degree} + 1][kSegments] = {{"]
     for j in range(table.degree + 1):
-        lines.append(f"    {{  // u^{j}")
+        lines.append(f"  {{  // u^{j}")
         for octave in range(OCTAVES):
             row = (literal(fits[4 * octave + sub][j], table.suffix) for sub in range(4))
-            lines.append("        " + ", ".join(row) + ",")
-        lines.append("    },")
+            lines.append("    " + ", ".join(row) + ",")
+        lines.append("  },")
     return "\n".join([*lines, "};"])
 
 

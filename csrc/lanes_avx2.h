@@ -63,16 +63,16 @@ struct Avx2 {
       F factor = _mm256_i32gather_ps(coefficients + kFloatDegree * kSegments, segment, 4);
 #pragma GCC unroll 8
       for (int power = kFloatDegree - 1; power >= 0; --power)
-        factor = _mm256_fmadd_ps(
-            factor, u, _mm256_i32gather_ps(coefficients + power * kSegments, segment, 4));
+        factor = _mm256_fmadd_ps(factor, u,
+                                 _mm256_i32gather_ps(coefficients + power * kSegments, segment, 4));
       return factor;
     }
   };
 
   // Four vectors of words, eight blocks, in the order of the elements.
   static WINIT_HD_MEMBER void chunk(const StreamKey& key, uint64_t block, U (&words)[4]) {
-    // Even lanes count the first two blocks of four and odd lanes the others: unpacking then restores
-    // the order.
+    // Even lanes count the first two blocks of four and odd lanes the others: unpacking then
+    // restores the order.
     const __m256i order = _mm256_set_epi64x(3, 1, 2, 0);
 #pragma GCC unroll 2
     for (int half = 0; half < 2; ++half) {
@@ -82,10 +82,8 @@ struct Avx2 {
                             WideAvx2::splat(static_cast<uint32_t>(key.stream)),
                             WideAvx2::splat(static_cast<uint32_t>(key.stream >> 32))};
       philox_rounds<WideAvx2>(key.rounds, counter);
-      const __m256i front =
-          _mm256_blend_epi32(counter[0], _mm256_slli_epi64(counter[1], 32), 0xAA);
-      const __m256i back =
-          _mm256_blend_epi32(counter[2], _mm256_slli_epi64(counter[3], 32), 0xAA);
+      const __m256i front = _mm256_blend_epi32(counter[0], _mm256_slli_epi64(counter[1], 32), 0xAA);
+      const __m256i back = _mm256_blend_epi32(counter[2], _mm256_slli_epi64(counter[3], 32), 0xAA);
       words[2 * half] = _mm256_unpacklo_epi64(front, back);
       words[2 * half + 1] = _mm256_unpackhi_epi64(front, back);
     }
@@ -102,8 +100,7 @@ struct Avx2 {
     const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
     const __m256i rounded = _mm256_srli_epi32(
         _mm256_add_epi32(_mm256_add_epi32(bits, odd), _mm256_set1_epi32(0x7FFF)), 16);
-    const __m256i packed =
-        _mm256_permute4x64_epi64(_mm256_packus_epi32(rounded, rounded), 0x88);
+    const __m256i packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(rounded, rounded), 0x88);
     _mm_storeu_si128(reinterpret_cast<__m128i*>(out), _mm256_castsi256_si128(packed));
   }
 };

@@ -51,23 +51,23 @@ struct Avx512 {
   static WINIT_HD_MEMBER F smaller(F a, F b) { return _mm512_min_ps(b, a); }
   static WINIT_HD_MEMBER F larger(F a, F b) { return _mm512_max_ps(b, a); }
 
-  // The top eight octaves of p are 32 segments: one two-register permutation a coefficient. The one word
-  // in 256 that lies further out is looked up on its own.
+  // The top eight octaves of p are 32 segments: one two-register permutation a coefficient. The one
+  // word in 256 that lies further out is looked up on its own.
   struct Quantile {
     static constexpr int kWindow = 32;
     const float* coefficients;
     F low[kFloatDegree + 1], high[kFloatDegree + 1];
 
     explicit WINIT_HD_MEMBER Quantile(const float* table) : coefficients(table) {
-      // A permutation reads the low five bits of the segment's address: exponent and mantissa bits whose
-      // value at the window's first segment is 24 modulo 32.
+      // A permutation reads the low five bits of the segment's address: exponent and mantissa bits
+      // whose value at the window's first segment is 24 modulo 32.
       constexpr int first = kSegments - kWindow, rotation = (((127 - 33) << 2) + first) % kWindow;
       static_assert(rotation == 24, "two registers hold segments 8..31 and 0..7 of the window");
       for (int power = 0; power <= kFloatDegree; ++power) {
         const float* window = table + power * kSegments + first;
         low[power] = _mm512_loadu_ps(window + 8);
-        high[power] = _mm512_insertf32x8(
-            _mm512_castps256_ps512(_mm256_loadu_ps(window + 24)), _mm256_loadu_ps(window), 1);
+        high[power] = _mm512_insertf32x8(_mm512_castps256_ps512(_mm256_loadu_ps(window + 24)),
+                                         _mm256_loadu_ps(window), 1);
       }
     }
 
@@ -76,14 +76,14 @@ struct Avx512 {
       const U segment = _mm512_srli_epi32(bits, 21);
       const U one = _mm512_set1_epi32(0x3F800000), fraction = _mm512_set1_epi32(0x001FFFFF);
       // (bits & fraction) | one
-      const F u = _mm512_sub_ps(
-          _mm512_castsi512_ps(_mm512_ternarylogic_epi32(bits, fraction, one, 0xEA)),
-          _mm512_set1_ps(1.125f));
+      const F u =
+          _mm512_sub_ps(_mm512_castsi512_ps(_mm512_ternarylogic_epi32(bits, fraction, one, 0xEA)),
+                        _mm512_set1_ps(1.125f));
       F factor = _mm512_permutex2var_ps(low[kFloatDegree], segment, high[kFloatDegree]);
 #pragma GCC unroll 8
       for (int power = kFloatDegree - 1; power >= 0; --power)
-        factor = _mm512_fmadd_ps(
-            factor, u, _mm512_permutex2var_ps(low[power], segment, high[power]));
+        factor =
+            _mm512_fmadd_ps(factor, u, _mm512_permutex2var_ps(low[power], segment, high[power]));
       const __mmask16 outside = _mm512_cmplt_ps_mask(p, _mm512_set1_ps(0x1p-9f));
       if (__builtin_expect(outside != 0, 0)) factor = look_up_outside(factor, p, outside);
       return factor;
@@ -103,8 +103,8 @@ struct Avx512 {
 
   // Four vectors of words, sixteen blocks, in the order of the elements.
   static WINIT_HD_MEMBER void chunk(const StreamKey& key, uint64_t block, U (&words)[4]) {
-    // Even lanes count the first four blocks of eight and odd lanes the others: unpacking then restores
-    // the order.
+    // Even lanes count the first four blocks of eight and odd lanes the others: unpacking then
+    // restores the order.
     const __m512i order = _mm512_set_epi64(7, 3, 6, 2, 5, 1, 4, 0);
 #pragma GCC unroll 2
     for (int half = 0; half < 2; ++half) {
@@ -114,10 +114,10 @@ struct Avx512 {
                             WideAvx512::splat(static_cast<uint32_t>(key.stream)),
                             WideAvx512::splat(static_cast<uint32_t>(key.stream >> 32))};
       philox_rounds<WideAvx512>(key.rounds, counter);
-      const __m512i front = _mm512_mask_blend_epi32(0xAAAA, counter[0],
-                                                    _mm512_slli_epi64(counter[1], 32));
-      const __m512i back = _mm512_mask_blend_epi32(0xAAAA, counter[2],
-                                                   _mm512_slli_epi64(counter[3], 32));
+      const __m512i front =
+          _mm512_mask_blend_epi32(0xAAAA, counter[0], _mm512_slli_epi64(counter[1], 32));
+      const __m512i back =
+          _mm512_mask_blend_epi32(0xAAAA, counter[2], _mm512_slli_epi64(counter[3], 32));
       words[2 * half] = _mm512_unpacklo_epi64(front, back);
       words[2 * half + 1] = _mm512_unpackhi_epi64(front, back);
     }
@@ -131,8 +131,7 @@ struct Avx512 {
   }
   static WINIT_HD_MEMBER void store_bfloat16(uint16_t* out, F value) {
     const __m512i bits = _mm512_castps_si512(value);
-    const __m512i odd =
-        _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+    const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
     const __m512i rounded = _mm512_srli_epi32(
         _mm512_add_epi32(_mm512_add_epi32(bits, odd), _mm512_set1_epi32(0x7FFF)), 16);
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), _mm512_cvtepi32_epi16(rounded));

@@ -1,9 +1,10 @@
-// The operations a map is written in (maps.h), one element at a time: the CUDA kernels, the portable CPU
-// fill, and the reference that every SIMD version (lanes_avx2.h, lanes_avx512.h) must equal bit for bit.
+// The operations a map is written in (maps.h), one element at a time: the CUDA kernels, the
+// portable CPU fill, and the reference that every SIMD version (lanes_avx2.h, lanes_avx512.h) must
+// equal bit for bit.
 //
 // A "lanes" type L has: U, lanes of words; F, lanes of reals; constants of the word; and the static
-// functions below. Scalar32 makes float32 from 32-bit words, Scalar64 float64 from 64-bit words whose high
-// half is the element's 32-bit word.
+// functions below. Scalar32 makes float32 from 32-bit words, Scalar64 float64 from 64-bit words
+// whose high half is the element's 32-bit word.
 #pragma once
 
 #include "philox.h"
@@ -63,8 +64,9 @@ struct Scalar64 {
   static WINIT_HD_MEMBER U splat_word(uint64_t word) { return word; }
   static constexpr uint64_t kMagnitudeMask = 0x7FFFFFFFFFFFFFFFull;
 
-  // Less of the refining low half counts the nearer the tail: never more than 2^-24 of the distance, so
-  // that the float64 value of a word agrees with its float32 value to float32 precision out there too.
+  // Less of the refining low half counts the nearer the tail: never more than 2^-24 of the
+  // distance, so that the float64 value of a word agrees with its float32 value to float32
+  // precision out there too.
   static WINIT_HD_MEMBER U tail_distance(U distance) {
     uint32_t coarse = static_cast<uint32_t>(distance >> 32);
     int shift = 0;  // the zeros in front of a 24-bit number

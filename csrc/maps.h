@@ -1,19 +1,19 @@
-// From words to values: one struct a distribution, written once over lanes (lanes_*.h) for float32 and
-// float64, host and device. Everything is + - * fma and integer operations in a fixed order, so every
-// platform gives the same bits.
+// From words to values: one struct a distribution, written once over lanes (lanes_*.h) for float32
+// and float64, host and device. Everything is + - * fma and integer operations in a fixed order, so
+// every platform gives the same bits.
 //
-// A word w is read as a two's-complement integer v: the middle of the distribution is between v = -1 and
-// v = 0, and u = 1/2 + (v + 1/2) / 2^32 is the word's probability. Two magnitudes, both exact, keep
-// precision where it is needed: n, the distance of the word from the middle, and m, from the nearer end.
-// ~w mirrors w: same n and m, opposite sign.
+// A word w is read as a two's-complement integer v: the middle of the distribution is between v =
+// -1 and v = 0, and u = 1/2 + (v + 1/2) / 2^32 is the word's probability. Two magnitudes, both
+// exact, keep precision where it is needed: n, the distance of the word from the middle, and m,
+// from the nearer end. ~w mirrors w: same n and m, opposite sign.
 #pragma once
 
 #include "portable.h"
 
 namespace winit_cuda {
 
-// Uniform on [a, b): middle + half_width * s with s = (v + 1/2) / 2^31, then kept in [lowest, highest],
-// the smallest and largest value in the tensor's dtype that lies in [a, b).
+// Uniform on [a, b): middle + half_width * s with s = (v + 1/2) / 2^31, then kept in [lowest,
+// highest], the smallest and largest value in the tensor's dtype that lies in [a, b).
 template <class Real>
 struct UniformNumbers {
   Real middle, half_width, lowest, highest;
@@ -69,8 +69,9 @@ struct NormalMap {
   }
 };
 
-// Normal truncated to [a, b]: base + scale * c Q(p), where p and c are affine in the magnitudes of the
-// word, with one pair of numbers for each half of the words ([0] the lower, v < 0). See truncation.h.
+// Normal truncated to [a, b]: base + scale * c Q(p), where p and c are affine in the magnitudes of
+// the word, with one pair of numbers for each half of the words ([0] the lower, v < 0). See
+// truncation.h.
 template <class Real>
 struct TruncNormalNumbers {
   Real tail_slope[2], tail_start[2];      // p = tail_start + tail_slope * m, folded at `fold` / 2
@@ -85,7 +86,8 @@ template <class L>
 struct TruncNormalMap {
   using F = typename L::F;
   using Real = typename L::Real;
-  F tail_slope[2], tail_start[2], center_slope[2], center_start[2], fold, scale, base, lowest, highest;
+  F tail_slope[2], tail_start[2], center_slope[2], center_start[2], fold, scale, base, lowest,
+      highest;
   typename L::U center_mask;
   typename L::Quantile quantile;
 

@@ -67,8 +67,8 @@ struct Pool {
   }
 };
 
-// Never destroyed: workers may still wait on it while the process ends. A forked child has no workers, so
-// it gets a pool of its own.
+// Never destroyed: workers may still wait on it while the process ends. A forked child has no
+// workers, so it gets a pool of its own.
 Pool* pool = nullptr;
 
 Pool& the_pool() {

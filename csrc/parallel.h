@@ -7,9 +7,9 @@
 namespace winit_cuda {
 
 // Splits [0, count) into at most `threads` ranges that begin at multiples of `grain` and calls
-// body(begin, end) for each, on the calling thread and on workers; returns when all are done. Work of one
-// grain or less never leaves the calling thread. Callers may overlap: one that finds the pool taken
-// does its ranges itself.
+// body(begin, end) for each, on the calling thread and on workers; returns when all are done. Work
+// of one grain or less never leaves the calling thread. Callers may overlap: one that finds the
+// pool taken does its ranges itself.
 void parallel_for(int64_t count, int64_t grain, int threads,
                   const std::function<void(int64_t, int64_t)>& body);
 

@@ -1,9 +1,9 @@
-// Philox4x32-10, the counter-based engine of every fill (Salmon, Moraes, Dror and Shaw, "Parallel random
-// numbers: as easy as 1, 2, 3", SC'11), and the layout of its counter.
+// Philox4x32-10, the counter-based engine of every fill (Salmon, Moraes, Dror and Shaw, "Parallel
+// random numbers: as easy as 1, 2, 3", SC'11), and the layout of its counter.
 //
-// The rounds are written once over "wide" lanes that hold one 32-bit word in the low half of 64 bits, so
-// that one multiplication gives both halves of the product: uint64_t on the device and on plain CPUs,
-// vectors of them in the SIMD fills (lanes_*.h).
+// The rounds are written once over "wide" lanes that hold one 32-bit word in the low half of 64
+// bits, so that one multiplication gives both halves of the product: uint64_t on the device and on
+// plain CPUs, vectors of them in the SIMD fills (lanes_*.h).
 #pragma once
 
 #include "portable.h"
@@ -77,7 +77,7 @@ WINIT_HD void philox_rounds(const RoundKeys& keys, typename Wide::W (&counter)[4
   const auto multiplier1 = Wide::splat(kPhiloxMultiplier1);
 #if defined(__CUDA_ARCH__) || defined(__clang__)
 #pragma unroll
-#else
+#elif !defined(__CUDACC__)
 #pragma GCC unroll 10
 #endif
   for (int round = 0; round < kPhiloxRounds; ++round) {

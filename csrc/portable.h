@@ -1,7 +1,8 @@
 // What a function needs to be compiled for the host and for the device from one source.
 //
-// Free functions are `static` and always inlined: the CPU fills compile the same headers under several
-// instruction sets, and the linker must never pick the wide-vector copy of a function for a narrow CPU.
+// Free functions are `static` and always inlined: the CPU fills compile the same headers under
+// several instruction sets, and the linker must never pick the wide-vector copy of a function for a
+// narrow CPU.
 #pragma once
 
 #include <cstdint>
@@ -60,7 +61,8 @@ WINIT_HD double double_of(uint64_t bits) {
 #endif
 }
 
-// a * b + c, rounded once. The compilers never contract on their own (-ffp-contract=off, --fmad=false).
+// a * b + c, rounded once. The compilers never contract on their own (-ffp-contract=off,
+// --fmad=false).
 WINIT_HD float fused(float a, float b, float c) {
 #if defined(__CUDA_ARCH__)
   return __fmaf_rn(a, b, c);

@@ -1,10 +1,10 @@
 // The inverse normal distribution function as a table of short polynomials.
 //
 // With p the probability of the nearer tail, z(p) = (1/2 - p) Q(p), and Q is smooth enough that a
-// polynomial of low degree serves a quarter of an octave of p. There are 32 octaves, from 2^-33 (half a
-// 32-bit word) to 1/2, hence 128 segments, chosen by p's exponent and top two mantissa bits; the rest of
-// the mantissa is the polynomial's variable, centred. quantile_table.h holds the coefficients and
-// truncation.cpp makes tables of the same shape for one-sided truncated intervals.
+// polynomial of low degree serves a quarter of an octave of p. There are 32 octaves, from 2^-33
+// (half a 32-bit word) to 1/2, hence 128 segments, chosen by p's exponent and top two mantissa
+// bits; the rest of the mantissa is the polynomial's variable, centred. quantile_table.h holds the
+// coefficients and truncation.cpp makes tables of the same shape for one-sided truncated intervals.
 #pragma once
 
 #include "portable.h"

@@ -1,11 +1,12 @@
 // Stewart's reflectors (Stewart, "The efficient generation of random orthogonal matrices with an
-// application to condition estimators", SIAM J. Numer. Anal. 17, 1980): the vectors v_i of Householder
-// matrices H_i = I - v_i v_i^T whose product, with the right signs, is Haar distributed.
+// application to condition estimators", SIAM J. Numer. Anal. 17, 1980): the vectors v_i of
+// Householder matrices H_i = I - v_i v_i^T whose product, with the right signs, is Haar
+// distributed.
 //
-// Column i of the rows x columns matrix (rows >= columns) starts as the independent normals x_i of rows i and
-// below, from the orthogonal domain at the matrix's own row-major indices. v_i is x_i + sign(x_i[0]) |x_i| e_1
-// scaled to |v_i|^2 = 2, sigma_i = -sign(x_i[0]); the last column of a square matrix has v = 0 and sigma =
-// sign(x). Norms are float64 sums in the order of the rows.
+// Column i of the rows x columns matrix (rows >= columns) starts as the independent normals x_i of
+// rows i and below, from the orthogonal domain at the matrix's own row-major indices. v_i is x_i +
+// sign(x_i[0]) |x_i| e_1 scaled to |v_i|^2 = 2, sigma_i = -sign(x_i[0]); the last column of a
+// square matrix has v = 0 and sigma = sign(x). Norms are float64 sums in the order of the rows.
 #pragma once
 
 #include <cmath>

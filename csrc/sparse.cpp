@@ -67,8 +67,8 @@ void sparse_cpu(const SparseFill& given, int threads) {
       const int64_t count = std::min(kTile, end - tile);
       gather_words(source.key, fill, columns.first + tile, count, words);
       for (int64_t c = 0; c < count; ++c)
-        fill.thresholds[tile + c] = threshold_of(words.data() + c * fill.rows, fill.rows,
-                                                 fill.zeros_per_column, order);
+        fill.thresholds[tile + c] =
+            threshold_of(words.data() + c * fill.rows, fill.rows, fill.zeros_per_column, order);
     }
   });
   fill_cpu(fill.normal, threads);

@@ -1,9 +1,10 @@
-// Sparse columns: exactly zeros_per_column zeros in each, uniform over the subsets, the rest normal.
+// Sparse columns: exactly zeros_per_column zeros in each, uniform over the subsets, the rest
+// normal.
 //
-// The zeros of a column are the entries with its smallest words in the sparse domain, ties going to the
-// smaller row. The largest of them is the column's threshold, an order statistic that is found without
-// storing the words; then one look at an entry's own word tells whether it is zero. Every column, and any box
-// of the matrix, is computed alone.
+// The zeros of a column are the entries with its smallest words in the sparse domain, ties going to
+// the smaller row. The largest of them is the column's threshold, an order statistic that is found
+// without storing the words; then one look at an entry's own word tells whether it is zero. Every
+// column, and any box of the matrix, is computed alone.
 #pragma once
 
 #include "fill.h"
@@ -23,8 +24,8 @@ struct SparseFill {
   SparseThreshold* thresholds;  // room for one per local column, in the target's memory
 };
 
-// The range of global columns that a box of the matrix touches; the box has the two dimensions of the
-// matrix, unmerged.
+// The range of global columns that a box of the matrix touches; the box has the two dimensions of
+// the matrix, unmerged.
 struct ColumnRange {
   int64_t first, count;
 };
@@ -39,7 +40,8 @@ WINIT_HD bool is_zero(const SparseThreshold& threshold, uint32_t word, int64_t r
   return word < threshold.word || (word == threshold.word && row <= threshold.row);
 }
 
-// The threshold of one column, by radix selection on regenerated words: two bits a pass, then the ties.
+// The threshold of one column, by radix selection on regenerated words: two bits a pass, then the
+// ties.
 WINIT_HD SparseThreshold select_threshold(const StreamKey& key, const SparseFill& fill,
                                           int64_t column) {
   if (fill.zeros_per_column == 0) return SparseThreshold{-1, 0, 0};

@@ -62,7 +62,8 @@ double normal_center(double x) {
 
 double mills_ratio(double x) {
   if (x < 2) return (0.5 - center_series(x)) / density(x);
-  // Laplace's continued fraction 1 / (x + 1 / (x + 2 / (x + ...))); its error falls like exp(-2 x sqrt(2 n)).
+  // Laplace's continued fraction 1 / (x + 1 / (x + 2 / (x + ...))); its error falls like exp(-2 x
+  // sqrt(2 n)).
   double tail = x;
   for (int k = 10 + static_cast<int>(200 / (x * x)); k >= 1; --k) tail = x + k / tail;
   return 1 / tail;
@@ -92,7 +93,8 @@ double conditional_below(double alpha, double y) {
 double conditional_quantile(double alpha, double rho, double below, double guess) {
   double y = guess;
   const double log_rho = below > 0.5 ? logarithm(rho) : 0;
-  // Both functions are concave, so Newton's steps do not overshoot twice; four or five are the rule.
+  // Both functions are concave, so Newton's steps do not overshoot twice; four or five are the
+  // rule.
   for (int iteration = 0; iteration < 40; ++iteration) {
     double step;
     if (below > 0.5) {

@@ -1,0 +1,269 @@
+// The CUDA kernels: thin __global__ wrappers around the bodies of fill_kernels.h, and their
+// launches.
+//
+// A map with a quantile table gets it in shared memory: the threads of a warp read different
+// segments at once, which constant memory would serialize. The normal law's table lies in device
+// memory; a truncated law brings its own among the kernel's arguments, so that no launch allocates,
+// copies or waits. Such arguments may be longer than 4 KB from CUDA 12.1 on.
+#include <cuda_runtime.h>
+
+#include <algorithm>
+#include <stdexcept>
+#include <string>
+
+#include "distributions.h"
+#include "fill_dispatch.h"
+#include "fill_kernels.h"
+
+#if CUDART_VERSION < 12010
+#error "winit_cuda needs CUDA 12.1 or later"
+#endif
+
+namespace winit_cuda {
+namespace {
+
+constexpr int kBlockThreads = 256;
+constexpr int64_t kBlocksPerProcessor = 8;  // 2048 threads, what a multiprocessor can hold
+
+template <class Real>
+constexpr int kTableSize =
+    (std::is_same_v<Real, float> ? kFloatDegree + 1 : kDoubleDegree + 1) * kSegments;
+
+template <class Real>
+struct Table {
+  Real coefficients[kTableSize<Real>];
+};
+struct NoTable {};
+
+template <class Real, int kRows>
+constexpr Table<Real> flatten(const Real (&rows)[kRows][kSegments]) {
+  Table<Real> table{};
+  for (int i = 0; i < kRows * kSegments; ++i)
+    table.coefficients[i] = rows[i / kSegments][i % kSegments];
+  return table;
+}
+
+__device__ const Table<float> kNormalTableFloat = flatten(kQuantileFloat);
+__device__ const Table<double> kNormalTableDouble = flatten(kQuantileDouble);
+
+__device__ const float* normal_table(float) { return kNormalTableFloat.coefficients; }
+__device__ const double* normal_table(double) { return kNormalTableDouble.coefficients; }
+
+// Makes a thread's map; the whole block calls it, so that the table is copied once.
+template <class L>
+__device__ UniformMap<L> make_map(const UniformNumbers<typename L::Real>& numbers, const NoTable&,
+                                  Type<UniformMap<L>>) {
+  return UniformMap<L>(numbers);
+}
+
+template <class Real>
+__device__ const Real* share_table(const Real* table) {
+  __shared__ Real shared[kTableSize<Real>];
+  for (int i = threadIdx.x; i < kTableSize<Real>; i += kBlockThreads) shared[i] = table[i];
+  __syncthreads();
+  return shared;
+}
+
+template <class L>
+__device__ NormalMap<L> make_map(NormalNumbers<typename L::Real> numbers, const NoTable&,
+                                 Type<NormalMap<L>>) {
+  numbers.quantile = share_table(normal_table(typename L::Real{}));
+  return NormalMap<L>(numbers);
+}
+
+template <class L>
+__device__ TruncNormalMap<L> make_map(TruncNormalNumbers<typename L::Real> numbers,
+                                      const Table<typename L::Real>& table,
+                                      Type<TruncNormalMap<L>>) {
+  numbers.quantile = share_table(table.coefficients);
+  return TruncNormalMap<L>(numbers);
+}
+
+__device__ ThreadIndex this_thread() {
+  return {static_cast<int64_t>(blockIdx.x) * kBlockThreads + threadIdx.x,
+          static_cast<int64_t>(gridDim.x) * kBlockThreads};
+}
+
+template <class T, class Map, class N, class Tab>
+__global__ void __launch_bounds__(kBlockThreads)
+    fill_aligned_kernel(const __grid_constant__ RandomFill fill, const __grid_constant__ N numbers,
+                        const __grid_constant__ Tab table) {
+  const Map map = make_map(numbers, table, Type<Map>{});
+  fill_aligned<T>(map, fill, this_thread());
+}
+
+template <class T, class Map, class N, class Tab>
+__global__ void __launch_bounds__(kBlockThreads)
+    fill_rows_kernel(const __grid_constant__ RandomFill fill, const __grid_constant__ Rows rows,
+                     const __grid_constant__ N numbers, const __grid_constant__ Tab table) {
+  const Map map = make_map(numbers, table, Type<Map>{});
+  fill_rows<T>(map, fill, rows, this_thread());
+}
+
+template <class T>
+__global__ void __launch_bounds__(kBlockThreads)
+    set_aligned_kernel(const __grid_constant__ ConstantFill fill) {
+  set_aligned<T>(fill, this_thread());
+}
+
+template <class T>
+__global__ void __launch_bounds__(kBlockThreads)
+    set_rows_kernel(const __grid_constant__ ConstantFill fill, const __grid_constant__ Rows rows) {
+  set_rows<T>(fill, rows, this_thread());
+}
+
+template <class T>
+__global__ void __launch_bounds__(kBlockThreads)
+    dirac_rows_kernel(const __grid_constant__ DiracFill fill, const __grid_constant__ Rows rows) {
+  dirac_rows<T>(fill, rows, this_thread());
+}
+
+__global__ void __launch_bounds__(kBlockThreads)
+    select_thresholds_kernel(const __grid_constant__ SparseFill fill) {
+  select_thresholds(fill, this_thread());
+}
+
+template <class T, class Map, class N>
+__global__ void __launch_bounds__(kBlockThreads)
+    sparse_rows_kernel(const __grid_constant__ SparseFill fill, const __grid_constant__ Rows rows,
+                       const __grid_constant__ N numbers) {
+  const Map map = make_map(numbers, NoTable{}, Type<Map>{});
+  sparse_rows<T>(map, fill, rows, this_thread());
+}
+
+template <class Real>
+__global__ void __launch_bounds__(kBlockThreads) reflectors_kernel(const Reflectors reflectors) {
+  make_reflectors<Real>(reflectors, this_thread());
+}
+
+void check(cudaError_t error, const char* what) {
+  if (error == cudaSuccess) return;
+  cudaGetLastError();  // the error is told here; the next call starts clean
+  throw std::runtime_error(std::string(what) + ": " + cudaGetErrorString(error));
+}
+
+// Makes a device current and restores the one before.
+class CurrentDevice {
+ public:
+  explicit CurrentDevice(int device) {
+    check(cudaGetDevice(&before_), "cudaGetDevice");
+    changed_ = device != before_;
+    if (changed_) check(cudaSetDevice(device), "cudaSetDevice");
+  }
+  ~CurrentDevice() {
+    if (changed_) cudaSetDevice(before_);
+  }
+  CurrentDevice(const CurrentDevice&) = delete;
+  CurrentDevice& operator=(const CurrentDevice&) = delete;
+
+ private:
+  int before_ = 0;
+  bool changed_ = false;
+};
+
+unsigned blocks_for(int64_t threads, int device) {
+  int processors = 0;
+  check(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device),
+        "cudaDeviceGetAttribute");
+  const int64_t wanted = (threads + kBlockThreads - 1) / kBlockThreads;
+  return static_cast<unsigned>(
+      std::max<int64_t>(1, std::min(wanted, kBlocksPerProcessor * processors)));
+}
+
+// Launches `kernel` for `work` threads' worth of steps.
+template <class... Parameters, class... Arguments>
+void launch_on(const Launch& launch, int64_t work, void (*kernel)(Parameters...),
+               const Arguments&... arguments) {
+  const CurrentDevice current(launch.device);
+  kernel<<<blocks_for(work, launch.device), kBlockThreads, 0,
+           static_cast<cudaStream_t>(launch.stream)>>>(arguments...);
+  check(cudaGetLastError(), "kernel launch");
+}
+
+template <class Real>
+NoTable table_of(const UniformNumbers<Real>&) {
+  return {};
+}
+template <class Real>
+NoTable table_of(const NormalNumbers<Real>&) {
+  return {};
+}
+template <class Real>
+Table<Real> table_of(const TruncNormalNumbers<Real>& numbers) {
+  Table<Real> table;
+  std::copy_n(numbers.quantile, kTableSize<Real>, table.coefficients);
+  return table;
+}
+
+}  // namespace
+
+void fill_cuda(const RandomFill& fill, const Launch& launch) {
+  const Rows rows = rows_of(fill.target.box);
+  with_map(fill, [&](auto element, auto map_type, const auto& numbers) {
+    using T = typename decltype(element)::type;
+    using Map = typename decltype(map_type)::type;
+    using N = std::decay_t<decltype(numbers)>;
+    const auto table = table_of(numbers);
+    using Tab = std::decay_t<decltype(table)>;
+    if (is_aligned(fill))
+      launch_on(launch, element_count(fill.target.box) / Element<T>::kGroup + 1,
+                &fill_aligned_kernel<T, Map, N, Tab>, fill, numbers, table);
+    else
+      launch_on(launch, rows.rows * rows.slots, &fill_rows_kernel<T, Map, N, Tab>, fill, rows,
+                numbers, table);
+  });
+}
+
+void fill_cuda(const ConstantFill& fill, const Launch& launch) {
+  const Rows rows = rows_of(fill.box);
+  with_itemsize(fill.itemsize, [&](auto element) {
+    using T = typename decltype(element)::type;
+    if (is_contiguous(fill.pointer, fill.box))
+      launch_on(launch, element_count(fill.box) * fill.itemsize / kStoreBytes + 1,
+                &set_aligned_kernel<T>, fill);
+    else
+      launch_on(launch, rows.rows * rows.slots, &set_rows_kernel<T>, fill, rows);
+  });
+}
+
+void fill_cuda(const DiracFill& fill, const Launch& launch) {
+  const Rows rows = rows_of(fill.box);
+  with_itemsize(fill.itemsize, [&](auto element) {
+    using T = typename decltype(element)::type;
+    launch_on(launch, rows.rows * rows.slots, &dirac_rows_kernel<T>, fill, rows);
+  });
+}
+
+void sparse_cuda(const SparseFill& fill, const Launch& launch) {
+  const Rows rows = rows_of(fill.normal.target.box);
+  launch_on(launch, local_columns(fill).count, &select_thresholds_kernel, fill);
+  with_dtype(fill.normal.target.dtype, [&](auto element) {
+    using T = typename decltype(element)::type;
+    const auto run = [&](const auto& numbers, auto map_type) {
+      using Map = typename decltype(map_type)::type;
+      launch_on(launch, rows.rows * rows.slots,
+                &sparse_rows_kernel<T, Map, std::decay_t<decltype(numbers)>>, fill, rows, numbers);
+    };
+    if constexpr (std::is_same_v<T, double>)
+      run(fill.normal.double_numbers.normal, Type<NormalMap<Scalar64>>{});
+    else
+      run(fill.normal.numbers.normal, Type<NormalMap<Scalar32>>{});
+  });
+}
+
+void reflectors_cuda(const Reflectors& reflectors, const Source& source, const Launch& launch) {
+  fill_cuda(reflector_normals(reflectors, source), launch);
+  if (reflectors.dtype == DType::kFloat64)
+    launch_on(launch, reflectors.columns, &reflectors_kernel<double>, reflectors);
+  else
+    launch_on(launch, reflectors.columns, &reflectors_kernel<float>, reflectors);
+}
+
+int cuda_device_count() {
+  int count = 0;
+  if (cudaGetDeviceCount(&count) == cudaSuccess) return count;
+  cudaGetLastError();
+  return 0;
+}
+
+}  // namespace winit_cuda
