@@ -33,7 +33,9 @@ def parse(table):
     """Returns the coefficients of every segment, u^0 first, as the header has them."""
     body = re.search(rf"{table.name}\[.*?= {{(.*?)\n}};", HEADER, re.DOTALL).group(1)
     rows = re.findall(r"{  // u\^\d+\n(.*?)}", body, re.DOTALL)
-    numbers = [[float.fromhex(x) for x in re.findall(r"-?0x[^,f]+", row)] for row in rows]
+    numbers = [
+        [float.fromhex(x) for x in re.findall(r"-?0x[0-9a-f.]+p[-+]\d+", row)] for row in rows
+    ]
     assert [len(row) for row in numbers] == [script.SEGMENTS] * (table.degree + 1)
     return [[mpf(row[s]) for row in numbers] for s in range(script.SEGMENTS)]
 
