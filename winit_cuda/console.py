@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+class CommandError(Exception):
+    """What a command cannot do: its message is for the user, without a traceback."""
+
+
 def format_seconds(seconds: float) -> str:
     """A duration with three significant digits and the unit that fits: ``1.23 ms``."""
     for scale, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "us")):

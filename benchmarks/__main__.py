@@ -1,0 +1,8 @@
+"""``python -m winit_cuda.benchmarks`` is ``winit-cuda bench``."""
+
+import sys
+
+from winit_cuda.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main(["bench", *sys.argv[1:]]))

@@ -1,0 +1,135 @@
+"""The options of ``winit-cuda bench``, and what it prints and writes."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+import torch
+
+import winit_cuda
+from winit_cuda import machine
+from winit_cuda.console import CommandError, Progress
+
+from .cases import DTYPES, INITIALIZERS, PRESETS, parse_size, plan
+from .measure import measure_all
+from .report import Report, as_json, as_markdown, as_text, file_stem
+
+RESULTS = Path("benchmarks") / "results"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``winit-cuda bench``."""
+    parser.add_argument(
+        "--preset",
+        choices=PRESETS,
+        default="full",
+        help="full (default): everything, about 15 minutes on 2 cores; quick: under a minute; "
+        "targets: 16 M elements and 4x4, against the project's goals",
+    )
+    parser.add_argument("--quick", action="store_true", help="the same as --preset quick")
+    parser.add_argument(
+        "--sizes", nargs="+", type=_size, metavar="2^N", help="numbers of elements, powers of two"
+    )
+    parser.add_argument(
+        "--dtypes", nargs="+", choices=tuple(DTYPES), metavar="DTYPE", help=", ".join(DTYPES)
+    )
+    parser.add_argument(
+        "--threads", nargs="+", type=_threads, metavar="N", help="numbers of CPU threads, or all"
+    )
+    parser.add_argument(
+        "--initializers", nargs="+", type=_initializer, metavar="NAME", help=", ".join(INITIALIZERS)
+    )
+    parser.add_argument(
+        "--device",
+        choices=("auto", "cpu", "cuda"),
+        default="auto",
+        help="auto (default): CUDA if there is a device, else the CPU",
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the JSON here")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help="write JSON and Markdown here, named by machine and date (default: "
+        f"{RESULTS} where that folder is, else the current folder; nothing with --json)",
+    )
+
+
+def _size(text: str) -> int:
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _threads(text: str) -> int:
+    if text == "all":
+        return torch.get_num_threads()
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 1 on, or all, got {text!r}")
+    return int(text)
+
+
+def _initializer(text: str) -> str:
+    name = text if text.endswith("_") else f"{text}_"
+    if name not in INITIALIZERS:
+        raise argparse.ArgumentTypeError(f"expected one of {', '.join(INITIALIZERS)}, got {text!r}")
+    return name
+
+
+def _output_folder(arguments: argparse.Namespace) -> Path | None:
+    """Where the two named files go, made and found writable before the work begins."""
+    if arguments.output is None and arguments.json:
+        return None
+    folder: Path = arguments.output or (RESULTS if RESULTS.is_dir() else Path())
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK):
+        raise CommandError(f"cannot write to the folder {folder}")
+    return folder
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measure, print the table, write the files; 130 when it was interrupted."""
+    if arguments.device == "cuda" and not torch.cuda.is_available():
+        raise CommandError("--device cuda: torch finds no CUDA device here")
+    preset = "quick" if arguments.quick else arguments.preset
+    chosen = {
+        name: getattr(arguments, name) for name in ("sizes", "dtypes", "threads", "initializers")
+    }
+    if preset == "targets" and any(chosen.values()):
+        raise CommandError("--preset targets is a fixed list, without choices of its own")
+    device = arguments.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    threads = torch.get_num_threads()
+    work = plan(preset, device, threads, **chosen)
+    folder = _output_folder(arguments)
+    if arguments.json:
+        arguments.json.touch()  # finds out now, not after the work
+
+    progress = Progress(len(work.cases))
+    rows, complete = measure_all(work, lambda case: progress.step(case.label))
+    progress.clear()
+    report = Report(
+        preset=preset,
+        command=arguments.command_line,
+        device=device,
+        all_threads=threads,
+        complete=complete,
+        machine=machine.describe(),
+        backend=winit_cuda.backend_info(),
+        rows=rows,
+    )
+    print(as_text(report), flush=True)
+    if arguments.json:
+        arguments.json.write_text(as_json(report), encoding="utf-8")
+        print(f"\nwrote {arguments.json}")
+    if folder:
+        stem = folder / file_stem(report)
+        for suffix, text in ((".json", as_json(report)), (".md", as_markdown(report))):
+            path = stem.with_name(stem.name + suffix)
+            path.write_text(text, encoding="utf-8")
+            print(f"wrote {path}")
+    return 0 if complete else 130
