@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 from pathlib import Path
 
@@ -90,10 +91,21 @@ def _output_folder(arguments: argparse.Namespace) -> Path | None:
     return folder
 
 
+def _require_torch_benchmark() -> None:
+    try:
+        importlib.import_module("torch.utils.benchmark")
+    except ImportError as error:
+        raise CommandError(
+            f"torch.utils.benchmark cannot be imported ({error}); pip install 'winit_cuda[bench]' "
+            "brings what it needs"
+        ) from error
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Measure, print the table, write the files; 130 when it was interrupted."""
     if arguments.device == "cuda" and not torch.cuda.is_available():
         raise CommandError("--device cuda: torch finds no CUDA device here")
+    _require_torch_benchmark()
     preset = "quick" if arguments.quick else arguments.preset
     chosen = {
         name: getattr(arguments, name) for name in ("sizes", "dtypes", "threads", "initializers")

@@ -13,7 +13,6 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 import torch
-from torch.utils.benchmark import Timer
 
 import winit_cuda
 from winit_cuda import machine
@@ -22,6 +21,8 @@ from .cases import DTYPES, Case, Plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from torch.utils.benchmark import Timer
 
 SIDES = ("winit_cuda", "torch.nn.init", "fill_")
 
@@ -84,6 +85,8 @@ def _statement(side: str, case: Case) -> str:
 
 
 def _timer(side: str, case: Case, tensor: torch.Tensor) -> Timer:
+    from torch.utils.benchmark import Timer  # with torch 2.4 it needs NumPy: not for `info`
+
     init = torch.nn.init if side == "torch.nn.init" else winit_cuda
     return Timer(
         _statement(side, case),

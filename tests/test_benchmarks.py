@@ -99,12 +99,10 @@ def test_every_initializer_can_be_measured(name: str) -> None:
 
 def test_both_sides_have_the_same_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, set[int]] = {"ours": set(), "theirs": set()}
-
-    def ones(side: str, tensor: torch.Tensor) -> None:
-        seen[side].add(torch.get_num_threads())
-
-    monkeypatch.setattr(winit_cuda, "ones_", lambda tensor: ones("ours", tensor))
-    monkeypatch.setattr(torch.nn.init, "ones_", lambda tensor: ones("theirs", tensor))
+    monkeypatch.setattr(winit_cuda, "ones_", lambda _: seen["ours"].add(torch.get_num_threads()))
+    monkeypatch.setattr(
+        torch.nn.init, "ones_", lambda _: seen["theirs"].add(torch.get_num_threads())
+    )
     before = torch.get_num_threads()
     measure.measure(case("ones_", threads=1), FAST)
     assert seen == {"ours": {1}, "theirs": {1}}

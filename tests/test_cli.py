@@ -57,7 +57,7 @@ def test_a_file_that_cannot_be_written_is_found_first(capsys: pytest.CaptureFixt
 
 
 def test_interrupt_exits_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(arguments: object) -> int:
+    def interrupted(_: object) -> int:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(information, "run", interrupted)

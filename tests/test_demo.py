@@ -231,7 +231,7 @@ def test_tiny_model_is_the_same_on_cuda() -> None:
 
 def test_wrong_size_is_an_error() -> None:
     model = replace(TINY, parameters=(1, 2))
-    with pytest.raises(RuntimeError, match="tiny has .* parameters, not 1 to 2"):
+    with pytest.raises(RuntimeError, match=r"tiny has .* parameters, not 1 to 2"):
         demo.run_model(model, torch.device("cpu"), seed=0, repeats=1, all_layers=False)
 
 
