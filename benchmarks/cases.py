@@ -144,7 +144,7 @@ def plan(
     )
     if quick:
         return Plan(cases, rounds=5, seconds_per_round=0.005, budget=0.3)
-    return Plan(cases, rounds=9, seconds_per_round=0.01, budget=1.0)
+    return Plan(cases, rounds=7, seconds_per_round=0.008, budget=0.7)
 
 
 def _target_cases(device: str, threads: int) -> Iterator[Case]:

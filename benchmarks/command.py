@@ -120,6 +120,7 @@ def run(arguments: argparse.Namespace) -> int:
     folder = _output_folder(arguments)
     if arguments.json:
         arguments.json.touch()  # finds out now, not after the work
+    facts = machine.describe()  # the load is that of the others, before the work begins
 
     progress = Progress(len(work.cases))
     rows, complete = measure_all(work, lambda case: progress.step(case.label))
@@ -130,7 +131,7 @@ def run(arguments: argparse.Namespace) -> int:
         device=device,
         all_threads=threads,
         complete=complete,
-        machine=machine.describe(),
+        machine=facts,
         backend=winit_cuda.backend_info(),
         rows=rows,
     )

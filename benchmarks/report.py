@@ -127,6 +127,9 @@ def notes(report: Report) -> list[str]:
         if initializer.largest < largest:
             shape = initializer.largest_shape
             lines.append(f"{initializer.name}: at most {shape}, --sizes goes further.")
+    load = report.machine.get("load")
+    if isinstance(load, float) and load > 0.5:
+        lines.append(f"The machine was busy at the start (load {load:g}): times may be too high.")
     if not report.complete:
         lines.append("INCOMPLETE: the run was interrupted.")
     return lines
@@ -151,6 +154,7 @@ FACTS = [
     "cores",
     "simd_flags",
     "threads",
+    "load",
     "cuda_devices",
     "cuda_driver",
     "platform",

@@ -146,7 +146,11 @@ def test_interrupt_keeps_what_was_measured() -> None:
 
 
 def made_up_report(rows: Sequence[measure.Row], complete: bool = True) -> report.Report:
-    machine = {"date": "2025-03-04T05:06:07Z", "cpu": "Fast CPU (R) 9", "cuda_devices": []}
+    machine: dict[str, object] = {
+        "date": "2025-03-04T05:06:07Z",
+        "cpu": "Fast CPU (R) 9",
+        "cuda_devices": [],
+    }
     machine |= {"torch": "2.9", "winit_cuda": "0.1.0", "cores": 2}
     backend = winit_cuda.backend_info()
     return report.Report(
@@ -223,6 +227,13 @@ def test_an_empty_report_can_be_written() -> None:
     empty = made_up_report([], complete=False)
     assert json.loads(report.as_json(empty))["rows"] == []
     assert "INCOMPLETE" in report.as_text(empty)
+
+
+def test_a_busy_machine_is_told() -> None:
+    busy = made_up_report(ROWS)
+    assert "busy" not in report.as_text(busy)
+    busy.machine["load"] = 3.5
+    assert "The machine was busy at the start (load 3.5)" in report.as_text(busy)
 
 
 def test_file_name_says_machine_and_date() -> None:

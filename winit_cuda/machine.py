@@ -35,6 +35,7 @@ def describe() -> dict[str, object]:
         "cores": available_cores(),
         "simd_flags": simd_flags(),
         "threads": torch.get_num_threads(),
+        "load": load(),
         "cuda_devices": cuda_devices(),
         "cuda_driver": cuda_driver(),
     }
@@ -66,6 +67,11 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def load() -> float | None:
+    """How many threads of other programs wanted a core in the last minute, where known."""
+    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
 def available_bytes() -> int | None:
