@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="DIR",
         help="write JSON and Markdown here, named by machine and date (default: "
-        f"{RESULTS} where that folder is, else the current folder; nothing with --json)",
+        f"{RESULTS} in a checkout of the project, else the current folder; nothing with --json)",
     )
 
 
@@ -84,7 +84,7 @@ def _output_folder(arguments: argparse.Namespace) -> Path | None:
     """Where the two named files go, made and found writable before the work begins."""
     if arguments.output is None and arguments.json:
         return None
-    folder: Path = arguments.output or (RESULTS if RESULTS.is_dir() else Path())
+    folder: Path = arguments.output or (RESULTS if machine.is_checkout(Path.cwd()) else Path())
     folder.mkdir(parents=True, exist_ok=True)
     if not os.access(folder, os.W_OK):
         raise CommandError(f"cannot write to the folder {folder}")

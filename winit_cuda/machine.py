@@ -103,10 +103,15 @@ def cuda_driver() -> str | None:
     return output.splitlines()[0] if output else None
 
 
+def is_checkout(folder: Path) -> bool:
+    """Whether this folder is the root of the project's sources."""
+    return (folder / "csrc").is_dir() and (folder / "winit_cuda").is_dir()
+
+
 def git_commit() -> str | None:
     """The commit of the sources, where the package or the current folder is a checkout of them."""
     for folder in (Path(__file__).resolve().parents[1], Path.cwd()):
-        if (folder / "csrc").is_dir() and (folder / "winit_cuda").is_dir():
+        if is_checkout(folder):
             return _output_of(["git", "-C", str(folder), "describe", "--always", "--dirty"])
     return None
 
