@@ -7,7 +7,6 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
-#include <vector>
 
 #include "cuda_fills.h"
 #include "distributions.h"
@@ -263,13 +262,20 @@ void bind_engine(py::module_& module) {
     philox_block(stream_key, join(counter[0], counter[1]), words);
     return py::make_tuple(words[0], words[1], words[2], words[3]);
   });
-  module.def("words",
-             [](uint64_t seed, uint64_t stream, uint32_t domain, uint64_t index, int64_t count) {
-               std::vector<uint32_t> words(static_cast<size_t>(count));
-               words_cpu(make_stream_key(seed, stream), static_cast<Domain>(domain), index, count,
-                         words.data());
-               return words;
-             });
+  module.def("words", [](uintptr_t pointer, int64_t count, uint64_t seed, uint64_t stream,
+                         uint32_t domain, uint64_t index, int device, uintptr_t cuda_stream) {
+    if (domain > 7) throw std::invalid_argument("domain must be in [0, 7]");
+    const StreamKey key = make_stream_key(seed, stream);
+    uint32_t* words = reinterpret_cast<uint32_t*>(pointer);
+    const py::gil_scoped_release unlocked;
+    if (device == kCpu)
+      words_cpu(key, static_cast<Domain>(domain), index, count, words);
+    else if (device == kSerial)
+      words_serial(key, static_cast<Domain>(domain), index, count, words);
+    else
+      words_cuda(key, static_cast<Domain>(domain), index, count, words,
+                 {device, reinterpret_cast<void*>(cuda_stream)});
+  });
   module.def("build_info", &build_info);
   module.def("set_simd", [](const std::optional<std::string>& name) {
     simd_force(name ? name->c_str() : nullptr);

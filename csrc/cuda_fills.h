@@ -23,12 +23,16 @@ void fill_cuda(const ConstantFill& fill, const Launch& launch);
 void fill_cuda(const DiracFill& fill, const Launch& launch);
 void sparse_cuda(const SparseFill& fill, const Launch& launch);
 void reflectors_cuda(const Reflectors& reflectors, const Source& source, const Launch& launch);
+void words_cuda(const StreamKey& key, Domain domain, uint64_t index, int64_t count, uint32_t* words,
+                const Launch& launch);
 
 void fill_serial(const RandomFill& fill);
 void fill_serial(const ConstantFill& fill);
 void fill_serial(const DiracFill& fill);
 void sparse_serial(const SparseFill& fill);
 void reflectors_serial(const Reflectors& reflectors, const Source& source);
+void words_serial(const StreamKey& key, Domain domain, uint64_t index, int64_t count,
+                  uint32_t* words);
 
 // Zero where there is no CUDA build, no driver or no device.
 int cuda_device_count();

@@ -136,6 +136,12 @@ __global__ void __launch_bounds__(kBlockThreads) reflectors_kernel(const Reflect
   make_reflectors<Real>(reflectors, this_thread());
 }
 
+__global__ void __launch_bounds__(kBlockThreads)
+    words_kernel(const __grid_constant__ StreamKey key, Domain domain, uint64_t index,
+                 int64_t count, uint32_t* words) {
+  write_words(key, domain, index, count, words, this_thread());
+}
+
 void check(cudaError_t error, const char* what) {
   if (error == cudaSuccess) return;
   cudaGetLastError();  // the error is told here; the next call starts clean
@@ -257,6 +263,11 @@ void reflectors_cuda(const Reflectors& reflectors, const Source& source, const L
     launch_on(launch, reflectors.columns, &reflectors_kernel<double>, reflectors);
   else
     launch_on(launch, reflectors.columns, &reflectors_kernel<float>, reflectors);
+}
+
+void words_cuda(const StreamKey& key, Domain domain, uint64_t index, int64_t count, uint32_t* words,
+                const Launch& launch) {
+  launch_on(launch, count, &words_kernel, key, domain, index, count, words);
 }
 
 int cuda_device_count() {

@@ -229,6 +229,13 @@ WINIT_HD void make_reflectors(const Reflectors& reflectors, const ThreadIndex& a
                    reflectors.rows, reflectors.columns, column);
 }
 
+// The bare words of a stream, for tests of the engine.
+WINIT_HD void write_words(const StreamKey& key, Domain domain, uint64_t index, int64_t count,
+                          uint32_t* words, const ThreadIndex& at) {
+  for (int64_t i = at.thread; i < count; i += at.threads)
+    words[i] = philox_word(key, domain, index + static_cast<uint64_t>(i));
+}
+
 // Whether the quick kernels may run: one contiguous stretch, aligned, from the start of a block,
 // with the key at hand.
 static inline bool is_contiguous(const void* pointer, const Box& box) {

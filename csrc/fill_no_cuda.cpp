@@ -17,6 +17,7 @@ void fill_cuda(const ConstantFill&, const Launch&) { refuse(); }
 void fill_cuda(const DiracFill&, const Launch&) { refuse(); }
 void sparse_cuda(const SparseFill&, const Launch&) { refuse(); }
 void reflectors_cuda(const Reflectors&, const Source&, const Launch&) { refuse(); }
+void words_cuda(const StreamKey&, Domain, uint64_t, int64_t, uint32_t*, const Launch&) { refuse(); }
 int cuda_device_count() { return 0; }
 
 }  // namespace winit_cuda

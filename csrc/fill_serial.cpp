@@ -72,4 +72,9 @@ void reflectors_serial(const Reflectors& reflectors, const Source& source) {
   });
 }
 
+void words_serial(const StreamKey& key, Domain domain, uint64_t index, int64_t count,
+                  uint32_t* words) {
+  launch([&](const ThreadIndex& at) { write_words(key, domain, index, count, words, at); });
+}
+
 }  // namespace winit_cuda

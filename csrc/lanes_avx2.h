@@ -44,7 +44,6 @@ struct Avx2 {
   }
   static WINIT_HD_MEMBER F fma(F a, F b, F c) { return _mm256_fmadd_ps(a, b, c); }
   static WINIT_HD_MEMBER F subtract(F a, F b) { return _mm256_sub_ps(a, b); }
-  static WINIT_HD_MEMBER F multiply(F a, F b) { return _mm256_mul_ps(a, b); }
   // The operand order gives the scalar versions' choice between zeros of unlike sign.
   static WINIT_HD_MEMBER F smaller(F a, F b) { return _mm256_min_ps(b, a); }
   static WINIT_HD_MEMBER F larger(F a, F b) { return _mm256_max_ps(b, a); }
@@ -53,19 +52,21 @@ struct Avx2 {
     const float* coefficients;
     explicit WINIT_HD_MEMBER Quantile(const float* table) : coefficients(table) {}
 
-    WINIT_HD_MEMBER F operator()(F p) const {
+    WINIT_HD_MEMBER F operator()(F c, F p) const {
       const U bits = _mm256_castps_si256(p);
       const U segment =
           _mm256_sub_epi32(_mm256_srli_epi32(bits, 21), _mm256_set1_epi32((127 - 33) << 2));
       const U mantissa = _mm256_or_si256(_mm256_and_si256(bits, _mm256_set1_epi32(0x001FFFFF)),
                                          _mm256_set1_epi32(0x3F800000));
       const F u = _mm256_sub_ps(_mm256_castsi256_ps(mantissa), _mm256_set1_ps(1.125f));
-      F factor = _mm256_i32gather_ps(coefficients + kFloatDegree * kSegments, segment, 4);
+      const auto coefficient = [&](int power) {
+        return _mm256_i32gather_ps(coefficients + power * kSegments, segment, 4);
+      };
+      F rest = coefficient(kFloatDegree);
 #pragma GCC unroll 8
-      for (int power = kFloatDegree - 1; power >= 0; --power)
-        factor = _mm256_fmadd_ps(factor, u,
-                                 _mm256_i32gather_ps(coefficients + power * kSegments, segment, 4));
-      return factor;
+      for (int power = kFloatDegree - 1; power >= 1; --power)
+        rest = _mm256_fmadd_ps(rest, u, coefficient(power));
+      return _mm256_fmadd_ps(c, coefficient(0), _mm256_mul_ps(_mm256_mul_ps(c, u), rest));
     }
   };
 

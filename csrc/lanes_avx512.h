@@ -46,7 +46,6 @@ struct Avx512 {
   }
   static WINIT_HD_MEMBER F fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
   static WINIT_HD_MEMBER F subtract(F a, F b) { return _mm512_sub_ps(a, b); }
-  static WINIT_HD_MEMBER F multiply(F a, F b) { return _mm512_mul_ps(a, b); }
   // The operand order gives the scalar versions' choice between zeros of unlike sign.
   static WINIT_HD_MEMBER F smaller(F a, F b) { return _mm512_min_ps(b, a); }
   static WINIT_HD_MEMBER F larger(F a, F b) { return _mm512_max_ps(b, a); }
@@ -71,7 +70,7 @@ struct Avx512 {
       }
     }
 
-    WINIT_HD_MEMBER F operator()(F p) const {
+    WINIT_HD_MEMBER F operator()(F c, F p) const {
       const U bits = _mm512_castps_si512(p);
       const U segment = _mm512_srli_epi32(bits, 21);
       const U one = _mm512_set1_epi32(0x3F800000), fraction = _mm512_set1_epi32(0x001FFFFF);
@@ -79,25 +78,27 @@ struct Avx512 {
       const F u =
           _mm512_sub_ps(_mm512_castsi512_ps(_mm512_ternarylogic_epi32(bits, fraction, one, 0xEA)),
                         _mm512_set1_ps(1.125f));
-      F factor = _mm512_permutex2var_ps(low[kFloatDegree], segment, high[kFloatDegree]);
+      F rest = _mm512_permutex2var_ps(low[kFloatDegree], segment, high[kFloatDegree]);
 #pragma GCC unroll 8
-      for (int power = kFloatDegree - 1; power >= 0; --power)
-        factor =
-            _mm512_fmadd_ps(factor, u, _mm512_permutex2var_ps(low[power], segment, high[power]));
+      for (int power = kFloatDegree - 1; power >= 1; --power)
+        rest = _mm512_fmadd_ps(rest, u, _mm512_permutex2var_ps(low[power], segment, high[power]));
+      F product = _mm512_fmadd_ps(c, _mm512_permutex2var_ps(low[0], segment, high[0]),
+                                  _mm512_mul_ps(_mm512_mul_ps(c, u), rest));
       const __mmask16 outside = _mm512_cmplt_ps_mask(p, _mm512_set1_ps(0x1p-9f));
-      if (__builtin_expect(outside != 0, 0)) factor = look_up_outside(factor, p, outside);
-      return factor;
+      if (__builtin_expect(outside != 0, 0)) product = look_up_outside(product, c, p, outside);
+      return product;
     }
 
-    __attribute__((noinline)) F look_up_outside(F factor, F p, unsigned outside) const {
-      alignas(64) float tails[16], factors[16];
+    __attribute__((noinline)) F look_up_outside(F product, F c, F p, unsigned outside) const {
+      alignas(64) float centers[16], tails[16], products[16];
+      _mm512_store_ps(centers, c);
       _mm512_store_ps(tails, p);
-      _mm512_store_ps(factors, factor);
+      _mm512_store_ps(products, product);
       for (; outside; outside &= outside - 1) {
         const int lane = __builtin_ctz(outside);
-        factors[lane] = quantile_factor(coefficients, tails[lane]);
+        products[lane] = quantile_product(coefficients, centers[lane], tails[lane]);
       }
-      return _mm512_load_ps(factors);
+      return _mm512_load_ps(products);
     }
   };
 

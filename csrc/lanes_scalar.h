@@ -36,14 +36,13 @@ struct Scalar32 {
   }
   static WINIT_HD_MEMBER F fma(F a, F b, F c) { return fused(a, b, c); }
   static WINIT_HD_MEMBER F subtract(F a, F b) { return a - b; }
-  static WINIT_HD_MEMBER F multiply(F a, F b) { return a * b; }
   static WINIT_HD_MEMBER F smaller(F a, F b) { return b < a ? b : a; }
   static WINIT_HD_MEMBER F larger(F a, F b) { return a < b ? b : a; }
 
   struct Quantile {
     const float* coefficients;
     explicit WINIT_HD_MEMBER Quantile(const float* table) : coefficients(table) {}
-    WINIT_HD_MEMBER F operator()(F p) const { return quantile_factor(coefficients, p); }
+    WINIT_HD_MEMBER F operator()(F c, F p) const { return quantile_product(coefficients, c, p); }
   };
 
   static WINIT_HD_MEMBER void chunk(const StreamKey& key, uint64_t block, U (&words)[4]) {
@@ -86,14 +85,13 @@ struct Scalar64 {
   }
   static WINIT_HD_MEMBER F fma(F a, F b, F c) { return fused(a, b, c); }
   static WINIT_HD_MEMBER F subtract(F a, F b) { return a - b; }
-  static WINIT_HD_MEMBER F multiply(F a, F b) { return a * b; }
   static WINIT_HD_MEMBER F smaller(F a, F b) { return b < a ? b : a; }
   static WINIT_HD_MEMBER F larger(F a, F b) { return a < b ? b : a; }
 
   struct Quantile {
     const double* coefficients;
     explicit WINIT_HD_MEMBER Quantile(const double* table) : coefficients(table) {}
-    WINIT_HD_MEMBER F operator()(F p) const { return quantile_factor(coefficients, p); }
+    WINIT_HD_MEMBER F operator()(F c, F p) const { return quantile_product(coefficients, c, p); }
   };
 };
 

@@ -65,7 +65,7 @@ struct NormalMap {
     F p = L::fma(L::to_real(m), L::splat(below_one * L::kUnit), L::splat(L::kUnit / 2));
     if (sizeof(Real) == 8) p = L::larger(p, L::splat(Real(0x1p-33)));
     const F c = L::fma(L::to_real(n), L::splat(L::kUnit), L::splat(L::kUnit / 2));
-    return L::fma(L::multiply(L::with_sign_of(c, word), quantile(p)), std, mean);
+    return L::fma(quantile(L::with_sign_of(c, word), p), std, mean);
   }
 };
 
@@ -119,7 +119,7 @@ struct TruncNormalMap {
                        L::select(word, center_start[0], center_start[1]));
     F p = L::smaller(g, L::subtract(fold, g));
     p = L::smaller(L::larger(p, L::splat(Real(0x1p-33))), L::splat(largest_tail));
-    const F value = L::fma(L::multiply(c, quantile(p)), scale, base);
+    const F value = L::fma(quantile(c, p), scale, base);
     return L::smaller(L::larger(value, lowest), highest);
   }
 };

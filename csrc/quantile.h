@@ -12,31 +12,36 @@
 
 namespace winit_cuda {
 
-// Rows of `coefficients` are the powers of the variable, columns the segments.
-WINIT_HD float quantile_factor(const float* coefficients, float p) {
+// c Q(p) for |c| = 1/2 - p. Rows of `coefficients` are the powers of the variable, columns the
+// segments.
+//
+// With Q = a0 + u R the product is fma(c, a0, (c u) R): Q itself is never rounded. That keeps the
+// normal value within 2 ulp of the true quantile for every word (1.97 at the worst, over all 2^32);
+// c * Q does not.
+WINIT_HD float quantile_product(const float* coefficients, float c, float p) {
   const uint32_t bits = bits_of(p);
-  const uint32_t segment = (bits >> 21) - ((127u - 33u) << 2);
+  const float* column = coefficients + ((bits >> 21) - ((127u - 33u) << 2));
   const float u = float_of((bits & 0x001FFFFFu) | 0x3F800000u) - 1.125f;
-  float factor = coefficients[kFloatDegree * kSegments + segment];
+  float rest = column[kFloatDegree * kSegments];
 #if defined(__CUDA_ARCH__)
 #pragma unroll
 #endif
-  for (int power = kFloatDegree - 1; power >= 0; --power)
-    factor = fused(factor, u, coefficients[power * kSegments + segment]);
-  return factor;
+  for (int power = kFloatDegree - 1; power >= 1; --power)
+    rest = fused(rest, u, column[power * kSegments]);
+  return fused(c, column[0], (c * u) * rest);
 }
 
-WINIT_HD double quantile_factor(const double* coefficients, double p) {
+WINIT_HD double quantile_product(const double* coefficients, double c, double p) {
   const uint64_t bits = bits_of(p);
-  const uint64_t segment = (bits >> 50) - ((1023u - 33u) << 2);
+  const double* column = coefficients + ((bits >> 50) - ((1023u - 33u) << 2));
   const double u = double_of((bits & 0x0003FFFFFFFFFFFFull) | 0x3FF0000000000000ull) - 1.125;
-  double factor = coefficients[kDoubleDegree * kSegments + segment];
+  double rest = column[kDoubleDegree * kSegments];
 #if defined(__CUDA_ARCH__)
 #pragma unroll
 #endif
-  for (int power = kDoubleDegree - 1; power >= 0; --power)
-    factor = fused(factor, u, coefficients[power * kSegments + segment]);
-  return factor;
+  for (int power = kDoubleDegree - 1; power >= 1; --power)
+    rest = fused(rest, u, column[power * kSegments]);
+  return fused(c, column[0], (c * u) * rest);
 }
 
 }  // namespace winit_cuda

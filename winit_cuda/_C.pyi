@@ -160,11 +160,13 @@ def sparse(
     columns: int,
     zeros_per_column: int,
     std: float,
+    workspace: int,
     /,
 ) -> None:
     """Draw from the normal law N(0, std^2), with `zeros_per_column` zeros in every column.
 
-    `rows` and `columns` are those of the global matrix.
+    `rows` and `columns` are those of the global matrix. `workspace` is the address of 16 bytes a local
+    column, aligned to 8, in the memory of `device`.
     """
 
 def reflectors(
@@ -193,10 +195,21 @@ def philox4x32_10(
 ) -> tuple[int, int, int, int]:
     """One Philox4x32-10 block, for tests against the published known answers."""
 
-def words(seed: int, stream: int, domain: int, index: int, count: int, /) -> list[int]:
-    """The words index, index + 1, ... of a domain of the key, for tests.
+def words(
+    pointer: int,
+    count: int,
+    seed: int,
+    stream: int,
+    domain: int,
+    index: int,
+    device: int,
+    cuda_stream: int,
+    /,
+) -> None:
+    """Write the uint32 words index, index + 1, ... of a domain of the key to memory, for tests.
 
-    The domains are those of `Domain` in csrc/philox.h; 0 is the element stream.
+    The domains are those of `Domain` in csrc/philox.h; 0 is the element stream. The counter of word
+    `index` is (block_lo, block_hi, stream_lo, stream_hi) with block = domain * 2^61 + index // 4.
     """
 
 def build_info() -> BuildInfo:
