@@ -106,8 +106,9 @@ def _cell(ratio: float | None) -> str:
 
 LEGEND = (
     "Times are medians of one call, ± the interquartile range. ratio: time of torch.nn.init / "
-    "time of winit_cuda. of fill_: time of tensor.fill_(0.5) / time of winit_cuda, the part of "
-    "the speed of memory that is reached. G/s: elements per nanosecond."
+    "time of winit_cuda, the median over the rounds in which both took turns. of fill_: time of "
+    "tensor.fill_(0.5) / time of winit_cuda, the part of the speed of memory that is reached. "
+    "G/s: elements per nanosecond."
 )
 
 
@@ -124,7 +125,7 @@ def notes(report: Report) -> list[str]:
     )
     largest = max((row.case.exponent for row in report.rows), default=0)
     for initializer in dict.fromkeys(row.case.initializer for row in report.rows):
-        if initializer.largest < largest:
+        if initializer.largest < largest and report.preset != "targets":
             shape = initializer.largest_shape
             lines.append(f"{initializer.name}: at most {shape}, --sizes goes further.")
     load = report.machine.get("load")
