@@ -225,8 +225,9 @@ WINIT_HD void sparse_rows(const Map& map, const SparseFill& fill, const Rows& ro
 template <class Real>
 WINIT_HD void make_reflectors(const Reflectors& reflectors, const ThreadIndex& at) {
   for (int64_t column = at.thread; column < reflectors.columns; column += at.threads)
-    make_reflector(static_cast<Real*>(reflectors.vectors), static_cast<Real*>(reflectors.signs),
-                   reflectors.rows, reflectors.columns, column);
+    make_reflector_columns<1>(static_cast<Real*>(reflectors.vectors),
+                              static_cast<Real*>(reflectors.signs), reflectors.rows,
+                              reflectors.columns, column, column + 1);
 }
 
 // The bare words of a stream, for tests of the engine.

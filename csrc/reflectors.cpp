@@ -1,5 +1,7 @@
 #include "reflectors.h"
 
+#include <algorithm>
+
 #include "distributions.h"
 #include "parallel.h"
 
@@ -21,19 +23,26 @@ RandomFill reflector_normals(const Reflectors& reflectors, const Source& source)
   return fill;
 }
 
+namespace {
+
+template <class Real>
+void make_reflectors_cpu(const Reflectors& reflectors, int64_t begin, int64_t end) {
+  constexpr int64_t kColumns = 64;
+  for (int64_t column = begin; column < end; column += kColumns)
+    make_reflector_columns<kColumns>(static_cast<Real*>(reflectors.vectors),
+                                     static_cast<Real*>(reflectors.signs), reflectors.rows,
+                                     reflectors.columns, column, std::min(column + kColumns, end));
+}
+
+}  // namespace
+
 void reflectors_cpu(const Reflectors& reflectors, const Source& source, int threads) {
   fill_cpu(reflector_normals(reflectors, source), threads);
-  parallel_for(reflectors.columns, 16, threads, [&](int64_t begin, int64_t end) {
-    for (int64_t column = begin; column < end; ++column) {
-      if (reflectors.dtype == DType::kFloat64)
-        make_reflector(static_cast<double*>(reflectors.vectors),
-                       static_cast<double*>(reflectors.signs), reflectors.rows, reflectors.columns,
-                       column);
-      else
-        make_reflector(static_cast<float*>(reflectors.vectors),
-                       static_cast<float*>(reflectors.signs), reflectors.rows, reflectors.columns,
-                       column);
-    }
+  parallel_for(reflectors.columns, 64, threads, [&](int64_t begin, int64_t end) {
+    if (reflectors.dtype == DType::kFloat64)
+      make_reflectors_cpu<double>(reflectors, begin, end);
+    else
+      make_reflectors_cpu<float>(reflectors, begin, end);
   });
 }
 

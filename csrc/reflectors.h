@@ -22,33 +22,46 @@ struct Reflectors {
   int64_t rows, columns;
 };
 
-// Turns the normals of one column into its reflector.
-template <class Real>
-WINIT_HD void make_reflector(Real* vectors, Real* signs, int64_t rows, int64_t columns,
-                             int64_t column) {
-  double square = 0;
-  for (int64_t row = 0; row < column; ++row) vectors[row * columns + column] = 0;
-  for (int64_t row = column; row < rows; ++row) {
-    const double x = vectors[row * columns + column];
-    square = fused(x, x, square);
-  }
-  Real& head = vectors[column * columns + column];
-  const double first = head;
-  if (column == rows - 1) {
-    signs[column] = first < 0 ? Real(-1) : Real(1);
-    head = 0;
-    return;
-  }
+// What a column's first entry and squared length decide.
+struct ReflectorHead {
+  double sign, head, scale;  // sigma_i, v_i[0], and the factor from x_i to the rest of v_i
+};
+
+WINIT_HD ReflectorHead reflector_head(double first, double square, bool is_last_row) {
+  const bool negative = first < 0;
+  if (is_last_row) return {negative ? -1.0 : 1.0, 0.0, 0.0};
   const double norm = sqrt(square);
-  signs[column] = first < 0 ? Real(1) : Real(-1);
-  const double lengthened = first < 0 ? first - norm : first + norm;
+  const double lengthened = negative ? first - norm : first + norm;
   // |x + sign |x| e_1|^2 = 2 |x| (|x| + |x_0|)
-  const double scale = 1 / sqrt(norm * (first < 0 ? -lengthened : lengthened));
-  head = static_cast<Real>(lengthened * scale);
-  for (int64_t row = column + 1; row < rows; ++row) {
-    Real& entry = vectors[row * columns + column];
-    entry = static_cast<Real>(static_cast<double>(entry) * scale);
+  const double scale = 1 / sqrt(norm * (negative ? -lengthened : lengthened));
+  return {negative ? 1.0 : -1.0, lengthened * scale, scale};
+}
+
+// Turns the normals of columns [begin, end) into their reflectors, a row at a time: neighbors in
+// memory are neighbors in the loop. At most kColumns columns.
+template <int kColumns, class Real>
+WINIT_HD void make_reflector_columns(Real* vectors, Real* signs, int64_t rows, int64_t columns,
+                                     int64_t begin, int64_t end) {
+  double squares[kColumns] = {}, scales[kColumns];
+  for (int64_t row = begin; row < rows; ++row)
+    for (int64_t column = begin; column < end && column <= row; ++column) {
+      const double x = vectors[row * columns + column];
+      squares[column - begin] = fused(x, x, squares[column - begin]);
+    }
+  for (int64_t column = begin; column < end; ++column) {
+    Real& entry = vectors[column * columns + column];
+    const ReflectorHead head = reflector_head(entry, squares[column - begin], column == rows - 1);
+    entry = static_cast<Real>(head.head);
+    signs[column] = static_cast<Real>(head.sign);
+    scales[column - begin] = head.scale;
   }
+  for (int64_t row = 0; row < rows; ++row)
+    for (int64_t column = begin; column < end; ++column) {
+      Real& entry = vectors[row * columns + column];
+      if (row < column) entry = 0;
+      if (row > column)
+        entry = static_cast<Real>(static_cast<double>(entry) * scales[column - begin]);
+    }
 }
 
 // The fill that gives the normals the reflectors start from.
