@@ -94,9 +94,13 @@ struct Place {
   }
 };
 
+// So few elements are written sooner than the interpreter's lock is handed over and taken back.
+constexpr int64_t kQuickCount = 1024;
+
 template <class Fill>
 void run(const Fill& fill, const Place& place) {
-  const py::gil_scoped_release unlocked;
+  std::optional<py::gil_scoped_release> unlocked;
+  if (place.device != kCpu || place.count > kQuickCount) unlocked.emplace();
   if (place.device == kCpu)
     fill_cpu(fill, place.threads);
   else if (place.device == kSerial)
@@ -105,9 +109,11 @@ void run(const Fill& fill, const Place& place) {
     fill_cuda(fill, {place.device, reinterpret_cast<void*>(place.stream)});
 }
 
-Source source_of(uintptr_t key_pointer, uint64_t seed, uint64_t stream) {
-  return {make_stream_key(seed, stream), reinterpret_cast<const uint64_t*>(key_pointer),
-          Domain::kElement};
+Source source_of(int device, uintptr_t key_pointer, uint64_t seed, uint64_t stream) {
+  const uint64_t* words = reinterpret_cast<const uint64_t*>(key_pointer);
+  if (words && device == kCpu)
+    return {make_stream_key(words[0], words[1]), nullptr, Domain::kElement};
+  return {make_stream_key(seed, stream), words, Domain::kElement};
 }
 
 RandomFill random_fill(const Target& target, const Source& source,
@@ -162,20 +168,23 @@ void bind_fills(py::module_& module) {
     const Place place = WINIT_GIVEN_PLACE;
     const Target target = place.target();
     const DistributionNumbers numbers = uniform_numbers(target.dtype, low, high);
-    if (numel) run(random_fill(target, source_of(key_pointer, seed, stream), numbers), place);
+    if (numel)
+      run(random_fill(target, source_of(device, key_pointer, seed, stream), numbers), place);
   });
   module.def("normal", [](WINIT_PLACE, WINIT_KEY, double mean, double std) {
     const Place place = WINIT_GIVEN_PLACE;
     const Target target = place.target();
     const DistributionNumbers numbers = normal_numbers(mean, std);
-    if (numel) run(random_fill(target, source_of(key_pointer, seed, stream), numbers), place);
+    if (numel)
+      run(random_fill(target, source_of(device, key_pointer, seed, stream), numbers), place);
   });
   module.def(
       "trunc_normal", [](WINIT_PLACE, WINIT_KEY, double mean, double std, double a, double b) {
         const Place place = WINIT_GIVEN_PLACE;
         const Target target = place.target();
         const DistributionNumbers numbers = trunc_normal_numbers(target.dtype, mean, std, a, b);
-        if (numel) run(random_fill(target, source_of(key_pointer, seed, stream), numbers), place);
+        if (numel)
+          run(random_fill(target, source_of(device, key_pointer, seed, stream), numbers), place);
       });
 }
 
@@ -195,8 +204,8 @@ void bind_matrices(py::module_& module) {
     }
     if (target.box.rank != 2) throw std::invalid_argument("sparse takes a matrix");
     const SparseFill fill{
-        random_fill(target, source_of(key_pointer, seed, stream), normal_numbers(0, std)), rows,
-        columns, zeros_per_column, reinterpret_cast<SparseThreshold*>(workspace)};
+        random_fill(target, source_of(device, key_pointer, seed, stream), normal_numbers(0, std)),
+        rows, columns, zeros_per_column, reinterpret_cast<SparseThreshold*>(workspace)};
     const py::gil_scoped_release unlocked;
     if (device == kCpu)
       sparse_cpu(fill, threads);
@@ -214,7 +223,7 @@ void bind_matrices(py::module_& module) {
           throw std::invalid_argument("reflectors are float32 or float64");
         if (rows < columns) throw std::invalid_argument("reflectors need rows >= columns");
         if (columns == 0) return;
-        const Source source = source_of(key_pointer, seed, stream);
+        const Source source = source_of(device, key_pointer, seed, stream);
         const py::gil_scoped_release unlocked;
         if (device == kCpu)
           reflectors_cpu(reflectors, source, threads);

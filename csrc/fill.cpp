@@ -110,18 +110,15 @@ void run_by_itemsize(const Fill& fill, int threads, Range range) {
 }  // namespace
 
 void fill_cpu(const RandomFill& fill, int threads) {
-  RandomFill keyed = fill;
-  if (fill.source.key_pointer)
-    keyed.source.key = make_stream_key(fill.source.key_pointer[0], fill.source.key_pointer[1]);
   const SimdFills* fills = active_fills.load(std::memory_order_relaxed);
   const int64_t count = element_count(fill.target.box);
   if (count <= kGrain || threads <= 1) {
     const DefaultFloatingPoint guard;
-    return fills->fill(keyed, 0, count);
+    return fills->fill(fill, 0, count);
   }
   parallel_for(count, kGrain, threads, [&](int64_t begin, int64_t end) {
     const DefaultFloatingPoint guard;
-    fills->fill(keyed, begin, end);
+    fills->fill(fill, begin, end);
   });
 }
 

@@ -18,7 +18,8 @@ struct Target {
   Box box;
 };
 
-// Where the words come from. A key in memory (CUDA graph replay) replaces `key`.
+// Where the words come from. The kernels may find their key in memory instead, so that a CUDA graph
+// can replay with another one; the CPU fills look at `key` alone.
 struct Source {
   StreamKey key;
   const uint64_t* key_pointer;  // (seed, stream) in the target's memory, or null

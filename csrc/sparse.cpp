@@ -54,12 +54,8 @@ void erase_zeros(const SparseFill& fill, const StreamKey& key, int64_t begin, in
 
 }  // namespace
 
-void sparse_cpu(const SparseFill& given, int threads) {
-  SparseFill fill = given;
-  Source& source = fill.normal.source;
-  if (source.key_pointer)
-    source.key = make_stream_key(source.key_pointer[0], source.key_pointer[1]);
-  source.key_pointer = nullptr;
+void sparse_cpu(const SparseFill& fill, int threads) {
+  const Source& source = fill.normal.source;
   const ColumnRange columns = local_columns(fill);
   parallel_for(columns.count, kTile, threads, [&](int64_t begin, int64_t end) {
     std::vector<uint32_t> words, order;
