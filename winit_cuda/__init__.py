@@ -1,0 +1,30 @@
+"""torch.nn.init, with one seed giving one set of weights on any device, layout and precision.
+
+    import winit_cuda as winit
+
+    winit.kaiming_normal_(w, nonlinearity="relu")       # as torch.nn.init; torch.manual_seed rules
+    winit.kaiming_normal_(w, key=winit.fold_in(winit.key(0), "layers.0.weight"))   # or a key does
+
+Every public name of `torch.nn.init` is here and in `winit_cuda.init`, with the same signature plus
+key=. `backend_info()` tells what fills the tensors of each device.
+"""
+
+from . import init, operators
+from ._version import __version__
+from .backend import BackendInfo, backend_info, use_backend
+from .init import *  # noqa: F403
+from .keys import Key, fold_in, key, split
+
+__all__ = [
+    "BackendInfo",
+    "Key",
+    "__version__",
+    "backend_info",
+    "fold_in",
+    "init",
+    "key",
+    "operators",
+    "split",
+    "use_backend",
+]
+__all__ += init.__all__

@@ -1,0 +1,51 @@
+"""The fallback: a fill by torch's own operators, with the values `torch.nn.init` gives.
+
+`fills` names the function of `torch.nn.init` for each fill; here is what must hold around the call.
+An error comes before the generator is drawn from.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from . import backend
+from .checks import wrong
+
+if TYPE_CHECKING:
+    import torch
+
+    from .fills import Fill, Numbers
+
+
+def run(
+    fill: Fill,
+    function: str,
+    tensor: torch.Tensor,
+    numbers: Numbers,
+    generator: Any,
+    key: Any,
+    reason: str,
+) -> None:
+    """Fill `tensor` as `torch.nn.init` does; `reason` says why the core does not."""
+    refuse_native_only(function, key, reason)
+    if fill.aten_dtypes is not None and tensor.dtype not in fill.aten_dtypes:
+        raise _no_kernel(function, tensor.dtype, reason)
+    try:
+        fill.aten(tensor, numbers, generator)
+    except NotImplementedError as error:  # an older torch, or another device, has fewer kernels
+        raise _no_kernel(function, tensor.dtype, reason) from error
+
+
+def refuse_native_only(function: str, key: Any, reason: str) -> None:
+    """Raise where a call asks for what only the core gives."""
+    if key is not None:
+        raise RuntimeError(
+            f"{function}: key needs the native core, whose values ATen cannot give, but {reason}"
+        )
+    if backend.choice() == "native":
+        raise RuntimeError(f'{function}: use_backend("native") is in force, but {reason}')
+
+
+def _no_kernel(function: str, dtype: torch.dtype, reason: str) -> Exception:
+    requirement = f"one that ATen fills ({reason})"
+    return wrong(function, "the dtype of tensor", requirement, str(dtype), TypeError)

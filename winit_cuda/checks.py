@@ -1,0 +1,90 @@
+"""Checks of the numbers a caller passes, and the one way an error is worded.
+
+An error says which function, which argument, what it must be and what was received. Every check
+runs before the generator is drawn from and before the tensor is written, so that after an error
+both are as they were.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import Any
+
+
+def wrong(
+    function: str,
+    argument: str,
+    requirement: str,
+    received: object,
+    error: type[Exception] = ValueError,
+) -> Exception:
+    """The error for an argument that is not what it must be."""
+    return error(f"{function}: {argument} must be {requirement}, got {_shown(received)}")
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, str | int | float | complex | bool | list | tuple | dict | None):
+        text = repr(value)
+        return text if len(text) <= 80 else f"{text[:77]}..."
+    kind = type(value).__name__
+    return f"{kind} {value}" if hasattr(value, "__float__") and not _is_array(value) else kind
+
+
+def _is_array(value: Any) -> bool:
+    return bool(getattr(value, "shape", ()))
+
+
+def number(function: str, argument: str, value: Any) -> float:
+    """Return `value` as a float: a number, a NumPy scalar or a tensor of one element."""
+    if isinstance(value, str | bytes | complex) or not hasattr(value, "__float__"):
+        raise wrong(function, argument, "a number", value, TypeError)
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise wrong(function, argument, "a number that a float holds", value) from error
+    except (TypeError, ValueError, RuntimeError) as error:  # an array of many, a complex tensor
+        raise wrong(function, argument, "a number", value, TypeError) from error
+
+
+def finite(function: str, argument: str, value: Any) -> float:
+    """Return `value` as a finite float."""
+    checked = number(function, argument, value)
+    if not math.isfinite(checked):
+        raise wrong(function, argument, "finite", checked)
+    return checked
+
+
+def deviation(function: str, argument: str, value: Any) -> float:
+    """Return `value` as a finite float that is not negative."""
+    checked = number(function, argument, value)
+    if not 0.0 <= checked < math.inf:
+        raise wrong(function, argument, "finite and at least 0", checked)
+    return checked
+
+
+def interval(function: str, a: Any, b: Any) -> tuple[float, float]:
+    """Return the bounds as finite floats with a <= b."""
+    low, high = finite(function, "a", a), finite(function, "b", b)
+    if low > high:
+        raise wrong(function, "a", f"at most b = {high}", low)
+    return low, high
+
+
+def fraction(function: str, argument: str, value: Any) -> float:
+    """Return `value` as a float in [0, 1]."""
+    checked = number(function, argument, value)
+    if not 0.0 <= checked <= 1.0:
+        raise wrong(function, argument, "in [0, 1]", checked)
+    return checked
+
+
+def count(function: str, argument: str, value: Any) -> int:
+    """Return `value` as an integer that is at least 1."""
+    try:
+        checked = operator.index(value)
+    except TypeError as error:
+        raise wrong(function, argument, "an integer", value, TypeError) from error
+    if checked < 1:
+        raise wrong(function, argument, "at least 1", checked)
+    return checked

@@ -1,0 +1,289 @@
+"""The fills: each knows what its numbers may be in a dtype, its call to the core, its ATen twin.
+
+A fill has no state. Which key a call has, where it writes and which of the two implementations
+runs is for `dispatch` to decide.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from . import backend, checks
+from .checks import wrong
+from .constants import as_float
+from .dtypes import (
+    FLOATING,
+    LARGEST,
+    LEAST_SPACING,
+    RELATIVE_SPACING,
+    largest_at_most,
+    nearest_inside,
+    smallest_at_least,
+)
+from .reflectors import write_orthogonal
+
+if TYPE_CHECKING:
+    from .generators import Words
+    from .target import Place
+
+Numbers = tuple[Any, ...]
+
+# No 32-bit word has a normal quantile beyond 6.36: no value is further from the mean, in units of
+# std. See csrc/maps.h.
+LARGEST_QUANTILE = 6.4
+
+_REAL = frozenset({torch.float16, torch.bfloat16, torch.float32, torch.float64})
+_COMPLEX = frozenset({torch.complex32, torch.complex64, torch.complex128})
+
+
+class Fill:
+    """What all fills have in common."""
+
+    name: str
+    """Its name, for `operators`."""
+    native_name: str
+    """The name of the core's function."""
+    is_random = True
+    aten_dtypes: frozenset[torch.dtype] | None = None
+    """The dtypes that torch's own function fills; None where that is for torch to say."""
+
+    def __init__(self) -> None:
+        self.native: Any = getattr(backend.loaded, self.native_name, None)
+
+    def check(self, function: str, code: int, numbers: Numbers) -> bool:
+        """Raise ValueError where the dtype `code` of the core cannot hold what is asked for.
+
+        Return whether `native` takes the numbers as they are; otherwise `write` is to be called.
+        """
+        raise NotImplementedError
+
+    def write(self, place: Place, words: Words, numbers: Numbers, tensor: torch.Tensor) -> None:
+        """Fill `tensor`, whose elements lie at `place`, by the core."""
+        raise NotImplementedError
+
+    def aten(self, tensor: torch.Tensor, numbers: Numbers, generator: Any) -> None:
+        """Fill as `torch.nn.init` does."""
+        raise NotImplementedError
+
+
+class ConstantFill(Fill):
+    """One value; numbers: the value."""
+
+    name = native_name = "constant"
+    is_random = False
+
+    def check(self, function: str, code: int, numbers: Numbers) -> bool:
+        """The dtype has the value, up to rounding."""
+        as_float(function, code, numbers[0])
+        return True
+
+    def write(self, place: Place, words: Words, numbers: Numbers, tensor: torch.Tensor) -> None:  # noqa: ARG002
+        """Write the value, rounded, to every element."""
+        self.native(*place, *numbers)
+
+
+class UniformFill(Fill):
+    """Uniform on [a, b); numbers: a, b."""
+
+    name = native_name = "uniform"
+    aten_dtypes = _REAL | _COMPLEX
+
+    def check(self, function: str, code: int, numbers: Numbers) -> bool:
+        """The bounds are in order and finite in the dtype, and a value lies between them."""
+        a, b = numbers
+        largest = LARGEST[code]
+        if not -largest <= a <= b <= largest:
+            checks.interval(function, a, b)
+            raise _too_large(function, "a" if -a > b else "b", max(-a, b), code)
+        if b - a > RELATIVE_SPACING[code] * (b if b > -a else -a) + LEAST_SPACING[code]:
+            return True
+        if a != b and smallest_at_least(a, code) >= b:
+            raise _empty(function, f"[{a}, {b})", code)
+        return bool(a != b)
+
+    def write(self, place: Place, words: Words, numbers: Numbers, tensor: torch.Tensor) -> None:
+        """One word an element, unless there is nothing to choose from."""
+        a, b = numbers
+        if a == b:
+            CONSTANT.write(place, words, (a,), tensor)
+        else:
+            self.native(*place, *words, a, b)
+
+    def aten(self, tensor: torch.Tensor, numbers: Numbers, generator: Any) -> None:
+        """Fill as `torch.nn.init.uniform_` does."""
+        a, b = numbers
+        torch.nn.init.uniform_(tensor, a, b, generator=generator)
+
+
+class NormalFill(Fill):
+    """Normal; numbers: mean, std."""
+
+    name = native_name = "normal"
+    aten_dtypes = _REAL | _COMPLEX
+
+    def check(self, function: str, code: int, numbers: Numbers) -> bool:
+        """The numbers are finite, and so is, in the dtype, the furthest value a word gives."""
+        mean, std = numbers
+        if std >= 0.0 and abs(mean) + LARGEST_QUANTILE * std <= LARGEST[code]:
+            return True
+        checks.finite(function, "mean", mean)
+        checks.deviation(function, "std", std)
+        reach = abs(mean) + LARGEST_QUANTILE * std
+        raise _too_large(function, f"|mean| + {LARGEST_QUANTILE} std", reach, code)
+
+    def write(self, place: Place, words: Words, numbers: Numbers, tensor: torch.Tensor) -> None:  # noqa: ARG002
+        """One word an element."""
+        self.native(*place, *words, *numbers)
+
+    def aten(self, tensor: torch.Tensor, numbers: Numbers, generator: Any) -> None:
+        """Fill as `torch.nn.init.normal_` does."""
+        mean, std = numbers
+        torch.nn.init.normal_(tensor, mean, std, generator=generator)
+
+
+class TruncNormalFill(Fill):
+    """Normal, given that it lies in [a, b]; numbers: mean, std, a, b."""
+
+    name = native_name = "trunc_normal"
+    aten_dtypes = _REAL
+
+    def check(self, function: str, code: int, numbers: Numbers) -> bool:
+        """The numbers are finite, so are the values in the dtype, and one lies in [a, b]."""
+        mean, std, a, b = numbers
+        checks.finite(function, "mean", mean)
+        checks.deviation(function, "std", std)
+        checks.interval(function, a, b)
+        largest = LARGEST[code]
+        if abs(mean) > largest or std > largest:
+            raise _too_large(function, "|mean| and std", max(abs(mean), std), code)
+        spread = LARGEST_QUANTILE * std
+        upper, lower = max(mean, a) + spread, min(mean, b) - spread
+        if (b > largest and upper > largest) or (a < -largest and lower < -largest):
+            values = f"the values around {mean} that lie in [{a}, {b}]"
+            raise _too_large(function, values, max(upper, -lower), code)
+        if a != b and smallest_at_least(a, code) > largest_at_most(b, code):
+            raise _empty(function, f"[{a}, {b}]", code)
+        return bool(std > 0.0 and a != b)
+
+    def write(self, place: Place, words: Words, numbers: Numbers, tensor: torch.Tensor) -> None:
+        """One word an element, unless there is nothing to choose from."""
+        mean, std, a, b = numbers
+        if std == 0.0 or a == b:
+            value = nearest_inside(min(max(mean, a), b), a, b, place[1])
+            CONSTANT.write(place, words, (value,), tensor)
+        else:
+            self.native(*place, *words, *numbers)
+
+    def aten(self, tensor: torch.Tensor, numbers: Numbers, generator: Any) -> None:
+        """Fill as `torch.nn.init.trunc_normal_` does, but for the cases where it divides by 0."""
+        mean, std, a, b = numbers
+        if std == 0.0 or a == b:
+            torch.nn.init.constant_(tensor, min(max(mean, a), b))
+        else:
+            torch.nn.init.trunc_normal_(tensor, mean, std, a, b, generator=generator)
+
+
+class SparseFill(Fill):
+    """Normal with zeros in every column of a matrix; numbers: sparsity, std."""
+
+    name = native_name = "sparse"
+    aten_dtypes = _REAL | _COMPLEX
+
+    def check(self, function: str, code: int, numbers: Numbers) -> bool:
+        """The sparsity is a fraction; std is as in a normal fill."""
+        sparsity, std = numbers
+        checks.fraction(function, "sparsity", sparsity)
+        NORMAL.check(function, code, (0.0, std))
+        return False
+
+    def write(self, place: Place, words: Words, numbers: Numbers, tensor: torch.Tensor) -> None:
+        """The zeros are the places of the smallest words of each column."""
+        sparsity, std = numbers
+        rows, columns = tensor.shape
+        zeros = math.ceil(sparsity * rows)
+        # A threshold of 16 bytes for each column.
+        thresholds = torch.empty(columns, 2, dtype=torch.int64, device=tensor.device)
+        self.native(*place, *words, rows, columns, zeros, std, thresholds.data_ptr())
+
+    def aten(self, tensor: torch.Tensor, numbers: Numbers, generator: Any) -> None:
+        """Fill as `torch.nn.init.sparse_` does."""
+        sparsity, std = numbers
+        torch.nn.init.sparse_(tensor, sparsity, std, generator=generator)
+
+
+class OrthogonalFill(Fill):
+    """Orthonormal rows or columns; numbers: gain."""
+
+    name = "orthogonal"
+    native_name = "reflectors"
+    aten_dtypes = frozenset({torch.float32, torch.float64})
+
+    def check(self, function: str, code: int, numbers: Numbers) -> bool:
+        """No element of the matrix is larger than the gain."""
+        reach = abs(checks.finite(function, "gain", numbers[0]))
+        if reach > LARGEST[code]:
+            raise _too_large(function, "|gain|", reach, code)
+        return False
+
+    def write(self, place: Place, words: Words, numbers: Numbers, tensor: torch.Tensor) -> None:
+        """A product of Householder reflectors."""
+        write_orthogonal(self.native, place, words, numbers[0], tensor)
+
+    def aten(self, tensor: torch.Tensor, numbers: Numbers, generator: Any) -> None:
+        """Fill as `torch.nn.init.orthogonal_` does."""
+        torch.nn.init.orthogonal_(tensor, numbers[0], generator=generator)
+
+
+class DiracFill(Fill):
+    """Ones that carry input channels to output channels; numbers: groups."""
+
+    name = native_name = "dirac"
+    is_random = False
+
+    def check(self, function: str, code: int, numbers: Numbers) -> bool:  # noqa: ARG002
+        """Every dtype has 0 and 1."""
+        return False
+
+    def write(self, place: Place, words: Words, numbers: Numbers, tensor: torch.Tensor) -> None:  # noqa: ARG002
+        """The place of a row's one is a function of the row."""
+        outputs, inputs, *kernel = tensor.shape
+        center = 0
+        for size in kernel:
+            center = center * size + size // 2
+        taps = math.prod(kernel)
+        rows_per_group = outputs // int(numbers[0])
+        limit = min(rows_per_group, inputs)
+        self.native(*place, inputs * taps, taps, center, rows_per_group, limit)
+
+    def aten(self, tensor: torch.Tensor, numbers: Numbers, generator: Any) -> None:  # noqa: ARG002
+        """Fill as `torch.nn.init.dirac_` does, or `eye_` for a matrix."""
+        if tensor.dim() == 2:
+            torch.nn.init.eye_(tensor)
+        else:
+            torch.nn.init.dirac_(tensor, int(numbers[0]))
+
+
+CONSTANT = ConstantFill()
+UNIFORM = UniformFill()
+NORMAL = NormalFill()
+TRUNC_NORMAL = TruncNormalFill()
+SPARSE = SparseFill()
+ORTHOGONAL = OrthogonalFill()
+DIRAC = DiracFill()
+
+FILLS: dict[str, Fill] = {
+    fill.name: fill for fill in (UNIFORM, NORMAL, TRUNC_NORMAL, SPARSE, ORTHOGONAL, DIRAC)
+}
+
+
+def _too_large(function: str, what: str, reach: float, code: int) -> Exception:
+    described = FLOATING[code]
+    return wrong(function, what, f"at most {described.largest} for {described.name}", reach)
+
+
+def _empty(function: str, interval: str, code: int) -> Exception:
+    name = FLOATING[code].name
+    return wrong(function, "the interval from a to b", f"one with a {name} value in it", interval)

@@ -1,0 +1,121 @@
+"""The key of a call without key=, drawn from a torch generator.
+
+A CPU generator, and None is torch's default one whatever the tensor's device, gives two draws of
+63 bits, what `Tensor.random_` gives an int64: seed and stream. So `torch.manual_seed(42)` and
+`generator=torch.Generator().manual_seed(42)` give the same weights, on CPU and on CUDA, and a CUDA
+tensor costs no synchronization. A CUDA generator gives its seed and its offset, and the offset
+moves on. While a CUDA graph is captured the key is drawn on the device, so that every replay draws
+anew.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import torch
+
+from .checks import wrong
+from .keys import MASK, Key
+
+# (key_pointer, seed, stream), as the random fills of the core take them.
+Words = tuple[int, int, int] | tuple[()]
+
+# torch takes offsets of a CUDA generator in multiples of four: one block of Philox.
+_OFFSET_STEP = 4
+
+
+class _Buffer(threading.local):
+    """Two words of host memory for each thread, that the core reads by address."""
+
+    def __init__(self) -> None:
+        with torch.inference_mode(mode=False):  # or it could be written in inference mode only
+            self.words = torch.zeros(2, dtype=torch.int64, device="cpu")
+        self.by_address = (self.words.data_ptr(), 0, 0)
+        # Read together: looking up what belongs to a thread has its price.
+        self.draw_and_words = self.words.random_, self.by_address
+
+
+buffer = _Buffer()
+
+
+class _CapturedWords(tuple[int, int, int]):
+    """Words on the device, with the tensor that holds them, so that both live equally long."""
+
+    owner: torch.Tensor
+
+
+def words(function: str, device: int, generator: Any, key: Any) -> Words:
+    """The last arguments of a random fill on `device` (-1: CPU), the generator drawn from."""
+    if key is not None:
+        check_key(function, generator, key)
+        return 0, key.seed, key.stream
+    if device < 0:
+        if generator is not None:
+            _check_generator(function, device, generator)
+        buffer.words.random_(generator=generator)
+        return buffer.by_address
+    return _cuda_words(function, device, generator)
+
+
+def check_key(function: str, generator: Any, key: Any) -> None:
+    """Raise unless `key` is a Key, alone."""
+    if not isinstance(key, Key):
+        hint = ", as winit_cuda.key(seed) makes it" if isinstance(key, int) else ""
+        raise wrong(function, "key", f"a winit_cuda.Key{hint}", key, TypeError)
+    if generator is not None:
+        raise wrong(function, "generator", "None where key is given", generator)
+
+
+def check(function: str, tensor: torch.Tensor, generator: Any, key: Any) -> None:
+    """Check generator and key against the tensor, without drawing."""
+    if key is not None:
+        check_key(function, generator, key)
+    elif generator is not None:
+        _check_generator(function, tensor.get_device() if tensor.is_cuda else -1, generator)
+
+
+def _check_generator(function: str, device: int, generator: Any) -> None:
+    if not isinstance(generator, torch.Generator):
+        raise wrong(function, "generator", "a torch.Generator or None", generator, TypeError)
+    if generator.device.type == "cpu":
+        return
+    place = f"cuda:{device}" if device >= 0 else "cpu"
+    if str(generator.device) != place:
+        requirement = f"on the CPU or on the tensor's device, {place},"
+        raise wrong(function, "generator", requirement, str(generator.device), RuntimeError)
+
+
+def _cuda_words(function: str, device: int, generator: Any) -> Words:
+    if generator is not None:
+        _check_generator(function, device, generator)
+    if torch.cuda.is_available() and _is_capturing(device):
+        return _captured_words(function, device, generator)
+    if generator is None:
+        buffer.words.random_()
+    elif generator.device.type == "cpu":
+        buffer.words.random_(generator=generator)
+    else:
+        offset = generator.get_offset()
+        generator.set_offset(offset + _OFFSET_STEP)
+        return 0, generator.initial_seed() & MASK, offset
+    seed, stream = buffer.words.tolist()
+    return 0, seed, stream
+
+
+def _is_capturing(device: int) -> bool:
+    if torch.cuda.current_device() == device:
+        return torch.cuda.is_current_stream_capturing()
+    with torch.cuda.device(device):
+        return torch.cuda.is_current_stream_capturing()
+
+
+def _captured_words(function: str, device: int, generator: Any) -> Words:
+    if generator is not None and generator.device.type == "cpu":
+        requirement = "a CUDA generator or None while a CUDA graph is captured,"
+        raise wrong(function, "generator", requirement, "a CPU generator", RuntimeError)
+    drawn = torch.empty(2, dtype=torch.int64, device=f"cuda:{device}")
+    drawn.random_(generator=generator)
+    words = _CapturedWords((drawn.data_ptr(), 0, 0))
+    words.owner = drawn
+    return words

@@ -1,0 +1,96 @@
+"""Every name of torch that is not documented and that winit_cuda uses, each with why.
+
+All of them exist from torch 2.4 to 2.15; where one is missing, the nearest documented behavior
+takes its place. Nothing else in the package touches a private name of torch.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+has_torch_function = torch.overrides.has_torch_function_unary
+"""Whether a tensor's class or an active TorchFunctionMode overrides torch's functions."""
+
+
+def _never() -> bool:
+    return False
+
+
+def _no_modes() -> int:
+    return 0
+
+
+dispatch_modes = getattr(torch._C, "_len_torch_dispatch_stack", _no_modes)  # noqa: SLF001
+"""How many TorchDispatchModes (fake tensors, tracing, counting) are active."""
+
+transforms_active = getattr(torch._C, "_are_functorch_transforms_active", _never)  # noqa: SLF001
+"""Whether a `torch.func` transform (vmap, grad, ...) is running."""
+
+
+def _current_stream(index: int) -> int:
+    return torch.cuda.current_stream(index).cuda_stream
+
+
+cuda_stream = getattr(torch._C, "_cuda_getCurrentRawStream", _current_stream)  # noqa: SLF001
+"""The handle of the current CUDA stream of a device, without building a Stream object."""
+
+
+def _version_bump() -> Callable[[tuple[torch.Tensor]], None]:
+    """The C function under `torch.autograd.graph.increment_version`.
+
+    It took a tensor up to torch 2.5 and takes any iterable of tensors since.
+    """
+    bump: Callable[[Any], None] = torch._C._increment_version  # noqa: SLF001
+    try:
+        bump((torch.empty(0, device="cpu"),))
+    except TypeError:
+        return lambda tensors: bump(tensors[0])
+    return bump
+
+
+increment_version = _version_bump()
+"""Tell autograd that the tensors of a tuple were written."""
+
+_PLAIN_DISPATCH = torch.Tensor.__torch_dispatch__
+
+
+def dispatches_itself(tensor: torch.Tensor) -> bool:
+    """Whether the tensor's class runs operators on its own (wrapper subclasses)."""
+    return type(tensor).__torch_dispatch__ is not _PLAIN_DISPATCH
+
+
+# A class can only be met once its module is loaded, so nothing is imported to ask.
+_TRACING = (
+    ("torch._subclasses.fake_tensor", "FakeTensor"),
+    ("torch._subclasses.functional_tensor", "FunctionalTensor"),
+)
+_DTENSOR = (("torch.distributed.tensor", "DTensor"), ("torch.distributed._tensor", "DTensor"))
+
+
+def is_tracing_tensor(tensor: torch.Tensor) -> bool:
+    """Whether the tensor stands for one in a traced program, with no values to write."""
+    return _is_any(tensor, _TRACING)
+
+
+def is_dtensor(tensor: torch.Tensor) -> bool:
+    """Whether the tensor is a `torch.distributed.tensor.DTensor`."""
+    return _is_any(tensor, _DTENSOR)
+
+
+def _is_any(tensor: torch.Tensor, classes: tuple[tuple[str, str], ...]) -> bool:
+    for module, name in classes:
+        found: Any = getattr(sys.modules.get(module), name, None)
+        if found is not None and isinstance(tensor, found):
+            return True
+    return False
+
+
+def is_zero_tensor(tensor: torch.Tensor) -> bool:
+    """Whether the tensor is one of autograd's immutable zeros, which have no memory."""
+    return bool(tensor._is_zerotensor())  # noqa: SLF001
