@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from . import backend
-from .checks import wrong
+from .checks import unfit
 
 if TYPE_CHECKING:
     import torch
@@ -48,4 +48,4 @@ def refuse_native_only(function: str, key: Any, reason: str) -> None:
 
 def _no_kernel(function: str, dtype: torch.dtype, reason: str) -> Exception:
     requirement = f"one that ATen fills ({reason})"
-    return wrong(function, "the dtype of tensor", requirement, str(dtype), TypeError)
+    return unfit(function, "the dtype of tensor", requirement, str(dtype))

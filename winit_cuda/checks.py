@@ -19,8 +19,19 @@ def wrong(
     received: object,
     error: type[Exception] = ValueError,
 ) -> Exception:
-    """The error for an argument that is not what it must be."""
-    return error(f"{function}: {argument} must be {requirement}, got {_shown(received)}")
+    """The error for an argument whose value is not what it must be."""
+    return unfit(function, argument, requirement, _shown(received), error)
+
+
+def unfit(
+    function: str,
+    argument: str,
+    requirement: str,
+    received: str,
+    error: type[Exception] = TypeError,
+) -> Exception:
+    """The same, where what was received is described in words."""
+    return error(f"{function}: {argument} must be {requirement}, got {received}")
 
 
 def _shown(value: object) -> str:

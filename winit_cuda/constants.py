@@ -41,16 +41,14 @@ def as_element(function: str, dtype: torch.dtype, value: Any) -> float | int | c
     return _as_integer(function, dtype, real)
 
 
-def as_scalar(function: str, value: Any) -> complex:
+def as_scalar(function: str, value: Any) -> Any:
     """Return a number of Python's: from a NumPy scalar or a tensor without dimensions, too."""
     scalar = value
     if getattr(value, "shape", None) == () and hasattr(value, "item"):
         scalar = value.item()
-    if isinstance(scalar, int | float):
-        return scalar
-    if isinstance(scalar, complex):
-        return scalar
-    raise wrong(function, "val", "a number", value, TypeError)
+    if not isinstance(scalar, int | float | complex):
+        raise wrong(function, "val", "a number", value, TypeError)
+    return scalar
 
 
 def _as_integer(function: str, dtype: torch.dtype, real: float) -> int:
@@ -63,11 +61,12 @@ def _as_integer(function: str, dtype: torch.dtype, real: float) -> int:
     return int(real)
 
 
-def _real(function: str, scalar: complex) -> float:
+def _real(function: str, scalar: Any) -> float:
     """Return a float or an int, as it is."""
     if isinstance(scalar, complex):
-        raise wrong(function, "val", "real, for a real tensor,", scalar, TypeError)
-    return scalar
+        raise wrong(function, "val", "real for a real tensor", scalar, TypeError)
+    real: float = scalar
+    return real
 
 
 def _not_representable(function: str, dtype: torch.dtype, value: object) -> Exception:

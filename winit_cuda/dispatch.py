@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from . import aten, backend, generators, target
-from .checks import wrong
+from .checks import unfit
 from .constants import as_element
-from .dtypes import CODES, COMPONENTS
+from .dtypes import CODES, COMPONENTS, FLOATING
 from .fills import CONSTANT
 from .generators import buffer
 from .torch_internals import (
@@ -146,7 +146,7 @@ def _constant_elsewhere(function: str, tensor: torch.Tensor, value: Any) -> torc
         return tensor
     target.check_overlap(function, tensor)
     reason = backend.problem(tensor)
-    if reason is None and not isinstance(element, int | float):
+    if reason is None and tensor.dtype not in CODES and not isinstance(element, int):
         reason = f"the native core does not fill {tensor.dtype}"
     if reason is not None:
         aten.refuse_native_only(function, None, reason)
@@ -167,8 +167,9 @@ def _random_code(function: str, dtype: torch.dtype) -> int:
     """The code of the dtype that random numbers are rounded to."""
     code = CODES.get(COMPONENTS.get(dtype, dtype))
     if code is None:
-        requirement = "floating point or complex, to take random values,"
-        raise wrong(function, "the dtype of tensor", requirement, str(dtype), TypeError)
+        names = ", ".join(described.name for described in FLOATING)
+        requirement = f"one of {names} or complex for random values"
+        raise unfit(function, "the dtype of tensor", requirement, str(dtype))
     return code
 
 

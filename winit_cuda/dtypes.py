@@ -70,7 +70,7 @@ def smallest_at_least(bound: float, code: int) -> float:
 
 def largest_at_most(bound: float, code: int) -> float:
     """The largest finite value of the dtype that is not above `bound`, or -inf."""
-    return -smallest_at_least(-bound, code)
+    return 0.0 - smallest_at_least(-bound, code)
 
 
 def nearest_inside(value: float, a: float, b: float, code: int) -> float:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from . import backend, checks
-from .checks import wrong
+from .checks import unfit, wrong
 from .constants import as_float
 from .dtypes import (
     FLOATING,
@@ -286,4 +286,5 @@ def _too_large(function: str, what: str, reach: float, code: int) -> Exception:
 
 def _empty(function: str, interval: str, code: int) -> Exception:
     name = FLOATING[code].name
-    return wrong(function, "the interval from a to b", f"one with a {name} value in it", interval)
+    requirement = f"an interval with a {name} value in it"
+    return unfit(function, "a and b", requirement, interval, ValueError)

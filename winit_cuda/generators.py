@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from .checks import wrong
+from .checks import unfit, wrong
 from .keys import MASK, Key
 
 # (key_pointer, seed, stream), as the random fills of the core take them.
@@ -82,8 +82,8 @@ def _check_generator(function: str, device: int, generator: Any) -> None:
         return
     place = f"cuda:{device}" if device >= 0 else "cpu"
     if str(generator.device) != place:
-        requirement = f"on the CPU or on the tensor's device, {place},"
-        raise wrong(function, "generator", requirement, str(generator.device), RuntimeError)
+        requirement = "on the CPU" if device < 0 else f"on the CPU or on {place}, as the tensor is"
+        raise unfit(function, "generator", requirement, str(generator.device), RuntimeError)
 
 
 def _cuda_words(function: str, device: int, generator: Any) -> Words:
@@ -112,8 +112,8 @@ def _is_capturing(device: int) -> bool:
 
 def _captured_words(function: str, device: int, generator: Any) -> Words:
     if generator is not None and generator.device.type == "cpu":
-        requirement = "a CUDA generator or None while a CUDA graph is captured,"
-        raise wrong(function, "generator", requirement, "a CPU generator", RuntimeError)
+        requirement = "a CUDA generator or None while a CUDA graph is captured"
+        raise unfit(function, "generator", requirement, "a CPU generator", RuntimeError)
     drawn = torch.empty(2, dtype=torch.int64, device=f"cuda:{device}")
     drawn.random_(generator=generator)
     words = _CapturedWords((drawn.data_ptr(), 0, 0))

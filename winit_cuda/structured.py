@@ -9,7 +9,7 @@ import torch
 from torch.overrides import handle_torch_function
 
 from . import checks, dispatch
-from .checks import wrong
+from .checks import unfit, wrong
 from .fills import DIRAC, ORTHOGONAL, SPARSE
 from .torch_internals import has_torch_function
 
@@ -181,7 +181,7 @@ def sparse_(
 
 def _check_dimensions(function: str, tensor: Tensor, least: int, most: float) -> None:
     if not isinstance(tensor, torch.Tensor):
-        raise wrong(function, "tensor", "a torch.Tensor", type(tensor).__name__, TypeError)
+        raise unfit(function, "tensor", "a torch.Tensor", type(tensor).__name__)
     if least <= tensor.dim() <= most:
         return
     requirement = f"of {least} dimensions"
@@ -189,4 +189,5 @@ def _check_dimensions(function: str, tensor: Tensor, least: int, most: float) ->
         requirement = f"of at least {least} dimensions"
     elif most != least:
         requirement = f"of {least} to {most} dimensions"
-    raise wrong(function, "tensor", requirement, f"shape {tuple(tensor.shape)}")
+    shape = f"shape {tuple(tensor.shape)}"
+    raise unfit(function, "tensor", requirement, shape, ValueError)

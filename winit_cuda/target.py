@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from .checks import wrong
+from .checks import unfit
 from .dtypes import CODES
 from .torch_internals import (
     cuda_stream,
@@ -29,18 +29,18 @@ MAX_RANK = 16
 def check(function: str, tensor: Any) -> None:
     """Raise unless `tensor` is a dense tensor that may be written here and now."""
     if not isinstance(tensor, torch.Tensor):
-        raise wrong(function, "tensor", "a torch.Tensor", type(tensor).__name__, TypeError)
+        raise unfit(function, "tensor", "a torch.Tensor", type(tensor).__name__)
     if is_dtensor(tensor):
-        requirement = "a local tensor (DTensor is not supported yet),"
-        raise wrong(function, "tensor", requirement, "a DTensor", TypeError)
+        requirement = "a local tensor (DTensor is not supported yet)"
+        raise unfit(function, "tensor", requirement, "a DTensor")
     if (layout := _layout(tensor)) is not None:
-        raise wrong(function, "tensor", "dense (torch.strided)", layout, TypeError)
+        raise unfit(function, "tensor", "dense (torch.strided)", layout)
     if tensor.is_inference() and not torch.is_inference_mode_enabled():
-        requirement = "a normal tensor, or written inside torch.inference_mode(),"
-        raise wrong(function, "tensor", requirement, "an inference tensor", RuntimeError)
+        requirement = "a normal tensor outside torch.inference_mode()"
+        raise unfit(function, "tensor", requirement, "an inference tensor", RuntimeError)
     if is_zero_tensor(tensor):
-        requirement = "a tensor with memory of its own (clone it first),"
-        raise wrong(function, "tensor", requirement, "an immutable zero tensor", RuntimeError)
+        requirement = "a tensor with memory (clone it first)"
+        raise unfit(function, "tensor", requirement, "an immutable zero tensor", RuntimeError)
 
 
 def _layout(tensor: torch.Tensor) -> str | None:
@@ -57,9 +57,9 @@ def _layout(tensor: torch.Tensor) -> str | None:
 def check_overlap(function: str, tensor: torch.Tensor) -> None:
     """Raise where two elements of the tensor share memory."""
     if overlaps(tensor.shape, tensor.stride()):
-        requirement = "a tensor whose elements have memory of their own (clone it first),"
+        requirement = "without elements that share memory (clone it first)"
         received = f"shape {tuple(tensor.shape)} with strides {tensor.stride()}"
-        raise wrong(function, "tensor", requirement, received, RuntimeError)
+        raise unfit(function, "tensor", requirement, received, RuntimeError)
 
 
 def overlaps(sizes: tuple[int, ...], strides: tuple[int, ...]) -> bool:

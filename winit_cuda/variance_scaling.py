@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch.overrides import handle_torch_function
 
-from . import checks, dispatch
-from .checks import wrong
+from . import checks, dispatch, target
+from .checks import unfit, wrong
 from .fills import NORMAL, UNIFORM
 from .torch_internals import has_torch_function
 
@@ -287,16 +287,18 @@ def _gain(function: str, argument: str, nonlinearity: str, slope: float | None) 
     if slope is None:
         slope = _DEFAULT_SLOPE
     if not isinstance(slope, int | float) or isinstance(slope, bool) or not -_INF < slope < _INF:
-        raise wrong(function, argument, "a finite number, the negative slope,", slope)
+        raise wrong(function, argument, "a finite number (the negative slope)", slope)
     return math.sqrt(2.0 / (1 + float(slope) * slope))
 
 
 def _fans(function: str, tensor: Tensor) -> tuple[int, int]:
     """Return (fan_in, fan_out)."""
+    if tensor.is_nested:  # has no shape
+        target.check(function, tensor)
     shape = tensor.shape
     if len(shape) < 2:
-        requirement = "of at least two dimensions, which fan_in and fan_out need,"
-        raise wrong(function, "tensor", requirement, f"shape {tuple(shape)}")
+        requirement = "of at least two dimensions, to have fan_in and fan_out"
+        raise unfit(function, "tensor", requirement, f"shape {tuple(shape)}", ValueError)
     field = math.prod(shape[2:]) if len(shape) > 2 else 1
     return shape[1] * field, shape[0] * field
 
@@ -315,7 +317,7 @@ def _kaiming_std(
 ) -> float | None:
     """Return the standard deviation, or None where the tensor has no elements."""
     _check_tensor(function, tensor)
-    if 0 in tensor.shape:
+    if tensor.numel() == 0:
         return None
     if mode != "fan_in" and mode != "fan_out":
         mode = mode.lower() if isinstance(mode, str) else mode
@@ -328,7 +330,7 @@ def _kaiming_std(
 
 def _check_tensor(function: str, tensor: Tensor) -> None:
     if not isinstance(tensor, torch.Tensor):
-        raise wrong(function, "tensor", "a torch.Tensor", type(tensor).__name__, TypeError)
+        raise unfit(function, "tensor", "a torch.Tensor", type(tensor).__name__)
 
 
 def _warn_of_no_elements(function: str) -> None:
