@@ -10,6 +10,7 @@
 
 #include "cuda_fills.h"
 #include "distributions.h"
+#include "floating_point.h"
 #include "limits.h"
 
 namespace py = pybind11;
@@ -88,6 +89,7 @@ struct Place {
   int device;
   uintptr_t stream;
   int threads;
+  DefaultFloatingPoint environment = {};  // for as long as the fill is set up and runs
 
   Target target() const {
     return {reinterpret_cast<void*>(pointer), dtype_of(dtype), box_of(count, box, true)};
@@ -191,6 +193,7 @@ void bind_fills(py::module_& module) {
 void bind_matrices(py::module_& module) {
   module.def("sparse", [](WINIT_PLACE, WINIT_KEY, int64_t rows, int64_t columns,
                           int64_t zeros_per_column, double std, uintptr_t workspace) {
+    const DefaultFloatingPoint environment;
     if (zeros_per_column < 0 || zeros_per_column > rows)
       throw std::invalid_argument("zeros_per_column must be in [0, rows], not " +
                                   std::to_string(zeros_per_column));

@@ -84,10 +84,11 @@ void fit_tail(double alpha, Real* coefficients) {
 }
 
 // Making a table takes about a millisecond: the last few are kept.
-std::shared_ptr<const TailTable> tail_table(double alpha) {
+template <class Real>
+std::shared_ptr<const TailTable<Real>> tail_table(double alpha) {
   constexpr size_t kKept = 16;
   static std::mutex mutex;
-  static std::list<std::shared_ptr<const TailTable>> recent;
+  static std::list<std::shared_ptr<const TailTable<Real>>> recent;
   const std::lock_guard<std::mutex> lock(mutex);
   const auto found = std::find_if(recent.begin(), recent.end(),
                                   [&](const auto& table) { return table->alpha == alpha; });
@@ -95,10 +96,9 @@ std::shared_ptr<const TailTable> tail_table(double alpha) {
     recent.splice(recent.begin(), recent, found);
     return recent.front();
   }
-  auto table = std::make_shared<TailTable>();
+  auto table = std::make_shared<TailTable<Real>>();
   table->alpha = alpha;
-  fit_tail<kFloatDegree>(alpha, table->coefficients);
-  fit_tail<kDoubleDegree>(alpha, table->double_coefficients);
+  fit_tail<TailTable<Real>::kDegree>(alpha, table->coefficients);
   recent.push_front(table);
   if (recent.size() > kKept) recent.pop_back();
   return table;
@@ -171,34 +171,44 @@ DistributionNumbers normal_numbers(double mean, double std) {
   return made;
 }
 
-DistributionNumbers trunc_normal_numbers(DType dtype, double mean, double std, double a, double b) {
-  const Bounds bounds =
-      check_bounds(dtype, {smallest_at_least(dtype, a), largest_at_most(dtype, b)}, a, b, "]");
-  DistributionNumbers made{};
-  made.distribution = Distribution::kTruncNormal;
-  auto& numbers = made.numbers.trunc_normal;
-  auto& double_numbers = made.double_numbers.trunc_normal;
+namespace {
+
+template <class Real>
+std::shared_ptr<const void> fill_in_trunc_normal(double mean, double std, double a, double b,
+                                                 const Bounds& bounds, const Real* normal_table,
+                                                 TruncNormalNumbers<Real>& numbers) {
+  constexpr double unit = sizeof(Real) == 4 ? 0x1p-32 : 0x1p-64;
+  std::shared_ptr<const TailTable<Real>> tail;
   if (a < mean && mean < b) {
-    two_sided(mean, std, a, b, 0x1p-32, numbers);
-    two_sided(mean, std, a, b, 0x1p-64, double_numbers);
-    numbers.quantile = float_table();
-    double_numbers.quantile = double_table();
+    two_sided(mean, std, a, b, unit, numbers);
+    numbers.quantile = normal_table;
   } else {
     const double direction = a >= mean ? 1 : -1;
     const double near_bound = direction > 0 ? a : b;
     // Far beyond this everything is at the bound to the last bit; the squares stay finite.
     const double alpha = std::min(std::fabs(near_bound - mean) / std, 1e150);
     const double length = std::min((b - a) / std, 1e150);
-    one_sided(near_bound, direction, std, alpha, length, 0x1p-32, numbers);
-    one_sided(near_bound, direction, std, alpha, length, 0x1p-64, double_numbers);
-    made.tail = tail_table(alpha);
-    numbers.quantile = made.tail->coefficients;
-    double_numbers.quantile = made.tail->double_coefficients;
+    one_sided(near_bound, direction, std, alpha, length, unit, numbers);
+    tail = tail_table<Real>(alpha);
+    numbers.quantile = tail->coefficients;
   }
-  numbers.lowest = static_cast<float>(bounds.lowest);
-  numbers.highest = static_cast<float>(bounds.highest);
-  double_numbers.lowest = bounds.lowest;
-  double_numbers.highest = bounds.highest;
+  numbers.lowest = static_cast<Real>(bounds.lowest);
+  numbers.highest = static_cast<Real>(bounds.highest);
+  return tail;
+}
+
+}  // namespace
+
+DistributionNumbers trunc_normal_numbers(DType dtype, double mean, double std, double a, double b) {
+  const Bounds bounds =
+      check_bounds(dtype, {smallest_at_least(dtype, a), largest_at_most(dtype, b)}, a, b, "]");
+  DistributionNumbers made{};
+  made.distribution = Distribution::kTruncNormal;
+  made.tail =
+      dtype == DType::kFloat64
+          ? fill_in_trunc_normal(mean, std, a, b, bounds, double_table(),
+                                 made.double_numbers.trunc_normal)
+          : fill_in_trunc_normal(mean, std, a, b, bounds, float_table(), made.numbers.trunc_normal);
   return made;
 }
 

@@ -14,19 +14,20 @@ namespace winit_cuda {
 
 // A table like quantile_table.h's for the normal law beyond alpha >= 0: with p half the conditional
 // tail, y = (1/2 - p) Q(p) is the distance from alpha.
+template <class Real>
 struct TailTable {
+  static constexpr int kDegree = sizeof(Real) == 4 ? kFloatDegree : kDoubleDegree;
   double alpha;
-  float coefficients[(kFloatDegree + 1) * kSegments];
-  double double_coefficients[(kDoubleDegree + 1) * kSegments];
+  Real coefficients[(kDegree + 1) * kSegments];
 };
 
-// The parts of a RandomFill that a distribution decides. `tail` keeps a one-sided interval's table
-// alive.
+// The parts of a RandomFill that a distribution decides, for one dtype. `tail` keeps the table of a
+// one-sided interval alive.
 struct DistributionNumbers {
   Distribution distribution;
   Numbers<float> numbers;
   Numbers<double> double_numbers;
-  std::shared_ptr<const TailTable> tail;
+  std::shared_ptr<const void> tail;
 };
 
 // Each throws std::invalid_argument where the dtype has no value to give.

@@ -5,11 +5,8 @@
 #include <string>
 
 #include "fill_simd.h"
+#include "floating_point.h"
 #include "parallel.h"
-
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
 
 namespace winit_cuda {
 namespace {
@@ -17,19 +14,6 @@ namespace {
 // Below this many elements a thread, waking it costs more than it saves.
 constexpr int64_t kGrain = int64_t{1} << 15;
 constexpr int64_t kConstantGrain = int64_t{1} << 18;
-
-// A user may have set flush-to-zero or another rounding in the calling thread
-// (torch.set_flush_denormal); the values do not depend on it.
-class DefaultFloatingPoint {
- public:
-#if defined(__x86_64__)
-  DefaultFloatingPoint() : saved_(_mm_getcsr()) { _mm_setcsr(0x1F80); }
-  ~DefaultFloatingPoint() { _mm_setcsr(saved_); }
-
- private:
-  unsigned saved_;
-#endif
-};
 
 const SimdFills* best_fills() {
 #if defined(__x86_64__)
@@ -112,12 +96,8 @@ void run_by_itemsize(const Fill& fill, int threads, Range range) {
 void fill_cpu(const RandomFill& fill, int threads) {
   const SimdFills* fills = active_fills.load(std::memory_order_relaxed);
   const int64_t count = element_count(fill.target.box);
-  if (count <= kGrain || threads <= 1) {
-    const DefaultFloatingPoint guard;
-    return fills->fill(fill, 0, count);
-  }
   parallel_for(count, kGrain, threads, [&](int64_t begin, int64_t end) {
-    const DefaultFloatingPoint guard;
+    const DefaultFloatingPoint environment;
     fills->fill(fill, begin, end);
   });
 }

@@ -4,7 +4,8 @@
 // polynomial of low degree serves a quarter of an octave of p. There are 32 octaves, from 2^-33
 // (half a 32-bit word) to 1/2, hence 128 segments, chosen by p's exponent and top two mantissa
 // bits; the rest of the mantissa is the polynomial's variable, centred. quantile_table.h holds the
-// coefficients and truncation.cpp makes tables of the same shape for one-sided truncated intervals.
+// coefficients and distributions.cpp makes tables of the same shape for one-sided truncated
+// intervals.
 #pragma once
 
 #include "portable.h"

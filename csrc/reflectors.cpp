@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "distributions.h"
+#include "floating_point.h"
 #include "parallel.h"
 
 namespace winit_cuda {
@@ -39,6 +40,7 @@ void make_reflectors_cpu(const Reflectors& reflectors, int64_t begin, int64_t en
 void reflectors_cpu(const Reflectors& reflectors, const Source& source, int threads) {
   fill_cpu(reflector_normals(reflectors, source), threads);
   parallel_for(reflectors.columns, 64, threads, [&](int64_t begin, int64_t end) {
+    const DefaultFloatingPoint environment;
     if (reflectors.dtype == DType::kFloat64)
       make_reflectors_cpu<double>(reflectors, begin, end);
     else

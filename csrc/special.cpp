@@ -61,16 +61,15 @@ double normal_center(double x) {
 }
 
 double mills_ratio(double x) {
-  if (x < 2) return (0.5 - center_series(x)) / density(x);
-  // Laplace's continued fraction 1 / (x + 1 / (x + 2 / (x + ...))); its error falls like exp(-2 x
-  // sqrt(2 n)).
+  if (x < 1.5) return (0.5 - center_series(x)) / density(x);
+  // Laplace's continued fraction 1 / (x + 1 / (x + 2 / (x + ...))). So many terms leave 1e-16.
   double tail = x;
-  for (int k = 10 + static_cast<int>(200 / (x * x)); k >= 1; --k) tail = x + k / tail;
+  for (int k = 20 + static_cast<int>(400 / (x * x)); k >= 1; --k) tail = x + k / tail;
   return 1 / tail;
 }
 
 double normal_tail(double x) {
-  if (x < 2) return 0.5 - center_series(x);
+  if (x < 1.5) return 0.5 - center_series(x);
   return mills_ratio(x) * density(x);
 }
 
