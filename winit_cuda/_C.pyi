@@ -165,8 +165,8 @@ def sparse(
 ) -> None:
     """Draw from the normal law N(0, std^2), with `zeros_per_column` zeros in every column.
 
-    `rows` and `columns` are those of the global matrix. `workspace` is the address of 16 bytes a local
-    column, aligned to 8, in the memory of `device`.
+    `rows` and `columns` are those of the global matrix. `workspace` is the address of 16 bytes a
+    local column, aligned to 8, in the memory of `device`.
     """
 
 def reflectors(
