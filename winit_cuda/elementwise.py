@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from torch.overrides import handle_torch_function
 
 from . import dispatch
-from .checks import number
 from .fills import CONSTANT, NORMAL, TRUNC_NORMAL, UNIFORM
 from .torch_internals import has_torch_function
 
@@ -55,8 +54,6 @@ def uniform_(
         return handle_torch_function(
             uniform_, (tensor,), tensor, a=a, b=b, generator=generator, key=key
         )
-    if type(a) is not float or type(b) is not float:
-        a, b = number("uniform_", "a", a), number("uniform_", "b", b)
     return dispatch.fill(UNIFORM, "uniform_", tensor, (a, b), generator, key)
 
 
@@ -98,8 +95,6 @@ def normal_(
         return handle_torch_function(
             normal_, (tensor,), tensor, mean=mean, std=std, generator=generator, key=key
         )
-    if type(mean) is not float or type(std) is not float:
-        mean, std = number("normal_", "mean", mean), number("normal_", "std", std)
     return dispatch.fill(NORMAL, "normal_", tensor, (mean, std), generator, key)
 
 
@@ -156,8 +151,6 @@ def trunc_normal_(
             generator=generator,
             key=key,
         )
-    mean, std = number("trunc_normal_", "mean", mean), number("trunc_normal_", "std", std)
-    a, b = number("trunc_normal_", "a", a), number("trunc_normal_", "b", b)
     return dispatch.fill(TRUNC_NORMAL, "trunc_normal_", tensor, (mean, std, a, b), generator, key)
 
 

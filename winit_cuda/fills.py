@@ -35,6 +35,9 @@ Numbers = tuple[Any, ...]
 # std. See csrc/maps.h.
 LARGEST_QUANTILE = 6.4
 
+# What comparing something else than numbers raises; the checks by name then say what it is.
+_NOT_NUMBERS = (TypeError, ValueError, RuntimeError)
+
 _REAL = frozenset({torch.float16, torch.bfloat16, torch.float32, torch.float64})
 _COMPLEX = frozenset({torch.complex32, torch.complex64, torch.complex128})
 
@@ -54,7 +57,7 @@ class Fill:
         self.native: Any = getattr(backend.loaded, self.native_name, None)
 
     def check(self, function: str, code: int, numbers: Numbers) -> bool:
-        """Raise ValueError where the dtype `code` of the core cannot hold what is asked for.
+        """Raise where a number is not one, or the dtype `code` cannot hold what it asks for.
 
         Return whether `native` takes the numbers as they are; otherwise `write` is to be called.
         """
@@ -95,8 +98,12 @@ class UniformFill(Fill):
         """The bounds are in order and finite in the dtype, and a value lies between them."""
         a, b = numbers
         largest = LARGEST[code]
-        if not -largest <= a <= b <= largest:
-            checks.interval(function, a, b)
+        try:
+            fits = -largest <= a <= b <= largest
+        except _NOT_NUMBERS:
+            fits = False
+        if not fits:
+            a, b = checks.interval(function, a, b)
             raise _too_large(function, "a" if -a > b else "b", max(-a, b), code)
         if b - a > RELATIVE_SPACING[code] * (b if b > -a else -a) + LEAST_SPACING[code]:
             return True
@@ -127,10 +134,14 @@ class NormalFill(Fill):
     def check(self, function: str, code: int, numbers: Numbers) -> bool:
         """The numbers are finite, and so is, in the dtype, the furthest value a word gives."""
         mean, std = numbers
-        if std >= 0.0 and abs(mean) + LARGEST_QUANTILE * std <= LARGEST[code]:
+        try:
+            fits = std >= 0.0 and abs(mean) + LARGEST_QUANTILE * std <= LARGEST[code]
+        except _NOT_NUMBERS:
+            fits = False
+        if fits:
             return True
-        checks.finite(function, "mean", mean)
-        checks.deviation(function, "std", std)
+        mean = checks.finite(function, "mean", mean)
+        std = checks.deviation(function, "std", std)
         reach = abs(mean) + LARGEST_QUANTILE * std
         raise _too_large(function, f"|mean| + {LARGEST_QUANTILE} std", reach, code)
 
@@ -153,9 +164,9 @@ class TruncNormalFill(Fill):
     def check(self, function: str, code: int, numbers: Numbers) -> bool:
         """The numbers are finite, so are the values in the dtype, and one lies in [a, b]."""
         mean, std, a, b = numbers
-        checks.finite(function, "mean", mean)
-        checks.deviation(function, "std", std)
-        checks.interval(function, a, b)
+        mean = checks.finite(function, "mean", mean)
+        std = checks.deviation(function, "std", std)
+        a, b = checks.interval(function, a, b)
         largest = LARGEST[code]
         if abs(mean) > largest or std > largest:
             raise _too_large(function, "|mean| and std", max(abs(mean), std), code)

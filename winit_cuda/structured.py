@@ -123,7 +123,6 @@ def orthogonal_(
             orthogonal_, (tensor,), tensor, gain=gain, generator=generator, key=key
         )
     _check_dimensions("orthogonal_", tensor, 2, math.inf)
-    gain = checks.number("orthogonal_", "gain", gain)
     return dispatch.fill(ORTHOGONAL, "orthogonal_", tensor, (gain,), generator, key)
 
 
@@ -174,8 +173,6 @@ def sparse_(
             key=key,
         )
     _check_dimensions("sparse_", tensor, 2, 2)
-    sparsity = checks.number("sparse_", "sparsity", sparsity)
-    std = checks.number("sparse_", "std", std)
     return dispatch.fill(SPARSE, "sparse_", tensor, (sparsity, std), generator, key)
 
 

@@ -41,6 +41,7 @@ Nonlinearity = Literal[
 ]
 
 _INF = math.inf
+_SQRT_3 = math.sqrt(3.0)
 _DEFAULT_SLOPE = 0.01
 _FIXED_GAINS: dict[str, float] = {
     "linear": 1,
@@ -119,8 +120,10 @@ def xavier_uniform_(
         return handle_torch_function(
             xavier_uniform_, (tensor,), tensor, gain=gain, generator=generator, key=key
         )
-    bound = math.sqrt(3.0) * _xavier_std("xavier_uniform_", tensor, gain)
-    return _uniform("xavier_uniform_", tensor, bound, generator, key)
+    bound = _SQRT_3 * _xavier_std("xavier_uniform_", tensor, gain)
+    size = abs(bound)
+    dispatch.fill(UNIFORM, "xavier_uniform_", tensor, (0.0 - size, size), generator, key)
+    return dispatch.negate(tensor) if bound < 0 else tensor
 
 
 def xavier_normal_(
@@ -160,7 +163,8 @@ def xavier_normal_(
             xavier_normal_, (tensor,), tensor, gain=gain, generator=generator, key=key
         )
     std = _xavier_std("xavier_normal_", tensor, gain)
-    return _normal("xavier_normal_", tensor, std, generator, key)
+    dispatch.fill(NORMAL, "xavier_normal_", tensor, (0.0, abs(std)), generator, key)
+    return dispatch.negate(tensor) if std < 0 else tensor
 
 
 def kaiming_uniform_(
@@ -217,7 +221,8 @@ def kaiming_uniform_(
     if std is None:
         _warn_of_no_elements("kaiming_uniform_")
         return tensor
-    return _uniform("kaiming_uniform_", tensor, math.sqrt(3.0) * std, generator, key)
+    bound = _SQRT_3 * std
+    return dispatch.fill(UNIFORM, "kaiming_uniform_", tensor, (0.0 - bound, bound), generator, key)
 
 
 def kaiming_normal_(
@@ -274,7 +279,7 @@ def kaiming_normal_(
     if std is None:
         _warn_of_no_elements("kaiming_normal_")
         return tensor
-    return _normal("kaiming_normal_", tensor, std, generator, key)
+    return dispatch.fill(NORMAL, "kaiming_normal_", tensor, (0.0, std), generator, key)
 
 
 def _gain(function: str, argument: str, nonlinearity: str, slope: float | None) -> float:
@@ -293,18 +298,23 @@ def _gain(function: str, argument: str, nonlinearity: str, slope: float | None) 
 
 def _fans(function: str, tensor: Tensor) -> tuple[int, int]:
     """Return (fan_in, fan_out)."""
-    if tensor.is_nested:  # has no shape
+    try:
+        shape = tensor.shape
+    except RuntimeError:  # a nested tensor has none
         target.check(function, tensor)
-    shape = tensor.shape
+        raise
+    if len(shape) == 2:
+        return shape[1], shape[0]
     if len(shape) < 2:
         requirement = "of at least two dimensions, to have fan_in and fan_out"
         raise unfit(function, "tensor", requirement, f"shape {tuple(shape)}", ValueError)
-    field = math.prod(shape[2:]) if len(shape) > 2 else 1
+    field = math.prod(shape[2:])
     return shape[1] * field, shape[0] * field
 
 
 def _xavier_std(function: str, tensor: Tensor, gain: float) -> float:
-    _check_tensor(function, tensor)
+    if type(tensor) is not torch.Tensor and type(tensor) is not torch.nn.Parameter:
+        target.check(function, tensor)
     if not (type(gain) is float and -_INF < gain < _INF):
         gain = checks.finite(function, "gain", gain)
     fan_in, fan_out = _fans(function, tensor)
@@ -316,7 +326,8 @@ def _kaiming_std(
     function: str, tensor: Tensor, a: float, mode: str, nonlinearity: str
 ) -> float | None:
     """Return the standard deviation, or None where the tensor has no elements."""
-    _check_tensor(function, tensor)
+    if type(tensor) is not torch.Tensor and type(tensor) is not torch.nn.Parameter:
+        target.check(function, tensor)
     if tensor.numel() == 0:
         return None
     if mode != "fan_in" and mode != "fan_out":
@@ -328,25 +339,5 @@ def _kaiming_std(
     return _gain(function, "a", nonlinearity, a) / math.sqrt(fan)
 
 
-def _check_tensor(function: str, tensor: Tensor) -> None:
-    if not isinstance(tensor, torch.Tensor):
-        raise unfit(function, "tensor", "a torch.Tensor", type(tensor).__name__)
-
-
 def _warn_of_no_elements(function: str) -> None:
     warnings.warn(f"{function}: the tensor has no elements, nothing is done", stacklevel=3)
-
-
-def _uniform(
-    function: str, tensor: Tensor, bound: float, generator: Generator | None, key: Key | None
-) -> Tensor:
-    size = abs(bound)
-    dispatch.fill(UNIFORM, function, tensor, (0.0 - size, size), generator, key)
-    return dispatch.negate(tensor) if bound < 0 else tensor
-
-
-def _normal(
-    function: str, tensor: Tensor, std: float, generator: Generator | None, key: Key | None
-) -> Tensor:
-    dispatch.fill(NORMAL, function, tensor, (0.0, abs(std)), generator, key)
-    return dispatch.negate(tensor) if std < 0 else tensor
