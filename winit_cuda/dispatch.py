@@ -35,6 +35,8 @@ _Tensor, _Parameter = torch.Tensor, torch.nn.Parameter
 _threads = torch.get_num_threads
 _is_compiling = torch.compiler.is_dynamo_compiling
 
+# What a fill that is not random gets for a key.
+_NO_WORDS = (0, 0, 0)
 # Fewer elements than this are written before a second thread has woken up.
 _ONE_THREAD = 4096
 
@@ -82,7 +84,7 @@ def fill(
             return _elsewhere(what, function, tensor, numbers, generator, key)
         stream = cuda_stream(device)
     is_direct = what.check(function, code, numbers)
-    words: generators.Words | tuple[()] = ()
+    words = _NO_WORDS
     if what.is_random:
         if key is None and generator is None and device < 0:
             draw, words = buffer.draw_and_words
@@ -90,7 +92,11 @@ def fill(
         else:
             words = generators.words(function, device, generator, key)
     if is_direct:
-        what.native(pointer, code, numel, None, device, stream, threads, *words, *numbers)
+        address, seed, word = words
+        low, high = numbers
+        what.native(
+            pointer, code, numel, None, device, stream, threads, address, seed, word, low, high
+        )
     else:
         place = (pointer, code, numel, None, device, stream, threads)
         what.write(place, words, numbers, tensor)
@@ -131,7 +137,7 @@ def _elsewhere(
         _copy(values, tensor)
     else:
         place = target.describe(tensor)
-        words: generators.Words | tuple[()] = ()
+        words = _NO_WORDS
         if what.is_random:
             words = generators.words(function, place[4], generator, key)
         what.write(place, words, numbers, tensor)
@@ -156,7 +162,7 @@ def _constant_elsewhere(function: str, tensor: torch.Tensor, value: Any) -> torc
         return _fill_by_torch(tensor, element)
     place = target.describe(tensor)
     if tensor.dtype in CODES:
-        CONSTANT.write(place, (), (element,), tensor)
+        CONSTANT.write(place, _NO_WORDS, (element,), tensor)
     else:
         itemsize = tensor.dtype.itemsize
         backend.loaded.constant_bits(*place, element & (1 << 8 * itemsize) - 1, itemsize)

@@ -59,7 +59,8 @@ class Fill:
     def check(self, function: str, code: int, numbers: Numbers) -> bool:
         """Raise where a number is not one, or the dtype `code` cannot hold what it asks for.
 
-        Return whether `native` takes the numbers as they are; otherwise `write` is to be called.
+        Return True where `native` takes a key and the two numbers as they are, which is the short
+        way for small tensors; otherwise `write` is to be called.
         """
         raise NotImplementedError
 
@@ -81,7 +82,7 @@ class ConstantFill(Fill):
     def check(self, function: str, code: int, numbers: Numbers) -> bool:
         """The dtype has the value, up to rounding."""
         as_float(function, code, numbers[0])
-        return True
+        return False
 
     def write(self, place: Place, words: Words, numbers: Numbers, tensor: torch.Tensor) -> None:  # noqa: ARG002
         """Write the value, rounded, to every element."""
@@ -177,7 +178,7 @@ class TruncNormalFill(Fill):
             raise _too_large(function, values, max(upper, -lower), code)
         if a != b and smallest_at_least(a, code) > largest_at_most(b, code):
             raise _empty(function, f"[{a}, {b}]", code)
-        return bool(std > 0.0 and a != b)
+        return False
 
     def write(self, place: Place, words: Words, numbers: Numbers, tensor: torch.Tensor) -> None:
         """One word an element, unless there is nothing to choose from."""

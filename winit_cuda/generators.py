@@ -19,10 +19,13 @@ from .checks import unfit, wrong
 from .keys import MASK, Key
 
 # (key_pointer, seed, stream), as the random fills of the core take them.
-Words = tuple[int, int, int] | tuple[()]
+Words = tuple[int, int, int]
 
 # torch takes offsets of a CUDA generator in multiples of four: one block of Philox.
 _OFFSET_STEP = 4
+
+
+_CPU = torch.device("cpu")
 
 
 class _Buffer(threading.local):
@@ -78,7 +81,7 @@ def check(function: str, tensor: torch.Tensor, generator: Any, key: Any) -> None
 def _check_generator(function: str, device: int, generator: Any) -> None:
     if not isinstance(generator, torch.Generator):
         raise wrong(function, "generator", "a torch.Generator or None", generator, TypeError)
-    if generator.device.type == "cpu":
+    if generator.device == _CPU:
         return
     place = f"cuda:{device}" if device >= 0 else "cpu"
     if str(generator.device) != place:
@@ -93,7 +96,7 @@ def _cuda_words(function: str, device: int, generator: Any) -> Words:
         return _captured_words(function, device, generator)
     if generator is None:
         buffer.words.random_()
-    elif generator.device.type == "cpu":
+    elif generator.device == _CPU:
         buffer.words.random_(generator=generator)
     else:
         offset = generator.get_offset()
@@ -111,7 +114,7 @@ def _is_capturing(device: int) -> bool:
 
 
 def _captured_words(function: str, device: int, generator: Any) -> Words:
-    if generator is not None and generator.device.type == "cpu":
+    if generator is not None and generator.device == _CPU:
         requirement = "a CUDA generator or None while a CUDA graph is captured"
         raise unfit(function, "generator", requirement, "a CPU generator", RuntimeError)
     drawn = torch.empty(2, dtype=torch.int64, device=f"cuda:{device}")
