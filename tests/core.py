@@ -1,0 +1,214 @@
+"""Calls into the native core: by each instruction set, by the serial launcher, and on CUDA.
+
+The tests of csrc call `winit_cuda._C` through these functions, so that one test runs in every place
+that must give the same bits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pytest
+import torch
+
+from reference import Key, blocks_with
+from winit_cuda import _C
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+CODES = {getattr(torch, name): code for name, code in _C.DTYPES.items()}
+DTYPES = tuple(CODES)
+LOW_PRECISION = tuple(dtype for dtype in DTYPES if dtype.itemsize < 4)
+WORDS_OF = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+KEY = Key(seed=0x0123456789ABCDEF, stream=0xFEDCBA9876543210)
+
+Box = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], int]
+
+
+class Place(NamedTuple):
+    """Who fills: the core's device code, and the instruction set on the CPU (None: the best)."""
+
+    name: str
+    device: int
+    simd: str | None = None
+
+
+CPU = Place("cpu", -1)
+SERIAL = Place("serial", -2)
+CUDA = Place("cuda", 0)
+INSTRUCTION_SETS = [Place(name, -1, name) for name in _C.build_info()["simd"]]
+_EVERYWHERE = [*INSTRUCTION_SETS, SERIAL, pytest.param(CUDA, marks=pytest.mark.cuda)]
+
+
+def _name(value: Any) -> str:
+    return str(getattr(value, "name", value)).removeprefix("torch.")
+
+
+everywhere = pytest.mark.parametrize("place", _EVERYWHERE, ids=_name)
+every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=_name)
+every_low_precision = pytest.mark.parametrize("dtype", LOW_PRECISION, ids=_name)
+
+
+@contextlib.contextmanager
+def _memory(tensor: torch.Tensor, place: Place) -> Iterator[int]:
+    """The address, at the place, of a CPU tensor's data; what is written there comes back."""
+    if place.device < 0:
+        yield tensor.data_ptr()
+        return
+    storage = torch.empty(0, dtype=torch.uint8).set_(tensor.untyped_storage())
+    there = storage.to(f"cuda:{place.device}")
+    yield there.data_ptr() + tensor.storage_offset() * tensor.element_size()
+    storage.copy_(there)
+
+
+def _stream(place: Place) -> int:
+    return torch.cuda.current_stream(place.device).cuda_stream if place.device >= 0 else 0
+
+
+def row_major(shape: Sequence[int]) -> tuple[int, ...]:
+    return tuple(math.prod(shape[d + 1 :]) for d in range(len(shape)))
+
+
+def box_of(
+    view: torch.Tensor, global_shape: Sequence[int] | None = None, offsets: Sequence[int] = ()
+) -> Box:
+    """The box of a whole tensor, or of the part at `offsets` of one of `global_shape`."""
+    steps = row_major(view.shape if global_shape is None else global_shape)
+    first = sum(offset * step for offset, step in zip(offsets, steps, strict=False))
+    return tuple(view.shape), view.stride(), steps, first
+
+
+def call(
+    function: Callable[..., None],
+    view: torch.Tensor,
+    *arguments: Any,
+    place: Place = CPU,
+    box: Box | None = None,
+    threads: int = 2,
+) -> torch.Tensor:
+    """Calls a fill of the core on a CPU tensor, at the place, and returns the tensor."""
+    if box is None and not view.is_contiguous():
+        box = box_of(view)
+    _C.set_simd(place.simd)
+    try:
+        with _memory(view, place) as pointer:
+            code = CODES.get(view.dtype, 0)
+            count, stream = view.numel(), _stream(place)
+            function(pointer, code, count, box, place.device, stream, threads, *arguments)
+    finally:
+        _C.set_simd(None)
+    return view
+
+
+def fill(
+    law: str,
+    view: torch.Tensor,
+    *numbers: float,
+    key: Key = KEY,
+    key_in_memory: bool = False,
+    place: Place = CPU,
+    box: Box | None = None,
+    threads: int = 2,
+) -> torch.Tensor:
+    """Fills by "uniform", "normal" or "trunc_normal"."""
+    function = getattr(_C, law)
+    numbers = tuple(map(float, numbers))
+    if not key_in_memory:
+        return call(function, view, 0, *key, *numbers, place=place, box=box, threads=threads)
+    cell = torch.from_numpy(np.array(key, dtype=np.uint64).view(np.int64))
+    with _memory(cell, place) as pointer:
+        arguments = (pointer, 12345, 67890, *numbers)
+        return call(function, view, *arguments, place=place, box=box, threads=threads)
+
+
+def draw(
+    law: str,
+    count: int,
+    dtype: torch.dtype,
+    *numbers: float,
+    key: Key = KEY,
+    index: int = 0,
+    place: Place = CPU,
+) -> torch.Tensor:
+    """The elements index, index + 1, ... of a stream."""
+    values = torch.empty(count, dtype=dtype)
+    box = ((count,), (1,), (1,), index) if index else None
+    return fill(law, values, *numbers, key=key, place=place, box=box)
+
+
+def draw_at(words: Any, law: str, dtype: torch.dtype, *numbers: float, place: Place = CPU) -> Any:
+    """The values of chosen words: `blocks_with` finds where a stream holds them."""
+    words = np.asarray(words, dtype=np.uint32)
+    padded = np.concatenate([words, np.zeros(-len(words) % 4, dtype=np.uint32)])
+    parts = [
+        draw(law, 4, dtype, *numbers, key=key, index=index, place=place)
+        for key, index in blocks_with(padded)
+    ]
+    return torch.cat(parts)[: len(words)] if parts else torch.empty(0, dtype=dtype)
+
+
+def words(
+    count: int, domain: int = 0, index: int = 0, key: Key = KEY, place: Place = CPU
+) -> np.ndarray[Any, np.dtype[np.uint32]]:
+    """The core's own words."""
+    buffer = torch.empty(count, dtype=torch.int32)
+    _C.set_simd(place.simd)
+    try:
+        with _memory(buffer, place) as pointer:
+            _C.words(pointer, count, *key, domain, index, place.device, _stream(place))
+    finally:
+        _C.set_simd(None)
+    return buffer.numpy().view(np.uint32)
+
+
+def sparse(
+    view: torch.Tensor,
+    zeros: int,
+    std: float,
+    global_shape: Sequence[int] | None = None,
+    key: Key = KEY,
+    place: Place = CPU,
+    box: Box | None = None,
+    threads: int = 2,
+) -> torch.Tensor:
+    """A sparse matrix, or a part of one of `global_shape`."""
+    rows, columns = view.shape if global_shape is None else global_shape
+    workspace = torch.empty(2 * max(1, view.shape[1]), dtype=torch.int64)
+    with _memory(workspace, place) as room:
+        arguments = (0, *key, rows, columns, zeros, std, room)
+        return call(_C.sparse, view, *arguments, place=place, box=box, threads=threads)
+
+
+def reflectors(
+    rows: int,
+    columns: int,
+    dtype: torch.dtype,
+    key: Key = KEY,
+    place: Place = CPU,
+    threads: int = 2,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Stewart's reflectors and their signs."""
+    vectors = torch.full((rows, columns), torch.nan, dtype=dtype)
+    signs = torch.full((columns,), torch.nan, dtype=dtype)
+    _C.set_simd(place.simd)
+    try:
+        with _memory(vectors, place) as v, _memory(signs, place) as s:
+            where = (place.device, _stream(place), threads)
+            _C.reflectors(v, CODES[dtype], rows, columns, s, *where, 0, *key)
+    finally:
+        _C.set_simd(None)
+    return vectors, signs
+
+
+def bits(tensor: torch.Tensor) -> Any:
+    """The bit patterns, as NumPy integers of the item size."""
+    whole = tensor.contiguous()
+    return whole.view(WORDS_OF[tensor.element_size()]).numpy()
+
+
+def same_bits(a: torch.Tensor, b: torch.Tensor) -> bool:
+    return a.dtype == b.dtype and np.array_equal(bits(a), bits(b))
