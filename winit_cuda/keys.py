@@ -89,7 +89,7 @@ def fold_in(key: Key, data: str | SupportsIndex) -> Key:
     if isinstance(data, str):
         message = b"s" + data.encode()
     else:
-        number = _int64_or_uint64("fold_in", "data", data)
+        number = _int64_or_uint64("fold_in", "data", data, "a string or an integer")
         message = b"i" + number.to_bytes(16, "little", signed=True)
     words = key.seed.to_bytes(8, "little") + key.stream.to_bytes(8, "little")
     digest = hashlib.blake2b(words + message, digest_size=8, person=_PERSON).digest()
@@ -121,18 +121,20 @@ def split(key: Key, n: SupportsIndex = 2) -> tuple[Key, ...]:
     return tuple(fold_in(key, j) for j in range(count))
 
 
-def _integer(function: str, argument: str, value: object) -> int:
+def _integer(function: str, argument: str, value: object, kind: str = "an integer") -> int:
     """Return `value` as an int; a bool is not one, nor is a float that happens to be whole."""
     if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise wrong(function, argument, "an integer", value, TypeError)
+        raise wrong(function, argument, kind, value, TypeError)
     try:
         return operator.index(value)
     except TypeError as error:  # a tensor has __index__ whatever it holds
-        raise wrong(function, argument, "an integer", value, TypeError) from error
+        raise wrong(function, argument, kind, value, TypeError) from error
 
 
-def _int64_or_uint64(function: str, argument: str, value: object) -> int:
-    number = _integer(function, argument, value)
+def _int64_or_uint64(
+    function: str, argument: str, value: object, kind: str = "an integer"
+) -> int:
+    number = _integer(function, argument, value, kind)
     if not -(2**63) <= number <= MASK:
         raise wrong(function, argument, "in [-2**63, 2**64)", number)
     return number

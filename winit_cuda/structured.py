@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.overrides import handle_torch_function
 
-from . import checks, dispatch
+from . import checks, dispatch, target
 from .checks import unfit, wrong
 from .fills import DIRAC, ORTHOGONAL, SPARSE
 from .torch_internals import has_torch_function
@@ -177,8 +177,8 @@ def sparse_(
 
 
 def _check_dimensions(function: str, tensor: Tensor, least: int, most: float) -> None:
-    if not isinstance(tensor, torch.Tensor):
-        raise unfit(function, "tensor", "a torch.Tensor", type(tensor).__name__)
+    if not isinstance(tensor, torch.Tensor) or tensor.is_nested:  # a nested tensor has no shape
+        target.check(function, tensor)
     if least <= tensor.dim() <= most:
         return
     requirement = f"of {least} dimensions"
