@@ -1,0 +1,211 @@
+"""The CUDA kernels and every instruction set, on random cases: byte for byte what one of them does.
+
+A case is a fill of some memory by a law, a dtype, a layout and a box. The memory is compared whole,
+with what lies beside the elements. Serial runs the kernels' bodies on the CPU.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from core import (
+    CUDA,
+    DTYPES,
+    INSTRUCTION_SETS,
+    KEY,
+    SERIAL,
+    Box,
+    Place,
+    call,
+    draw,
+    fill,
+    reflectors,
+    row_major,
+    sparse,
+)
+from reference import Key
+from winit_cuda import _C
+
+PORTABLE = Place("portable", -1, "portable")
+others = pytest.mark.parametrize(
+    "place",
+    [
+        *[place for place in INSTRUCTION_SETS if place.simd != "portable"],
+        SERIAL,
+        pytest.param(CUDA, marks=pytest.mark.cuda),
+    ],
+    ids=lambda place: place.name,
+)
+INTEGERS = (torch.int8, torch.int16, torch.int32, torch.int64, torch.complex64)
+NUMBERS = {
+    "uniform": [(0.0, 1.0), (-1.0, 1.0), (0.1, 0.3), (-3.0, 100.0)],
+    "normal": [(0.0, 1.0), (0.0, 0.02), (2.0, 1e-3), (0.0, 1e-6)],
+    "trunc_normal": [
+        (0.0, 1.0, -2.0, 2.0),
+        (0.0, 1.0, 0.0, 3.0),
+        (0.0, 1.0, -9.0, -3.0),
+        (0.5, 2.0, -1.0, 30.0),
+    ],
+}
+RANDOM = tuple(NUMBERS)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A fill of a view of some memory: all of a tensor (box None) or a box of a larger one."""
+
+    what: str
+    dtype: torch.dtype
+    arguments: tuple[Any, ...]
+    sizes: tuple[int, ...]
+    strides: tuple[int, ...]
+    offset: int
+    box: Box | None
+    key: Key
+
+    def run(self, place):
+        """The memory after the fill at the place."""
+        pairs = zip(self.sizes, self.strides, strict=True)
+        reach = self.offset + sum((n - 1) * s for n, s in pairs) + 1 if all(self.sizes) else 1
+        memory = torch.full(((reach + 20) * self.dtype.itemsize,), 0xA5, dtype=torch.uint8)
+        view = memory.view(self.dtype).as_strided(self.sizes, self.strides, self.offset)
+        where = {"place": place, "box": self.box, "threads": 1 + self.offset % 3}
+        if self.what in RANDOM:
+            in_memory = self.offset % 5 == 4
+            fill(self.what, view, *self.arguments, key=self.key, key_in_memory=in_memory, **where)
+        else:
+            call(getattr(_C, self.what), view, *self.arguments, **where)
+        return memory.numpy()
+
+    @property
+    def aligned(self):
+        return self.offset * self.dtype.itemsize % 16 == 0
+
+
+def random_strides(choose, sizes):
+    """Strides of a view whose dimensions lie in any order, some with gaps between."""
+    strides = [0] * len(sizes)
+    step = choose.choice([1, 1, choose.randint(2, 5)])
+    order = list(range(len(sizes)))[::-1]
+    if choose.random() < 0.5:
+        choose.shuffle(order)
+    for d in order:
+        strides[d] = step
+        step = step * max(sizes[d], 1) + choose.choice([0, 0, choose.randint(1, 9)])
+    return tuple(strides)
+
+
+def random_dirac(choose, shape):
+    rows, row = (shape or (1,))[0], max(1, math.prod(shape[1:]))
+    channel = choose.choice([d for d in range(1, row + 1) if row % d == 0])
+    return row, channel, channel // 2, choose.randint(1, 1 + rows), row // channel
+
+
+def random_case(seed):
+    choose = random.Random(seed)
+    what = choose.choice([*RANDOM * 3, "constant", "constant_bits", "dirac", "dirac"])
+    dtype = choose.choice(INTEGERS if what == "constant_bits" else DTYPES)
+    rank = choose.randint(0, 5)
+    limit = (70, 70, 12, 12, 5, 5)[rank]
+    sizes = tuple(choose.choice([1, choose.randint(0, limit)]) for _ in range(rank))
+    if choose.random() < 0.1:
+        sizes = (choose.randint(1000, 9000),)
+    if choose.random() < 0.3:
+        shape, strides, box = sizes, row_major(sizes), None
+    else:
+        strides = random_strides(choose, sizes)
+        shape = tuple(n + choose.choice([0, choose.randint(0, 9)]) for n in sizes)
+        steps = row_major(shape)
+        places = [choose.randint(0, whole - n) for whole, n in zip(shape, sizes, strict=True)]
+        first = sum(place * step for place, step in zip(places, steps, strict=True))
+        if choose.random() < 0.2 and what != "dirac":
+            first += choose.choice([1 << 32, (1 << 34) - 3, (1 << 61) + 1])
+        box = (sizes, strides, steps, first)
+    arguments = {
+        **{law: choose.choice(numbers) for law, numbers in NUMBERS.items()},
+        "constant": (choose.choice([0.0, 1.0, -0.1, 3.14159, 1e-3]),),
+        "constant_bits": (choose.getrandbits(64), dtype.itemsize),
+        "dirac": random_dirac(choose, shape),
+    }[what]
+    offset = choose.choice([0, choose.randint(0, 17)])
+    key = Key(choose.getrandbits(64), choose.getrandbits(64))
+    return Case(what, dtype, arguments, sizes, strides, offset, box, key)
+
+
+CASES = [random_case(seed) for seed in range(3000)]
+
+
+def test_the_random_cases_cover_what_they_should():
+    kinds = {(case.what, case.dtype) for case in CASES}
+    assert len(kinds) == 5 * len(DTYPES) + len(INTEGERS)
+    whole = [case for case in CASES if case.box is None and case.what in RANDOM]
+    assert sum(case.aligned for case in whole) > 100
+    assert sum(not case.aligned for case in whole) > 100
+    assert sum(case.box is not None and case.box[3] > 1 << 32 for case in CASES) > 100
+    assert sum(0 in case.sizes for case in CASES) > 60
+
+
+@others
+@pytest.mark.parametrize("part", range(10))
+def test_random_cases(part, place):
+    for case in CASES[part::10]:
+        assert np.array_equal(case.run(place), case.run(PORTABLE)), case
+
+
+@others
+@pytest.mark.parametrize("law", [("uniform", 0, 1), ("normal", 0, 1), ("trunc_normal", 0, 1, 1, 9)])
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_every_size_and_alignment(dtype, law, place):
+    name, *numbers = law
+    expected = draw(name, 80, dtype, *numbers, place=PORTABLE).view(torch.uint8).numpy()
+    for count in range(71):
+        for offset in {0, 1, count % (16 // dtype.itemsize)}:
+            memory = torch.full((100 * dtype.itemsize,), 0xA5, dtype=torch.uint8)
+            fill(name, memory.view(dtype)[offset : offset + count], *numbers, place=place)
+            left, right = offset * dtype.itemsize, (offset + count) * dtype.itemsize
+            assert np.array_equal(memory.numpy()[left:right], expected[: right - left])
+            assert (memory[:left] == 0xA5).all()
+            assert (memory[right:] == 0xA5).all()
+
+
+@others
+@pytest.mark.parametrize("shape", [(1, 1), (7, 3), (64, 65), (300, 70), (129, 1), (2, 99)], ids=str)
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_sparse(dtype, shape, place):
+    for zeros in {0, 1, shape[0] // 2, shape[0]}:
+        found = sparse(torch.empty(shape, dtype=dtype), zeros, 0.5, place=place)
+        expected = sparse(torch.empty(shape, dtype=dtype), zeros, 0.5, place=PORTABLE)
+        assert np.array_equal(found.view(torch.uint8).numpy(), expected.view(torch.uint8).numpy())
+
+
+@others
+@pytest.mark.parametrize("shape", [(1, 1), (2, 1), (5, 5), (70, 64), (65, 65), (200, 3)], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_reflectors(dtype, shape, place):
+    # A function of the key up to rounding: the sums may be taken in another order.
+    vectors, signs = reflectors(*shape, dtype, place=place)
+    expected, expected_signs = reflectors(*shape, dtype, place=PORTABLE)
+    assert torch.equal(signs, expected_signs)
+    tolerance = 1e-6 if dtype == torch.float32 else 1e-14
+    assert torch.allclose(vectors, expected, rtol=0, atol=tolerance)
+
+
+@pytest.mark.cuda
+def test_more_than_2_32_elements():
+    count = (1 << 32) + (1 << 20) + 7
+    if torch.cuda.mem_get_info(0)[0] < 2 * count:
+        pytest.skip("needs 8 GB of free CUDA memory")
+    values = torch.empty(count, dtype=torch.float8_e5m2, device="cuda:0")
+    stream = torch.cuda.current_stream(0).cuda_stream
+    _C.normal(values.data_ptr(), 5, count, None, 0, stream, 1, 0, *KEY, 0.0, 1.0)
+    for start in (0, (1 << 31) - 99, (1 << 32) - 101, count - 1000):
+        expected = draw("normal", 1000, values.dtype, 0, 1, index=start)
+        part = values[start : start + 1000].cpu()
+        assert np.array_equal(part.view(torch.uint8).numpy(), expected.view(torch.uint8).numpy())
