@@ -1,0 +1,189 @@
+"""Threads: no value depends on how many there are, who calls, or what a caller has set."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import threading
+import time
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+
+from core import DTYPES, box_of, call, draw, fill, same_bits, sparse
+from reference import Key
+from winit_cuda import _C
+
+THREADS = (1, 2, 3, 8, 16)
+LARGE = 700_001  # more than 16 threads' least shares of 2^15 elements
+
+
+def every_fill(dtype, threads, key):
+    """One result of each kind of fill, large enough to be divided."""
+    where = {"threads": threads}
+    contiguous = [torch.empty(LARGE, dtype=dtype) for _ in range(3)]
+    yield fill("uniform", contiguous[0], -1, 1, key=key, **where)
+    yield fill("normal", contiguous[1], 0, 1, key=key, **where)
+    yield fill("trunc_normal", contiguous[2], 0, 1, -2, 2, key=key, **where)
+    transposed = torch.empty(211, 1103, dtype=dtype).t()
+    yield fill("normal", transposed, 0, 1, key=key, **where)
+    column = torch.empty(300_000, 1, dtype=dtype)
+    yield fill("normal", column, 0, 1, key=key, box=box_of(column, (300_000, 3), (0, 2)), **where)
+    yield call(_C.dirac, torch.empty(1301, 1009, dtype=dtype), 1009, 1, 0, 1301, 1009, **where)
+    yield call(_C.constant, torch.empty(3_000_001, dtype=dtype), 0.1, **where)
+    yield sparse(torch.empty(203, 401, dtype=dtype), 20, 1.0, key=key, **where)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_any_number_of_threads(dtype):
+    key = Key(5, 6)
+    expected = list(every_fill(dtype, 1, key))
+    for threads in THREADS[1:]:
+        for found, one in zip(every_fill(dtype, threads, key), expected, strict=True):
+            assert same_bits(found, one)
+
+
+@pytest.mark.parametrize("count", [0, 1, (1 << 15) - 1, 1 << 15, (1 << 15) + 1, (1 << 18) + 5])
+def test_sizes_around_a_share(count):
+    expected = draw("normal", count, torch.float32, 0, 1)
+    for threads in THREADS:
+        found = fill("normal", torch.empty(count), 0, 1, threads=threads)
+        assert same_bits(found, expected)
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_eight_callers_at_once(threads):
+    expected = {seed: list(every_fill(torch.float32, 1, Key(seed, 0))) for seed in range(3)}
+    start = threading.Barrier(8, timeout=60)
+
+    def work(caller):
+        start.wait()
+        for seed in range(3):
+            key = Key((seed + caller) % 3, 0)
+            found = every_fill(torch.float32, threads, key)
+            for one, other in zip(found, expected[key.seed], strict=True):
+                assert same_bits(one, other)
+
+    with ThreadPoolExecutor(8) as callers:
+        for done in [callers.submit(work, caller) for caller in range(8)]:
+            done.result(timeout=120)
+
+
+def test_the_gil_is_released():
+    # Another Python thread runs on while one fill is under way.
+    large = torch.empty(1 << 25, dtype=torch.float64)
+    ticks, stop = [], threading.Event()
+
+    def tick():
+        while not stop.wait(0.001):
+            ticks.append(time.monotonic())
+
+    ticker = threading.Thread(target=tick)
+    ticker.start()
+    begin = time.monotonic()
+    fill("normal", large, 0, 1, threads=1)
+    end = time.monotonic()
+    stop.set()
+    ticker.join()
+    assert sum(begin < t < end for t in ticks) >= 3
+
+
+def in_a_child(work, timeout=60):
+    """What work() returns, a bytes object, in a forked child process."""
+    reader, writer = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # forking a process with threads
+        child = os.fork()
+    if child == 0:
+        try:
+            os.write(writer, work())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    try:
+        if not select.select([reader], [], [], timeout)[0]:
+            os.kill(child, signal.SIGKILL)
+            pytest.fail("the forked child hangs")
+        return os.read(reader, 1 << 16)
+    finally:
+        os.close(reader)
+        os.waitpid(child, 0)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
+def test_after_a_fork():
+    # The pool's threads do not exist in the child; it must not wait for them.
+    def work():
+        found = fill("normal", torch.empty(LARGE), 0, 1, threads=4)
+        return found[-2000:].numpy().tobytes()
+
+    expected = work()
+    assert in_a_child(work) == expected
+    assert in_a_child(lambda: in_a_child(work)) == expected
+    assert work() == expected
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
+def test_a_fork_while_another_thread_fills():
+    def work():
+        return fill("normal", torch.empty(LARGE), 0, 1, threads=3)[-2000:].numpy().tobytes()
+
+    def keep_filling():
+        while not stop.is_set():
+            work()
+
+    expected, stop = work(), threading.Event()
+    filler = threading.Thread(target=keep_filling)
+    filler.start()
+    try:
+        assert all(in_a_child(work) == expected for _ in range(5))
+    finally:
+        stop.set()
+        filler.join()
+
+
+SUBNORMAL = [
+    ("normal", (0.0, 1e-38)),
+    ("normal", (0.0, 1e-40)),
+    ("uniform", (-1e-39, 1e-40)),
+    ("uniform", (0.0, 1e-310)),
+    ("trunc_normal", (0.0, 1.0, 0.0, 1e-30)),
+    ("trunc_normal", (0.0, 1.0, 36.0, 41.0)),
+    ("normal", (0.0, 1e-6)),
+]
+
+
+@pytest.mark.skipif(not torch.set_flush_denormal(False), reason="cannot flush denormals here")
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("law", SUBNORMAL, ids=str)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_flushing_denormals_changes_nothing(law, dtype, threads):
+    name, numbers = law
+    if numbers == (0.0, 1e-310) and dtype != torch.float64:
+        numbers = (0.0, 1e-44 if dtype == torch.float32 else 1e-4)
+    expected = draw(name, 100_000, dtype, *numbers)
+    torch.set_flush_denormal(True)
+    try:
+        found = fill(name, torch.empty_like(expected), *numbers, threads=threads)
+        still_on = torch.tensor([1e-310], dtype=torch.float64).mul(1.0).item() == 0
+    finally:
+        torch.set_flush_denormal(False)
+    assert same_bits(found, expected)
+    assert still_on  # and the fill leaves the caller's mode as it was
+
+
+@pytest.mark.skipif(not torch.set_flush_denormal(False), reason="cannot flush denormals here")
+def test_flushing_denormals_keeps_constants():
+    for dtype in DTYPES:
+        for value in (1e-40, 1e-310, 6e-8, 2.0**-16):
+            expected = call(_C.constant, torch.empty(5, dtype=dtype), value)
+            torch.set_flush_denormal(True)
+            try:
+                found = call(_C.constant, torch.empty(5, dtype=dtype), value)
+            finally:
+                torch.set_flush_denormal(False)
+            assert same_bits(found, expected)
