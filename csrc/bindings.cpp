@@ -12,6 +12,7 @@
 #include "distributions.h"
 #include "floating_point.h"
 #include "limits.h"
+#include "orthogonal.h"
 
 namespace py = pybind11;
 
@@ -216,6 +217,15 @@ void bind_matrices(py::module_& module) {
       sparse_serial(fill);
     else
       sparse_cuda(fill, {device, reinterpret_cast<void*>(cuda_stream)});
+  });
+  module.def("orthogonal", [](WINIT_PLACE, WINIT_KEY, int64_t rows, int64_t columns, double gain) {
+    const Place place = WINIT_GIVEN_PLACE;
+    const Target target = place.target();
+    if (device != kCpu)
+      throw std::invalid_argument("whole orthogonal matrices are made on the CPU");
+    if (rows <= 0 || columns <= 0) return;
+    const Source source = source_of(device, key_pointer, seed, stream);
+    orthogonal_cpu({target, source, rows, columns, gain});
   });
   module.def(
       "reflectors", [](uintptr_t pointer, int dtype, int64_t rows, int64_t columns, uintptr_t signs,

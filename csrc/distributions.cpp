@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <list>
-#include <mutex>
 #include <sstream>
 #include <stdexcept>
 
@@ -83,13 +82,12 @@ void fit_tail(double alpha, Real* coefficients) {
   }
 }
 
-// Making a table takes about a millisecond: the last few are kept.
+// Making a table takes a few milliseconds: the last ones are kept, by each thread for itself, so
+// that no thread waits for another's.
 template <class Real>
 std::shared_ptr<const TailTable<Real>> tail_table(double alpha) {
-  constexpr size_t kKept = 16;
-  static std::mutex mutex;
-  static std::list<std::shared_ptr<const TailTable<Real>>> recent;
-  const std::lock_guard<std::mutex> lock(mutex);
+  constexpr size_t kKept = 8;
+  thread_local std::list<std::shared_ptr<const TailTable<Real>>> recent;
   const auto found = std::find_if(recent.begin(), recent.end(),
                                   [&](const auto& table) { return table->alpha == alpha; });
   if (found != recent.end()) {

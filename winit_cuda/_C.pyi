@@ -169,6 +169,27 @@ def sparse(
     local column, aligned to 8, in the memory of `device`.
     """
 
+def orthogonal(
+    pointer: int,
+    dtype: int,
+    numel: int,
+    box: Box | None,
+    device: int,
+    cuda_stream: int,
+    threads: int,
+    key_pointer: int,
+    seed: int,
+    stream: int,
+    rows: int,
+    columns: int,
+    gain: float,
+    /,
+) -> None:
+    """Write gain times the small orthogonal matrix of the key, on the CPU.
+
+    The target holds the row-major elements of a `rows` by `columns` matrix.
+    """
+
 def reflectors(
     pointer: int,
     dtype: int,

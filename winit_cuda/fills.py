@@ -226,11 +226,16 @@ class SparseFill(Fill):
         torch.nn.init.sparse_(tensor, sparsity, std, generator=generator)
 
 
+# Up to this many multiplications (rows * columns * the smaller of them) the core is done before
+# BLAS has been called: 32 x 32.
+_SMALL_ORTHOGONAL = 2**15
+
+
 class OrthogonalFill(Fill):
     """Orthonormal rows or columns; numbers: gain."""
 
     name = "orthogonal"
-    native_name = "reflectors"
+    native_name = "orthogonal"
     aten_dtypes = frozenset({torch.float32, torch.float64})
 
     def check(self, function: str, code: int, numbers: Numbers) -> bool:
@@ -241,8 +246,13 @@ class OrthogonalFill(Fill):
         return False
 
     def write(self, place: Place, words: Words, numbers: Numbers, tensor: torch.Tensor) -> None:
-        """A product of Householder reflectors."""
-        write_orthogonal(self.native, place, words, numbers[0], tensor)
+        """A product of Householder reflectors: a small one by the core, a larger one by BLAS."""
+        rows = tensor.shape[0]
+        columns = tensor.numel() // rows
+        if place[4] < 0 and rows * columns * min(rows, columns) <= _SMALL_ORTHOGONAL:
+            self.native(*place, *words, rows, columns, numbers[0])
+        else:
+            write_orthogonal(backend.loaded.reflectors, place, words, numbers[0], tensor)
 
     def aten(self, tensor: torch.Tensor, numbers: Numbers, generator: Any) -> None:
         """Fill as `torch.nn.init.orthogonal_` does."""
