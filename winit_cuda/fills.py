@@ -23,7 +23,7 @@ from .dtypes import (
     nearest_inside,
     smallest_at_least,
 )
-from .reflectors import write_orthogonal
+from .householder import write_orthogonal
 
 if TYPE_CHECKING:
     from .generators import Words
