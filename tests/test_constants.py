@@ -57,11 +57,8 @@ def test_largest_values(dtype):
     for value in (largest, -largest):
         assert winit.constant_(torch.zeros(1, dtype=dtype), value).item() == value
         tensor = torch.ones(2, dtype=dtype)
-        with (
-            Unchanged(tensor),
-            pytest.raises(ValueError, match="constant_: val must be representable"),
-        ):
-            winit.constant_(tensor, 1.1 * value)
+        with Unchanged(tensor), pytest.raises(ValueError, match="val must be representable"):
+            winit.constant_(tensor, 2 * int(value))
 
 
 @pytest.mark.parametrize("dtype", FLOATING, ids=str)

@@ -1,0 +1,134 @@
+"""The fallback: the values of torch.nn.init for the same state of the generator, no key."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import winit_cuda as winit
+from initializers import Initializer, Unchanged, every, every_random, needs_core
+
+HALF = [torch.float16, torch.bfloat16]
+
+
+def both(initializer: Initializer, dtype: torch.dtype, seed: int = 0) -> list[torch.Tensor]:
+    """What ours and what torch's function gives, from the default generator in the same state."""
+    values = []
+    for function in (initializer.ours, initializer.theirs):
+        torch.manual_seed(seed)
+        tensor = initializer.empty(dtype=dtype)
+        assert function(tensor, *initializer.arguments) is tensor
+        values.append(tensor)
+    return values
+
+
+@every
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, *HALF], ids=str)
+def test_values_are_those_of_torch(initializer, dtype):
+    if initializer.name == "orthogonal_" and dtype in HALF:
+        pytest.skip("torch has no such orthogonal_")
+    with winit.use_backend("aten"):
+        assert torch.equal(*both(initializer, dtype))
+
+
+@every
+def test_explicit_generators_and_non_contiguous_tensors(initializer):
+    if initializer.name == "orthogonal_":
+        pytest.skip("torch's orthogonal_ takes contiguous tensors only")
+    values = []
+    with winit.use_backend("aten"):
+        for function in (initializer.ours, initializer.theirs):
+            generator = torch.Generator().manual_seed(5)
+            options = {"generator": generator} if initializer.is_random else {}
+            tensor = initializer.empty().mT.contiguous().mT
+            torch.manual_seed(0)  # torch's sparse_ chooses its zeros by the default generator
+            values.append(function(tensor, *initializer.arguments, **options))
+    assert torch.equal(*values)
+
+
+@every
+def test_complex_tensors_go_to_aten(initializer):
+    if initializer.name in ("trunc_normal_", "orthogonal_"):
+        tensor = torch.ones(initializer.shape, dtype=torch.complex64)
+        with Unchanged(tensor), pytest.raises(TypeError, match=f"{initializer}: .*complex64"):
+            initializer(tensor)
+    else:
+        assert torch.equal(*both(initializer, torch.complex64))
+
+
+@every
+def test_integer_tensors(initializer):
+    tensor = torch.ones(initializer.shape, dtype=torch.int32)
+    for backend in ("auto", "aten"):
+        with winit.use_backend(backend):
+            if initializer.is_random:
+                with Unchanged(tensor), pytest.raises(TypeError, match=r"torch\.int32"):
+                    initializer(tensor)
+            elif initializer.name != "constant_":
+                assert torch.equal(*both(initializer, torch.int32))
+
+
+@every_random
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2], ids=str)
+def test_float8_needs_the_core(initializer, dtype):
+    tensor = initializer.empty(dtype=dtype)
+    error = pytest.raises(TypeError, match=r"one that ATen fills .* in force\), got torch\.float8")
+    with winit.use_backend("aten"), Unchanged(tensor), error:
+        initializer(tensor)
+
+
+@pytest.mark.parametrize("dtype", HALF, ids=str)
+def test_orthogonal_in_half_precision_needs_the_core(dtype):
+    tensor = torch.ones(3, 3, dtype=dtype)
+    with (
+        winit.use_backend("aten"),
+        Unchanged(tensor),
+        pytest.raises(TypeError, match="orthogonal_"),
+    ):
+        winit.orthogonal_(tensor)
+
+
+@every_random
+def test_keys_need_the_core(initializer):
+    tensor = initializer.empty()
+    with (
+        winit.use_backend("aten"),
+        Unchanged(tensor),
+        pytest.raises(RuntimeError, match=f"{initializer}: key needs the native core"),
+    ):
+        initializer(tensor, key=winit.key(0))
+
+
+@needs_core
+def test_keys_need_a_dtype_of_the_core():
+    tensor = torch.ones(3, dtype=torch.complex64)
+    with Unchanged(tensor), pytest.raises(RuntimeError, match=r"does not fill torch\.complex64"):
+        winit.normal_(tensor, key=winit.key(0))
+
+
+def test_arguments_are_checked_all_the_same():
+    tensor = torch.ones(3, 3)
+    with winit.use_backend("aten"), Unchanged(tensor):
+        with pytest.raises(ValueError, match="std"):
+            winit.trunc_normal_(tensor, std=-1)
+        with pytest.raises(ValueError, match="sparsity"):
+            winit.sparse_(tensor, 1.5)
+        with pytest.raises(RuntimeError, match="share memory"):
+            winit.zeros_(torch.ones(1).expand(3))
+
+
+def test_where_torch_divides_by_zero():
+    with winit.use_backend("aten"):
+        assert winit.trunc_normal_(torch.zeros(2), 5.0, 0.0).tolist() == [2.0, 2.0]
+        assert winit.trunc_normal_(torch.zeros(2), a=0.5, b=0.5).tolist() == [0.5, 0.5]
+        assert winit.xavier_uniform_(torch.zeros(0, 0)).shape == (0, 0)
+
+
+@pytest.mark.skipif(not torch.backends.mps.is_available(), reason="needs an MPS device")
+@every
+def test_other_devices(initializer):
+    tensor = initializer.empty(device="mps")
+    assert initializer(tensor) is tensor
+    if initializer.is_random:
+        with pytest.raises(RuntimeError, match="does not serve mps devices"):
+            initializer(tensor, key=winit.key(0))

@@ -1,0 +1,110 @@
+"""The public interface against torch's: names, signatures, doctests, and what an import costs."""
+
+from __future__ import annotations
+
+import doctest
+import inspect
+import pkgutil
+import subprocess
+import sys
+from importlib import import_module
+
+import pytest
+import torch
+
+import winit_cuda as winit
+from initializers import needs_core
+from winit_cuda import init
+
+RANDOM = {
+    "uniform",
+    "normal",
+    "trunc_normal",
+    "xavier_uniform",
+    "xavier_normal",
+    "kaiming_uniform",
+    "kaiming_normal",
+    "orthogonal",
+    "sparse",
+}
+
+
+def theirs() -> set[str]:
+    """The public functions of torch.nn.init; older releases have no __all__."""
+    return {
+        name
+        for name, value in vars(torch.nn.init).items()
+        if inspect.isfunction(value)
+        and not name.startswith("_")
+        and value.__module__ == "torch.nn.init"
+    }
+
+
+def test_names_are_torch_s():
+    assert set(init.__all__) == theirs() == set(getattr(torch.nn.init, "__all__", theirs()))
+    assert init.__all__ == sorted(init.__all__)
+
+
+@pytest.mark.parametrize("name", init.__all__)
+def test_names_are_at_the_top_too(name):
+    assert getattr(winit, name) is getattr(init, name)
+    assert name in winit.__all__
+
+
+@pytest.mark.parametrize("name", init.__all__)
+def test_signatures_are_torch_s_plus_key(name):
+    original = getattr(torch.nn.init, name)
+    current = name if name.endswith("_") or name == "calculate_gain" else f"{name}_"
+    expected = inspect.signature(getattr(torch.nn.init, current), follow_wrapped=True)
+    ours = dict(inspect.signature(getattr(init, name)).parameters)
+    key = ours.pop("key", None)
+    assert [(p.name, p.kind, p.default) for p in ours.values()] == [
+        (p.name, p.kind, p.default) for p in expected.parameters.values()
+    ]
+    if name.rstrip("_") in RANDOM:
+        assert key.kind is inspect.Parameter.KEYWORD_ONLY
+        assert key.default is None
+    else:
+        assert key is None
+    assert callable(original)
+
+
+@pytest.mark.parametrize("name", init.__all__)
+def test_every_function_is_documented(name):
+    function = getattr(init, name)
+    text = inspect.getdoc(function)
+    if name.endswith("_"):
+        assert all(section in text for section in ("Args:", "Raises:", "Example:", ">>>"))
+        assert all(f"{parameter}:" in text for parameter in inspect.signature(function).parameters)
+
+
+MODULES = sorted(module.name for module in pkgutil.iter_modules(winit.__path__))
+
+
+@needs_core
+@pytest.mark.parametrize("name", [name for name in MODULES if name not in ("_C", "benchmarks")])
+def test_examples_run(name):
+    module = import_module(f"winit_cuda.{name}")
+    flags = doctest.NORMALIZE_WHITESPACE
+    results = doctest.testmod(module, optionflags=flags, raise_on_error=False, verbose=False)
+    assert results.failed == 0
+
+
+def test_import_is_light():
+    """Only what torch has loaded already, and the standard library's small modules."""
+    code = (
+        "import sys, torch; before = set(sys.modules); import winit_cuda; "
+        "print(*sorted({name.partition('.')[0] for name in set(sys.modules) - before}), "
+        "*[name for name in sys.modules if name.startswith('torch._dynamo')])"
+    )
+    printed = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert set(printed) <= {"winit_cuda", "__future__", "hashlib", "_hashlib", "_blake2"}
+
+
+def test_from_import():
+    namespace: dict[str, object] = {}
+    exec("from winit_cuda.init import *; from winit_cuda import init, key, fold_in", namespace)
+    assert namespace["kaiming_normal_"] is winit.kaiming_normal_
+    assert namespace["init"] is init
