@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "bindings_quick.h"
 #include "cuda_fills.h"
 #include "distributions.h"
 #include "floating_point.h"
@@ -315,6 +316,7 @@ PYBIND11_MODULE(_C, module) {
     dtypes[winit_cuda::kDTypeNames[code]] = code;
   module.attr("DTYPES") = dtypes;
   winit_cuda::bind_fills(module);
+  winit_cuda::bind_quick_fills(module);
   winit_cuda::bind_matrices(module);
   winit_cuda::bind_engine(module);
 }

@@ -8,16 +8,23 @@
 namespace winit_cuda {
 
 // A user may have set flush-to-zero or another rounding in the calling thread
-// (torch.set_flush_denormal); the values do not depend on it.
+// (torch.set_flush_denormal); the values do not depend on it. Writing the register costs more than
+// reading it, and is rarely needed.
 class DefaultFloatingPoint {
 #if defined(__x86_64__)
  public:
-  DefaultFloatingPoint() : saved_(_mm_getcsr()) { _mm_setcsr(0x1F80); }
-  ~DefaultFloatingPoint() { _mm_setcsr(saved_); }
+  DefaultFloatingPoint() : saved_(_mm_getcsr()) {
+    if ((saved_ & kControl) != kDefault) _mm_setcsr(kDefault);
+  }
+  ~DefaultFloatingPoint() {
+    if ((saved_ & kControl) != kDefault) _mm_setcsr(saved_);
+  }
   DefaultFloatingPoint(const DefaultFloatingPoint&) = delete;
   DefaultFloatingPoint& operator=(const DefaultFloatingPoint&) = delete;
 
  private:
+  static constexpr unsigned kControl = 0xFFC0;  // all but the sticky exception flags
+  static constexpr unsigned kDefault = 0x1F80;  // exceptions masked, to nearest, no flushing
   unsigned saved_;
 #else
  public:

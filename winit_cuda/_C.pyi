@@ -126,6 +126,34 @@ def normal(
 ) -> None:
     """Draw from the normal law."""
 
+def quick_uniform(
+    pointer: int,
+    dtype: int,
+    numel: int,
+    threads: int,
+    key_pointer: int,
+    seed: int,
+    stream: int,
+    low: float,
+    high: float,
+    /,
+) -> None:
+    """`uniform` for a contiguous tensor on the CPU, with less to say: for small tensors."""
+
+def quick_normal(
+    pointer: int,
+    dtype: int,
+    numel: int,
+    threads: int,
+    key_pointer: int,
+    seed: int,
+    stream: int,
+    mean: float,
+    std: float,
+    /,
+) -> None:
+    """`normal` for a contiguous tensor on the CPU, with less to say: for small tensors."""
+
 def trunc_normal(
     pointer: int,
     dtype: int,

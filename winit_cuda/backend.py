@@ -231,9 +231,8 @@ def _device_uses() -> list[DeviceUse]:
     for index in range(torch.cuda.device_count()):
         reason = problem_of_choice() or cuda_problem(index)
         uses.append(_use(f"cuda:{index}", reason))
-    for kind in ("mps", "xpu"):
-        module = getattr(torch, kind, None)
-        if module is not None and module.is_available():
+    for kind, module in (("mps", torch.backends.mps), ("xpu", torch.xpu)):
+        if module.is_available():
             reason = problem_of_choice() or f"the native core does not serve {kind} devices"
             uses.append(_use(kind, reason))
     return uses

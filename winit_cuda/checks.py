@@ -11,6 +11,9 @@ import math
 import operator
 from typing import Any
 
+# Tuples of types, here and elsewhere: torch.compile 2.4 does not trace `int | float`.
+_SHOWN_AS_THEY_ARE = (str, int, float, complex, list, tuple, dict)
+
 
 def wrong(
     function: str,
@@ -35,7 +38,7 @@ def unfit(
 
 
 def _shown(value: object) -> str:
-    if isinstance(value, str | int | float | complex | bool | list | tuple | dict | None):
+    if value is None or isinstance(value, _SHOWN_AS_THEY_ARE):
         text = repr(value)
         return text if len(text) <= 80 else f"{text[:77]}..."
     kind = type(value).__name__
@@ -48,7 +51,7 @@ def _is_array(value: Any) -> bool:
 
 def number(function: str, argument: str, value: Any) -> float:
     """Return `value` as a float: a number, a NumPy scalar or a tensor of one element."""
-    if isinstance(value, str | bytes | complex) or not hasattr(value, "__float__"):
+    if isinstance(value, (str, bytes, complex)) or not hasattr(value, "__float__"):
         raise wrong(function, argument, "a number", value, TypeError)
     try:
         return float(value)

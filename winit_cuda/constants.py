@@ -46,7 +46,7 @@ def as_scalar(function: str, value: Any) -> Any:
     scalar = value
     if getattr(value, "shape", None) == () and hasattr(value, "item"):
         scalar = value.item()
-    if not isinstance(scalar, int | float | complex):
+    if not isinstance(scalar, (int, float, complex)):
         raise wrong(function, "val", "a number", value, TypeError)
     return scalar
 

@@ -91,12 +91,10 @@ def fill(
             draw()
         else:
             words = generators.words(function, device, generator, key)
-    if is_direct:
+    if is_direct and device < 0:
         address, seed, word = words
-        low, high = numbers
-        what.native(
-            pointer, code, numel, None, device, stream, threads, address, seed, word, low, high
-        )
+        first, second = numbers
+        what.quick(pointer, code, numel, threads, address, seed, word, first, second)
     else:
         place = (pointer, code, numel, None, device, stream, threads)
         what.write(place, words, numbers, tensor)
@@ -197,8 +195,13 @@ def _through_operator(
 ) -> None:
     """Call the operator of `operators`, which comes back to `fill` when the program runs."""
     seed, stream = (None, None) if key is None else (_signed(key.seed), _signed(key.stream))
+    transformed = not _is_compiling() and transforms_active()
+    if transformed and not hasattr(torch.library, "register_vmap"):
+        raise RuntimeError(
+            f"{function}: inside torch.func transforms this needs torch 2.5 or later"
+        )
     with torch.no_grad():
-        if what.is_random and key is None and not _is_compiling() and transforms_active():
+        if what.is_random and key is None and transformed:
             # Whether vmap allows a random call here is for torch to say: ask it with one that
             # draws nothing.
             tensor.new_empty(0, dtype=torch.float32).uniform_()

@@ -55,11 +55,12 @@ class Fill:
 
     def __init__(self) -> None:
         self.native: Any = getattr(backend.loaded, self.native_name, None)
+        self.quick: Any = getattr(backend.loaded, f"quick_{self.native_name}", None)
 
     def check(self, function: str, code: int, numbers: Numbers) -> bool:
         """Raise where a number is not one, or the dtype `code` cannot hold what it asks for.
 
-        Return True where `native` takes a key and the two numbers as they are, which is the short
+        Return True where `quick` takes a key and the two numbers as they are, which is the short
         way for small tensors; otherwise `write` is to be called.
         """
         raise NotImplementedError

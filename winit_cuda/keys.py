@@ -131,9 +131,7 @@ def _integer(function: str, argument: str, value: object, kind: str = "an intege
         raise wrong(function, argument, kind, value, TypeError) from error
 
 
-def _int64_or_uint64(
-    function: str, argument: str, value: object, kind: str = "an integer"
-) -> int:
+def _int64_or_uint64(function: str, argument: str, value: object, kind: str = "an integer") -> int:
     number = _integer(function, argument, value, kind)
     if not -(2**63) <= number <= MASK:
         raise wrong(function, argument, "in [-2**63, 2**64)", number)

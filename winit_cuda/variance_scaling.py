@@ -291,7 +291,7 @@ def _gain(function: str, argument: str, nonlinearity: str, slope: float | None) 
         raise wrong(function, "nonlinearity", f"one of {known}", nonlinearity)
     if slope is None:
         slope = _DEFAULT_SLOPE
-    if not isinstance(slope, int | float) or isinstance(slope, bool) or not -_INF < slope < _INF:
+    if not isinstance(slope, (int, float)) or isinstance(slope, bool) or not -_INF < slope < _INF:
         raise wrong(function, argument, "a finite number (the negative slope)", slope)
     return math.sqrt(2.0 / (1 + float(slope) * slope))
 

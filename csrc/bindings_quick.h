@@ -1,0 +1,12 @@
+// The calls that a small tensor notices, by CPython's own calling convention: pybind11's costs as
+// much as filling a hundred elements.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace winit_cuda {
+
+// Adds `quick_uniform` and `quick_normal`: contiguous tensors on the CPU.
+void bind_quick_fills(pybind11::module_& module);
+
+}  // namespace winit_cuda
