@@ -29,6 +29,7 @@ INTEGER = [
     torch.uint32,
     torch.uint64,
 ]
+TORCH_FILLS_FLOAT8 = tuple(map(int, torch.__version__.split(".")[:2])) > (2, 4)
 NAN, INF = math.nan, math.inf
 
 
@@ -39,6 +40,8 @@ def test_floating_values_are_rounded_as_torch_does(backend, dtype, value):
     expected = torch.full((3, 4), value, dtype=torch.float64).to(torch.float32).to(dtype)
     if dtype == torch.float64:
         expected = torch.full((3, 4), value, dtype=dtype)
+    if backend == "aten" and dtype.itemsize == 1 and not TORCH_FILLS_FLOAT8:
+        pytest.skip("this torch does not fill float8")
     with winit.use_backend(backend):
         filled = winit.constant_(torch.zeros(3, 4, dtype=dtype), value)
         strided = winit.constant_(torch.zeros(4, 3, dtype=dtype).t(), value)
@@ -56,7 +59,7 @@ def test_largest_values(dtype):
     largest = torch.finfo(dtype).max
     for value in (largest, -largest):
         assert winit.constant_(torch.zeros(1, dtype=dtype), value).item() == value
-        tensor = torch.ones(2, dtype=dtype)
+        tensor = torch.ones(2).to(dtype)
         with Unchanged(tensor), pytest.raises(ValueError, match="val must be representable"):
             winit.constant_(tensor, 2 * int(value))
 
@@ -142,6 +145,7 @@ def test_integers_beyond_floats():
         winit.constant_(torch.zeros(2, dtype=torch.int64), 10**400)
 
 
+@pytest.mark.skipif(not TORCH_FILLS_FLOAT8, reason="this torch does not fill float8")
 def test_other_float8():
     """A dtype that the core does not know is filled by ATen."""
     tensor = torch.zeros(2, dtype=torch.float8_e5m2fnuz)

@@ -192,6 +192,8 @@ def test_uninitialized_parameters():
 def test_dtensors_wait_for_a_later_version(initializer, tmp_path):
     distributed = pytest.importorskip("torch.distributed")
     tensor_module = pytest.importorskip("torch.distributed.tensor")
+    if not hasattr(tensor_module, "distribute_tensor"):  # torch 2.4
+        tensor_module = pytest.importorskip("torch.distributed._tensor")
     distributed.init_process_group(
         "gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1
     )

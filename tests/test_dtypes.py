@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import math
 
@@ -50,10 +51,9 @@ def test_bounds_by_brute_force(code):
     probes += [(a + b) / 2 for a, b in itertools.pairwise(probes)]
     probes += [math.nextafter(v, s) for v in probes for s in (-math.inf, math.inf)]
     for probe in probes:
-        above = [v for v in values if v >= probe]
-        below = [v for v in values if v <= probe]
-        assert dtypes.smallest_at_least(probe, code) == (above[0] if above else math.inf)
-        assert dtypes.largest_at_most(probe, code) == (below[-1] if below else -math.inf)
+        above, below = bisect.bisect_left(values, probe), bisect.bisect_right(values, probe)
+        assert dtypes.smallest_at_least(probe, code) == [*values, math.inf][above]
+        assert dtypes.largest_at_most(probe, code) == [-math.inf, *values][below]
     assert dtypes.smallest_at_least(-1e300, code) == values[0]
     assert dtypes.largest_at_most(1e300, code) == values[-1]
 

@@ -207,10 +207,10 @@ def test_vmap_with_the_same_values(initializer):
 @every_random
 def test_vmap_without_randomness(initializer):
     batch = torch.stack([initializer.empty()] * 3)
-    with Unchanged(batch), pytest.raises(RuntimeError, match="randomness"):
+    with Unchanged(batch), pytest.raises(RuntimeError, match=r"randomness|needs torch 2\.5"):
         torch.func.vmap(lambda x: initializer(x))(batch)
     outside = initializer.empty()
-    with Unchanged(outside), pytest.raises(RuntimeError, match="randomness"):
+    with Unchanged(outside), pytest.raises(RuntimeError, match=r"randomness|needs torch 2\.5"):
         torch.func.vmap(lambda x: (initializer(outside), x)[1])(batch)
 
 
@@ -226,6 +226,16 @@ def test_vmap_with_a_key(initializer, randomness):
         batch
     )
     assert torch.equal(values, initializer(initializer.empty(), key=key).expand_as(values))
+
+
+@pytest.mark.skipif(hasattr(torch.library, "register_vmap"), reason="torch has vmap rules")
+@every
+def test_transforms_of_old_releases(initializer):
+    tensor = initializer.empty()
+    if initializer.name in ("constant_", "ones_", "zeros_"):  # torch's own fill_
+        return
+    with Unchanged(tensor), pytest.raises(RuntimeError, match=r"needs torch 2\.5 or later"):
+        torch.func.vmap(lambda x: (initializer(tensor), x)[1])(torch.zeros(3))
 
 
 @needs_vmap_rules
@@ -247,6 +257,7 @@ def test_nested_vmap():
 
 
 @needs_core
+@needs_vmap_rules
 def test_inside_grad():
     """As in eager mode, the write is not recorded."""
     key = winit.key(0)
