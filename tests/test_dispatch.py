@@ -189,6 +189,7 @@ def test_uninitialized_parameters():
 
 
 @every
+@pytest.mark.filterwarnings("ignore:DTensor random")
 def test_dtensors_wait_for_a_later_version(initializer, tmp_path):
     distributed = pytest.importorskip("torch.distributed")
     tensor_module = pytest.importorskip("torch.distributed.tensor")

@@ -194,7 +194,8 @@ def _through_operator(
     key: Any,
 ) -> None:
     """Call the operator of `operators`, which comes back to `fill` when the program runs."""
-    seed, stream = (None, None) if key is None else (_signed(key.seed), _signed(key.stream))
+    seed, stream = (None, None) if key is None else (key.signed_seed, key.signed_stream)
+    padded = (*numbers, 0.0, 0.0, 0.0)[:4]
     transformed = not _is_compiling() and transforms_active()
     if transformed and not hasattr(torch.library, "register_vmap"):
         raise RuntimeError(
@@ -206,13 +207,8 @@ def _through_operator(
             # draws nothing.
             tensor.new_empty(0, dtype=torch.float32).uniform_()
         torch.ops.winit_cuda.fill_.default(
-            tensor, function, what.name, list(numbers), seed, stream, generator
+            tensor, function, what.name, *padded, seed, stream, generator
         )
-
-
-def _signed(word: int) -> int:
-    """The word as the schema's int64."""
-    return word - 2**64 if word >= 2**63 else word
 
 
 def _fill_by_torch(tensor: torch.Tensor, value: complex) -> torch.Tensor:

@@ -46,16 +46,16 @@ class Fill:
     """What all fills have in common."""
 
     name: str
-    """Its name, for `operators`."""
-    native_name: str
-    """The name of the core's function."""
+    """Its name, in the core and for `operators`."""
+    number_count: int
+    """How many numbers it takes, at most four."""
     is_random = True
     aten_dtypes: frozenset[torch.dtype] | None = None
     """The dtypes that torch's own function fills; None where that is for torch to say."""
 
     def __init__(self) -> None:
-        self.native: Any = getattr(backend.loaded, self.native_name, None)
-        self.quick: Any = getattr(backend.loaded, f"quick_{self.native_name}", None)
+        self.native: Any = getattr(backend.loaded, self.name, None)
+        self.quick: Any = getattr(backend.loaded, f"quick_{self.name}", None)
 
     def check(self, function: str, code: int, numbers: Numbers) -> bool:
         """Raise where a number is not one, or the dtype `code` cannot hold what it asks for.
@@ -77,7 +77,8 @@ class Fill:
 class ConstantFill(Fill):
     """One value; numbers: the value."""
 
-    name = native_name = "constant"
+    name = "constant"
+    number_count = 1
     is_random = False
 
     def check(self, function: str, code: int, numbers: Numbers) -> bool:
@@ -93,7 +94,8 @@ class ConstantFill(Fill):
 class UniformFill(Fill):
     """Uniform on [a, b); numbers: a, b."""
 
-    name = native_name = "uniform"
+    name = "uniform"
+    number_count = 2
     aten_dtypes = _REAL | _COMPLEX
 
     def check(self, function: str, code: int, numbers: Numbers) -> bool:
@@ -130,7 +132,8 @@ class UniformFill(Fill):
 class NormalFill(Fill):
     """Normal; numbers: mean, std."""
 
-    name = native_name = "normal"
+    name = "normal"
+    number_count = 2
     aten_dtypes = _REAL | _COMPLEX
 
     def check(self, function: str, code: int, numbers: Numbers) -> bool:
@@ -160,7 +163,8 @@ class NormalFill(Fill):
 class TruncNormalFill(Fill):
     """Normal, given that it lies in [a, b]; numbers: mean, std, a, b."""
 
-    name = native_name = "trunc_normal"
+    name = "trunc_normal"
+    number_count = 4
     aten_dtypes = _REAL
 
     def check(self, function: str, code: int, numbers: Numbers) -> bool:
@@ -202,7 +206,8 @@ class TruncNormalFill(Fill):
 class SparseFill(Fill):
     """Normal with zeros in every column of a matrix; numbers: sparsity, std."""
 
-    name = native_name = "sparse"
+    name = "sparse"
+    number_count = 2
     aten_dtypes = _REAL | _COMPLEX
 
     def check(self, function: str, code: int, numbers: Numbers) -> bool:
@@ -236,7 +241,7 @@ class OrthogonalFill(Fill):
     """Orthonormal rows or columns; numbers: gain."""
 
     name = "orthogonal"
-    native_name = "orthogonal"
+    number_count = 1
     aten_dtypes = frozenset({torch.float32, torch.float64})
 
     def check(self, function: str, code: int, numbers: Numbers) -> bool:
@@ -263,7 +268,8 @@ class OrthogonalFill(Fill):
 class DiracFill(Fill):
     """Ones that carry input channels to output channels; numbers: groups."""
 
-    name = native_name = "dirac"
+    name = "dirac"
+    number_count = 1
     is_random = False
 
     def check(self, function: str, code: int, numbers: Numbers) -> bool:  # noqa: ARG002

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import operator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import SupportsIndex
 
 from .checks import wrong
@@ -31,6 +31,9 @@ class Key:
 
     seed: int
     stream: int
+    # The same bits as int64, which operators of torch take.
+    signed_seed: int = field(init=False, repr=False, compare=False)
+    signed_stream: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for name in ("seed", "stream"):
@@ -38,6 +41,7 @@ class Key:
             if not 0 <= word <= MASK:
                 raise wrong("Key", name, "in [0, 2**64)", word)
             object.__setattr__(self, name, word)
+            object.__setattr__(self, f"signed_{name}", word - 2**64 if word >> 63 else word)
 
 
 def key(seed: SupportsIndex) -> Key:

@@ -17,8 +17,8 @@ from .keys import MASK, Key
 
 _NAME = "winit_cuda::fill_"
 _SCHEMA = (
-    "(Tensor(a!) tensor, str function, str fill, float[] numbers, int? seed, int? stream, "
-    "Generator? generator) -> ()"
+    "(Tensor(a!) tensor, str function, str fill, float first, float second, float third, "
+    "float fourth, SymInt? seed, SymInt? stream, Generator? generator) -> ()"
 )
 
 
@@ -26,13 +26,18 @@ def _fill(
     tensor: torch.Tensor,
     function: str,
     fill: str,
-    numbers: list[float],
+    first: float,
+    second: float,
+    third: float,
+    fourth: float,
     seed: int | None,
     stream: int | None,
     generator: torch.Generator | None,
 ) -> None:
     key = None if seed is None or stream is None else Key(seed & MASK, stream & MASK)
-    dispatch.fill(FILLS[fill], function, tensor, tuple(numbers), generator, key)
+    what = FILLS[fill]
+    numbers = (first, second, third, fourth)[: what.number_count]
+    dispatch.fill(what, function, tensor, numbers, generator, key)
 
 
 def _fill_fake(*_: object) -> None:
@@ -45,30 +50,25 @@ def _fill_batched(
     tensor: torch.Tensor,
     function: str,
     fill: str,
-    numbers: list[float],
-    seed: int | None,
-    stream: int | None,
-    generator: torch.Generator | None,
+    *rest: Any,
 ) -> tuple[None, None]:
     """The rule for vmap: one key for each example, or one for all.
 
-    With randomness="different" example j is filled as the j-th of that many calls; a call with a
-    key, a fill that is not random, and randomness="same" fill all examples alike.
+    With randomness="different" example j is filled as by the j-th of that many calls; with
+    randomness="same", with a key and where nothing is random, all examples are filled alike.
     """
-    batch = in_dims[0]
+    batch, seed = in_dims[0], rest[4]
     if batch is None:
         raise RuntimeError(f"{function}: the tensor must be one that vmap maps over")
+    draws = FILLS[fill].is_random and seed is None
+    if draws and info.randomness == "error":
+        raise RuntimeError(f'{function}: vmap(randomness="error") allows no call without key')
     examples = tensor.unbind(batch)
-    arguments = (function, fill, numbers, seed, stream, generator)
-    if info.randomness == "error" and FILLS[fill].is_random and seed is None:
-        raise RuntimeError(
-            f'{function}: vmap(randomness="error") allows no random call without key'
-        )
-    if info.randomness == "different" and FILLS[fill].is_random and seed is None:
+    if draws and info.randomness == "different":
         for example in examples:
-            torch.ops.winit_cuda.fill_.default(example, *arguments)
+            torch.ops.winit_cuda.fill_.default(example, function, fill, *rest)
     elif examples:
-        torch.ops.winit_cuda.fill_.default(examples[0], *arguments)
+        torch.ops.winit_cuda.fill_.default(examples[0], function, fill, *rest)
         for example in examples[1:]:
             example.copy_(examples[0])
     return None, None
