@@ -142,11 +142,9 @@ def draw(
 
 def draw_at(words: Any, law: str, dtype: torch.dtype, *numbers: float, place: Place = CPU) -> Any:
     """The values of chosen words: `blocks_with` finds where a stream holds them."""
-    words = np.asarray(words, dtype=np.uint32)
-    padded = np.concatenate([words, np.zeros(-len(words) % 4, dtype=np.uint32)])
     parts = [
         draw(law, 4, dtype, *numbers, key=key, index=index, place=place)
-        for key, index in blocks_with(padded)
+        for key, index in blocks_with(words)
     ]
     return torch.cat(parts)[: len(words)] if parts else torch.empty(0, dtype=dtype)
 

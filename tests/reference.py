@@ -7,6 +7,7 @@ quantile_table.h. float32 and float64 fused multiply-adds are put together from 
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -83,11 +84,16 @@ def word_pairs(key: Key, index: int, count: int) -> Array:
 def blocks_with(chosen: Any) -> list[tuple[Key, int]]:
     """For each four words a key and an element index where the stream holds just these.
 
-    Philox is a bijection of its counter: for any seed there is a counter that gives the words. It
-    belongs to the element stream if its block's top bits, the domain, are zero; one seed in eight
-    has that.
+    The last four are filled up with zeros. Philox is a bijection of its counter: for any seed there
+    is a counter that gives the words. It belongs to the element stream if its block's top bits, the
+    domain, are zero; one seed in eight has that.
     """
-    chosen = np.asarray(chosen, dtype=np.uint64).reshape(-1, 4)
+    return _blocks_with(tuple(np.asarray(chosen).tolist()))
+
+
+@cache
+def _blocks_with(words: tuple[int, ...]) -> list[tuple[Key, int]]:
+    chosen = np.array(words + (0,) * (-len(words) % 4), dtype=np.uint64).reshape(-1, 4)
     places: list[tuple[Key, int] | None] = [None] * len(chosen)
     for seed in range(1000):
         left = [i for i, place in enumerate(places) if place is None]

@@ -75,6 +75,9 @@ LAYOUTS = {
     "a row of 70000": strided((2, 70_000), (70_001, 1)),
     "70000 rows": strided((70_000, 3), (4, 1)),
 }
+on_the_cpu = pytest.mark.parametrize(
+    "place", [*INSTRUCTION_SETS, SERIAL], ids=lambda place: place.name
+)
 every_layout = pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS.keys())
 LAWS = [("uniform", (-1, 1)), ("normal", (0, 1)), ("trunc_normal", (0, 1, -2, 2))]
 
@@ -112,6 +115,18 @@ def test_prefixes(place):
         expected = draw("normal", 300, dtype, 0, 1)
         for count in [*range(1, 70), 127, 128, 129, 255, 256, 257, 300]:
             assert same_bits(draw("normal", count, dtype, 0, 1, place=place), expected[:count])
+
+
+@on_the_cpu
+def test_negative_strides(place):
+    # A view that torch itself cannot make: rows backwards, each from its end.
+    values = torch.empty(60)
+    box = ((5, 12), (-12, -1), (12, 1), 0)
+    pointer = values[59:].data_ptr()
+    _C.set_simd(place.simd)
+    _C.normal(pointer, 0, 60, box, place.device, 0, 2, 0, *KEY, 0.0, 1.0)
+    _C.set_simd(None)
+    assert same_bits(values.flip(0), draw("normal", 60, values.dtype, 0, 1))
 
 
 def shards(shape):
@@ -175,7 +190,7 @@ def test_dirac_far_into_a_huge_tensor(first, columns, place):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reserves address space as Linux does")
-@pytest.mark.parametrize("place", [*INSTRUCTION_SETS, SERIAL], ids=lambda place: place.name)
+@on_the_cpu
 def test_strides_beyond_32_bits(place):
     # 40 GB of address space, of which a few pages are touched.
     stride, sizes = (1 << 32) + 4099, (9, 70)
@@ -197,7 +212,7 @@ def apart(rank):
     return strided((2,) * rank, strides)
 
 
-@pytest.mark.parametrize("place", [CPU, SERIAL], ids=lambda place: place.name)
+@on_the_cpu
 @pytest.mark.parametrize("rank", [10, 15])
 def test_many_dimensions(rank, place):
     memory, view = apart(rank)(torch.float8_e4m3fn)
