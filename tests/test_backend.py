@@ -143,10 +143,19 @@ def test_each_cuda_device_is_listed():
     assert devices[1].backend == "native"
 
 
-def test_architectures():
-    assert [backend._architecture(name) for name in ("75", "90a", "sm_90", "120+PTX")] == [
-        75,
-        90,
-        90,
-        120,
-    ]
+@pytest.mark.parametrize(
+    ("architecture", "capability", "runs"),
+    [
+        ("75", (7, 5), True),
+        ("80", (8, 9), True),
+        ("86", (8, 0), False),
+        ("80", (9, 0), False),
+        ("90a", (9, 0), True),
+        ("100a", (10, 3), False),
+        ("120", (12, 1), True),
+        ("90+PTX", (12, 0), True),
+        ("90+PTX", (8, 9), False),
+    ],
+)
+def test_architectures(architecture, capability, runs):
+    assert backend.runs_on(architecture, capability) == runs

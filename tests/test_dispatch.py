@@ -145,6 +145,28 @@ def test_subclasses_without_memory(initializer):
     assert torch.equal(tensor.b, expected)
 
 
+@needs_core
+@every
+def test_subclasses_that_run_operators_themselves(initializer):
+    """They see the write even where they have memory of their own."""
+    seen = []
+
+    class Watched(torch.Tensor):
+        @classmethod
+        def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
+            seen.append(func.name())
+            with torch._C._DisableTorchDispatch():
+                return func(*args, **(kwargs or {}))
+
+    options = {"key": winit.key(0)} if initializer.is_random else {}
+    tensor = torch.Tensor._make_subclass(Watched, initializer.empty())
+    assert initializer(tensor, **options) is tensor
+    assert seen[-1] in ("aten::copy_", "aten::fill_.Scalar")
+    with torch._C._DisableTorchDispatch():
+        values = tensor.as_subclass(torch.Tensor).clone()
+    assert torch.equal(values, initializer(initializer.empty(), **options))
+
+
 @every
 def test_function_overrides_see_the_whole_call(initializer):
     calls = []

@@ -45,7 +45,7 @@ def test_accumulated_is_the_product(shape):
 
 
 @needs_core
-@pytest.mark.parametrize("shape", [(1, 1), (4, 4), (9, 5)])
+@pytest.mark.parametrize("shape", [(1, 1), (4, 4), (9, 5), (40, 40), (60, 45)])
 def test_the_tensor_holds_the_matrix_of_its_key(shape):
     key = winit.Key(3, 4)
     expected = product(*made_by_the_core(*shape, torch.float64, key))
@@ -69,6 +69,18 @@ def test_large_matrices_agree_in_every_precision():
     single = winit.orthogonal_(torch.empty(300, 280), key=winit.key(0))
     double = winit.orthogonal_(torch.empty(300, 280, dtype=torch.float64), key=winit.key(0))
     assert (single - double).abs().max() < 1e-6
+
+
+def test_what_is_computed_in_float32(monkeypatch):
+    """Large float32 matrices on the CPU, unless float32 products may be rounded further."""
+    tensor = torch.empty(2, 2)
+    assert householder._compute_dtype(tensor, 257) == torch.float32
+    assert householder._compute_dtype(tensor.half(), 257) == torch.float32
+    assert householder._compute_dtype(tensor, 256) == torch.float64
+    assert householder._compute_dtype(tensor.double(), 257) == torch.float64
+    for precision in ("high", "medium"):
+        monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: precision)  # noqa: B023
+        assert householder._compute_dtype(tensor, 257) == torch.float64
 
 
 @needs_core

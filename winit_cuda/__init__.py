@@ -9,7 +9,8 @@ Every public name of `torch.nn.init` is here and in `winit_cuda.init`, with the 
 key=. `backend_info()` tells what fills the tensors of each device.
 """
 
-from . import init, operators
+from . import init
+from . import operators as _operators  # noqa: F401  (torch.ops.winit_cuda is there from the start)
 from ._version import __version__
 from .backend import BackendInfo, backend_info, use_backend
 from .init import *  # noqa: F403
@@ -23,7 +24,6 @@ __all__ = [
     "fold_in",
     "init",
     "key",
-    "operators",
     "split",
     "use_backend",
 ]

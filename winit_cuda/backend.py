@@ -140,16 +140,27 @@ def _find_cuda_problem(index: int) -> str | None:
         return "this torch runs on ROCm, the native core on CUDA"
     if index >= loaded.cuda_device_count():
         return "the native core does not see this device"
-    major, minor = torch.cuda.get_device_capability(index)
-    oldest = min(_architecture(name) for name in build["cuda_architectures"])
-    if 10 * major + minor < oldest:
-        return f"its architecture {major}.{minor} is older than {oldest / 10:.1f}, the oldest built"
+    capability = torch.cuda.get_device_capability(index)
+    built = build["cuda_architectures"]
+    if not any(runs_on(name, capability) for name in built):
+        shown = f"{capability[0]}.{capability[1]}"
+        return f"the native core was built for {', '.join(built)}, not for its architecture {shown}"
     return None
 
 
-def _architecture(name: str) -> int:
-    """The number in "90", "90a", "sm_90" or "90-virtual"."""
-    return int("".join(filter(str.isdigit, name.split("-", maxsplit=1)[0])))
+def runs_on(architecture: str, capability: tuple[int, int]) -> bool:
+    """Whether code for an architecture runs on a device of this compute capability.
+
+    Binary code ("90") runs on devices of its major version that are not older, code with features
+    of one architecture ("90a") on that one only, PTX ("90+PTX") on every device that is not older.
+    """
+    number = int("".join(filter(str.isdigit, architecture)))
+    major, minor = divmod(number, 10)
+    if architecture.endswith("+PTX"):
+        return capability >= (major, minor)
+    if architecture.endswith(("a", "f")):
+        return capability == (major, minor)
+    return capability[0] == major and capability[1] >= minor
 
 
 @dataclass(frozen=True)

@@ -52,12 +52,7 @@ def fill(
     """Fill `tensor` and return it; errors name `function`, the public one."""
     kind = type(tensor)
     core = None if _is_compiling() else backend.core
-    if (
-        core is None
-        or (kind is not _Tensor and kind is not _Parameter)
-        or dispatch_modes()
-        or transforms_active()
-    ):
+    if core is None or (kind is not _Tensor and kind is not _Parameter) or dispatch_modes():
         return _elsewhere(what, function, tensor, numbers, generator, key)
     code = CODES.get(tensor.dtype, -1)
     try:
@@ -68,7 +63,7 @@ def fill(
             and tensor._version >= 0  # noqa: SLF001  (an inference tensor has none, and says so)
             and tensor.data_ptr()
         )
-    except RuntimeError:  # nor have sparse and opaque layouts contiguity or an address
+    except RuntimeError:  # nor have sparse layouts, or tensors under torch.func, an address
         pointer = 0
     numel = tensor.numel()
     # Of real tensors with the lazy sign, x.conj().imag, only those of one element are contiguous.

@@ -284,8 +284,7 @@ class DiracFill(Fill):
             center = center * size + size // 2
         taps = math.prod(kernel)
         rows_per_group = outputs // int(numbers[0])
-        limit = min(rows_per_group, inputs)
-        self.native(*place, inputs * taps, taps, center, rows_per_group, limit)
+        self.native(*place, inputs * taps, taps, center, rows_per_group, inputs)
 
     def aten(self, tensor: torch.Tensor, numbers: Numbers, generator: Any) -> None:  # noqa: ARG002
         """Fill as `torch.nn.init.dirac_` does, or `eye_` for a matrix."""

@@ -1,4 +1,15 @@
-"""Every public name of `torch.nn.init`: `from winit_cuda import init` in place of torch's."""
+"""Every public name of `torch.nn.init`: `from winit_cuda import init` in place of torch's.
+
+The functions fill a tensor in place and return it, under `torch.no_grad`, as torch's do: leaves
+that require grad, views of them, and tensors in inference mode are written, the version counter
+moves on, meta and fake tensors have their arguments checked and are left alone.
+
+What differs: the values do not depend on device, memory layout or number of threads; key= names
+them; bad numbers raise ValueError, and every error leaves tensor and generator as they were.
+
+What torch cannot tell: a tensor made by `torch.from_numpy` of a read-only array is written all the
+same.
+"""
 
 from .deprecated import (
     constant,
