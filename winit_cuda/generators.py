@@ -24,7 +24,6 @@ Words = tuple[int, int, int]
 # torch takes offsets of a CUDA generator in multiples of four: one block of Philox.
 _OFFSET_STEP = 4
 
-
 _CPU = torch.device("cpu")
 
 
@@ -75,24 +74,33 @@ def check(function: str, tensor: torch.Tensor, generator: Any, key: Any) -> None
     if key is not None:
         check_key(function, generator, key)
     elif generator is not None:
-        _check_generator(function, tensor.get_device() if tensor.is_cuda else -1, generator)
+        _check_type(function, generator)
+        if tensor.is_cpu or tensor.is_cuda:  # on other devices it is for ATen to say
+            _check_generator(function, tensor.get_device(), generator)
+
+
+def _check_type(function: str, generator: Any) -> None:
+    if not isinstance(generator, torch.Generator):
+        raise wrong(function, "generator", "a torch.Generator or None", generator, TypeError)
 
 
 def _check_generator(function: str, device: int, generator: Any) -> None:
-    if not isinstance(generator, torch.Generator):
-        raise wrong(function, "generator", "a torch.Generator or None", generator, TypeError)
-    if generator.device == _CPU:
+    """Check that a fill on `device` (-1: CPU) can draw from the generator."""
+    _check_type(function, generator)
+    place = generator.device
+    if place == _CPU:
         return
-    place = f"cuda:{device}" if device >= 0 else "cpu"
-    if str(generator.device) != place:
-        requirement = "on the CPU" if device < 0 else f"on the CPU or on {place}, as the tensor is"
-        raise unfit(function, "generator", requirement, str(generator.device), RuntimeError)
+    if device < 0:
+        raise unfit(function, "generator", "on the CPU", str(place), RuntimeError)
+    if place.type != "cuda" or place.index not in (device, None):
+        requirement = f"on the CPU or on cuda:{device}, as the tensor is"
+        raise unfit(function, "generator", requirement, str(place), RuntimeError)
 
 
 def _cuda_words(function: str, device: int, generator: Any) -> Words:
     if generator is not None:
         _check_generator(function, device, generator)
-    if torch.cuda.is_available() and _is_capturing(device):
+    if _is_capturing(device):
         return _captured_words(function, device, generator)
     if generator is None:
         buffer.words.random_()
@@ -119,6 +127,6 @@ def _captured_words(function: str, device: int, generator: Any) -> Words:
         raise unfit(function, "generator", requirement, "a CPU generator", RuntimeError)
     drawn = torch.empty(2, dtype=torch.int64, device=f"cuda:{device}")
     drawn.random_(generator=generator)
-    words = _CapturedWords((drawn.data_ptr(), 0, 0))
-    words.owner = drawn
-    return words
+    captured = _CapturedWords((drawn.data_ptr(), 0, 0))
+    captured.owner = drawn
+    return captured
