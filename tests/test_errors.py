@@ -140,6 +140,8 @@ def test_bad_arguments_with_a_generator(case):
         (torch.float16, "normal_", {"std": 11000.0}),
         (torch.float16, "trunc_normal_", {"mean": 1e5}),
         (torch.float16, "trunc_normal_", {"std": 30000.0, "b": 1e6, "a": -1e6}),
+        (torch.float16, "trunc_normal_", {"std": 30000.0, "b": 1e6, "a": 0.0}),
+        (torch.float16, "trunc_normal_", {"std": 30000.0, "b": 0.0, "a": -1e6}),
         (torch.float16, "trunc_normal_", {"a": 1e5, "b": 2e5}),
         (torch.float16, "trunc_normal_", {"a": 1.0001, "b": 1.0002}),
         (torch.bfloat16, "uniform_", {"a": 1.001, "b": 1.002}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -156,6 +157,12 @@ def test_fake_tensors_have_their_arguments_checked():
         winit.normal_(tensor.int())
     with pytest.raises(TypeError, match="key"):
         winit.normal_(tensor, key=0)
+
+
+def test_numbers_of_other_libraries_in_a_traced_call():
+    low, high = np.float32(0), torch.tensor(2.0)
+    graph = make_fx(lambda tensor: winit.uniform_(tensor, low, high))(torch.empty(3))
+    assert "'uniform', 0.0, 2.0" in graph.code
 
 
 @needs_core
