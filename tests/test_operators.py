@@ -160,7 +160,7 @@ def test_fake_tensors_have_their_arguments_checked():
 
 
 def test_numbers_of_other_libraries_in_a_traced_call():
-    low, high = np.float32(0), torch.tensor(2.0)
+    low, high = np.float32(0), np.int64(2)
     graph = make_fx(lambda tensor: winit.uniform_(tensor, low, high))(torch.empty(3))
     assert "'uniform', 0.0, 2.0" in graph.code
 
