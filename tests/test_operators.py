@@ -159,10 +159,22 @@ def test_fake_tensors_have_their_arguments_checked():
         winit.normal_(tensor, key=0)
 
 
-def test_numbers_of_other_libraries_in_a_traced_call():
-    low, high = np.float32(0), np.int64(2)
-    graph = make_fx(lambda tensor: winit.uniform_(tensor, low, high))(torch.empty(3))
-    assert "'uniform', 0.0, 2.0" in graph.code
+@needs_core
+@pytest.mark.parametrize(
+    "number", [np.float32, np.int64, torch.tensor], ids=["float32", "int64", "tensor"]
+)
+def test_numbers_of_other_libraries(number):
+    class Mode(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            return func(*args, **(kwargs or {}))
+
+    low, high, key = number(0), number(2), winit.key(0)
+    expected = winit.uniform_(torch.empty(3), 0.0, 2.0, key=key)
+    with Mode():
+        assert torch.equal(winit.uniform_(torch.empty(3), low, high, key=key), expected)
+    with FakeTensorMode():
+        tensor = torch.empty(3)
+    assert winit.uniform_(tensor, low, high, key=key) is tensor
 
 
 @needs_core
