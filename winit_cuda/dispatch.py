@@ -112,7 +112,6 @@ def _elsewhere(
     if what.is_random:
         what.check(function, _random_code(function, tensor.dtype), numbers)
         generators.check(function, tensor, generator, key)
-        numbers = tuple(float(number) for number in numbers)
     if _needs_operator(tensor):
         _through_operator(what, function, tensor, numbers, generator, key)
         return tensor
