@@ -10,6 +10,7 @@ import threading
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ from reference import Key
 from winit_cuda import _C
 
 THREADS = (1, 2, 3, 8, 16)
+TASKS = Path("/proc/self/task")  # a folder a thread
 LARGE = 700_001  # more than 16 threads' least shares of 2^15 elements
 
 
@@ -127,20 +129,35 @@ def test_after_a_fork():
     assert work() == expected
 
 
+@pytest.mark.skipif(not TASKS.exists(), reason="counts threads as Linux does")
+def test_a_forked_child_has_threads_of_its_own():
+    def new_threads():
+        before = len(list(TASKS.iterdir()))
+        fill("normal", large, 0, 1, threads=4)
+        return len(list(TASKS.iterdir())) - before
+
+    large = torch.empty(LARGE)
+    new_threads()
+    assert in_a_child(lambda: str(new_threads()).encode()) == b"3"
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
 def test_a_fork_while_another_thread_fills():
+    # Small fills, so that a fork is likely to meet the pool while it hands out work.
+    small = torch.empty(70_000, dtype=torch.float8_e5m2)
+
     def work():
         return fill("normal", torch.empty(LARGE), 0, 1, threads=3)[-2000:].numpy().tobytes()
 
     def keep_filling():
         while not stop.is_set():
-            work()
+            fill("uniform", small, 0, 1, threads=3)
 
     expected, stop = work(), threading.Event()
     filler = threading.Thread(target=keep_filling)
     filler.start()
     try:
-        assert all(in_a_child(work) == expected for _ in range(5))
+        assert all(in_a_child(work, timeout=20) == expected for _ in range(10))
     finally:
         stop.set()
         filler.join()
