@@ -202,6 +202,18 @@ def reflectors(
     return vectors, signs
 
 
+def orthogonal(
+    view: torch.Tensor,
+    gain: float,
+    shape: tuple[int, int] | None = None,
+    key: Key = KEY,
+    box: Box | None = None,
+) -> torch.Tensor:
+    """A small orthogonal matrix times gain, or a part of one of `shape`; on the CPU alone."""
+    rows, columns = view.shape if shape is None else shape
+    return call(_C.orthogonal, view, 0, *key, rows, columns, gain, box=box)
+
+
 def bits(tensor: torch.Tensor) -> Any:
     """The bit patterns, as NumPy integers of the item size."""
     whole = tensor.contiguous()

@@ -281,6 +281,16 @@ def trunc_normal(
     return np.clip(value, *map(real, bounds))
 
 
+def householder_product(vectors: Any, signs: Any) -> Array:
+    """Q = H_0 H_1 ... applied to the first columns of the identity, times diag(sigma)."""
+    vectors, signs = np.asarray(vectors, np.float64), np.asarray(signs, np.float64)
+    q = np.broadcast_to(np.eye(*vectors.shape[-2:]), vectors.shape).copy()
+    for i in reversed(range(vectors.shape[-1])):
+        v = vectors[..., i]
+        q -= v[..., :, None] * np.einsum("...m,...mn->...n", v, q)[..., None, :]
+    return q * signs[..., None, :]
+
+
 def edge_words() -> Array:
     """uint32 words where something begins or ends: the ends, the middle, every octave of both.
 

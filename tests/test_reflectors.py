@@ -10,21 +10,11 @@ from torch import float32, float64
 
 import reference
 from core import KEY, everywhere, reflectors
-from reference import Key
+from reference import Key, householder_product
 
 SHAPES = [(1, 1), (2, 1), (2, 2), (3, 3), (9, 4), (64, 64), (130, 65), (200, 3)]
 every_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
 both_precisions = pytest.mark.parametrize("dtype", [float32, float64], ids=str)
-
-
-def product(vectors, signs):
-    """Q = H_0 H_1 ... applied to the first columns of the identity, times diag(sigma)."""
-    vectors, signs = np.asarray(vectors, np.float64), np.asarray(signs, np.float64)
-    q = np.broadcast_to(np.eye(*vectors.shape[-2:]), vectors.shape).copy()
-    for i in reversed(range(vectors.shape[-1])):
-        v = vectors[..., i]
-        q -= v[..., :, None] * np.einsum("...m,...mn->...n", v, q)[..., None, :]
-    return q * signs[..., None, :]
 
 
 def normals(shape, dtype, key=KEY):
@@ -76,7 +66,7 @@ def test_shape_of_the_reflectors(shape, dtype, place):
 @both_precisions
 @every_shape
 def test_the_product_is_orthogonal(shape, dtype):
-    q = product(*reflectors(*shape, dtype))
+    q = householder_product(*reflectors(*shape, dtype))
     precision = 2e-6 if dtype == float32 else 1e-13
     assert np.abs(q.T @ q - np.eye(shape[1])).max() < precision
 
@@ -86,7 +76,7 @@ def test_the_product_is_gaussian_qr_with_a_positive_diagonal():
     # turned frames, so the first column of Q is the first normal vector, scaled.
     for shape in ((5, 5), (8, 3)):
         first = normals(shape, float64)[:, 0]
-        q = product(*reflectors(*shape, float64))
+        q = householder_product(*reflectors(*shape, float64))
         assert np.allclose(q[:, 0], first / np.linalg.norm(first), rtol=0, atol=1e-14)
 
 
@@ -109,7 +99,7 @@ def sample(rows, columns, count):
     """Orthogonal matrices of `count` keys."""
     pairs = [reflectors(rows, columns, float64, key=Key(42, stream)) for stream in range(count)]
     vectors, signs = (torch.stack(parts).numpy() for parts in zip(*pairs, strict=True))
-    return product(vectors, signs)
+    return householder_product(vectors, signs)
 
 
 def test_one_by_one():
