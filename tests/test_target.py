@@ -184,3 +184,13 @@ def test_the_lazy_sign_of_complex_views(initializer):
         expected = initializer(torch.zeros(shape), **options)
         assert torch.equal(initializer(view, **options), expected)
         assert torch.equal(values.imag, -expected)
+
+
+@needs_core
+@pytest.mark.parametrize("rank", [15, 16, 20])
+def test_more_dimensions_than_the_core_describes(rank):
+    """No two dimensions of a reversed tensor merge; the values are those of a contiguous one."""
+    backwards = tuple(range(rank - 1, -1, -1))
+    reversed_ = torch.zeros((2,) * rank).permute(backwards)
+    winit.uniform_(reversed_, key=winit.key(5))
+    assert torch.equal(reversed_, winit.uniform_(torch.zeros((2,) * rank), key=winit.key(5)))

@@ -22,8 +22,8 @@ from .torch_internals import (
 # (pointer, dtype, numel, box, device, cuda_stream, threads), as every fill of the core begins.
 Place = tuple[int, int, int, Any, int, int, int]
 
-MAX_RANK = 16
-"""csrc/box.h: more dimensions than this of more than one element cannot be described."""
+MAX_RANK = 15
+"""csrc/bindings.cpp: more dimensions than this of more than one element cannot be described."""
 
 
 def check(function: str, tensor: Any) -> None:
