@@ -163,17 +163,6 @@ def test_channels_last():
 
 
 @needs_core
-def test_more_dimensions_than_the_core_describes():
-    key = winit.key(0)
-    shape = [2] * 18
-    expected = winit.normal_(torch.zeros(shape), key=key)
-    reversed_dimensions = torch.zeros(shape).permute(*range(17, -1, -1))
-    assert torch.equal(winit.normal_(reversed_dimensions, key=key), expected)
-    winit.constant_(reversed_dimensions, 3.0)
-    assert (reversed_dimensions == 3).all()
-
-
-@needs_core
 @every
 def test_the_lazy_sign_of_complex_views(initializer):
     for shape in (initializer.shape, (1,) * len(initializer.shape)):
