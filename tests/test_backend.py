@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -159,3 +161,25 @@ def test_each_cuda_device_is_listed():
 )
 def test_architectures(architecture, capability, runs):
     assert backend.runs_on(architecture, capability) == runs
+
+
+def test_a_source_folder_that_hides_the_package_says_so(tmp_path):
+    source = tmp_path / "winit_cuda"
+    source.mkdir()
+    for file in Path(backend.__file__).parent.glob("*.py"):
+        shutil.copy(file, source)
+    code = (
+        "import sys; sys.path.insert(0, '')\n"
+        "sys.meta_path = [one for one in sys.meta_path if 'editable' not in repr(one).lower()]\n"
+        "import winit_cuda; print(winit_cuda.backend_info())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "UserWarning: winit_cuda has no native core here" in done.stderr
+    assert f"{source} is the source folder, never installed" in done.stdout

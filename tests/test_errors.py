@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,6 +13,7 @@ import winit_cuda as winit
 from initializers import Unchanged, needs_core
 
 NAN, INF = math.nan, math.inf
+FP8 = torch.float8_e5m2
 HUGE = 1e300
 
 # (function, shape, arguments, error, what the message names)
@@ -34,6 +37,20 @@ CASES = [
     ("normal_", (3, 4), {"std": 1e38}, ValueError, "std must be at most 3.4028"),
     ("normal_", (3, 4), {"mean": HUGE}, ValueError, "must be at most 3.4028"),
     ("normal_", (3, 4), {"std": "1"}, TypeError, "std must be a number"),
+    ("normal_", (3, 4), {"mean": 1j}, TypeError, "mean must be a number"),
+    ("normal_", (3, 4), {"mean": torch.tensor(1j)}, TypeError, "mean must be a number"),
+    ("normal_", (3, 4), {"std": np.array([0.5])}, TypeError, "std must be a number"),
+    ("normal_", (3, 4), {"std": 10**400}, ValueError, "std must be a number that a float holds"),
+    ("uniform_", (3, 4), {"a": np.array([0.5])}, TypeError, "a must be a number"),
+    (
+        "sparse_",
+        (3, 4),
+        {"sparsity": 0.5, "std": np.array([1.0])},
+        TypeError,
+        "std must be a number",
+    ),
+    ("kaiming_uniform_", (3, 4), {"a": 10**400}, ValueError, "a must be a number that a float"),
+    ("kaiming_uniform_", (3, 4), {"nonlinearity": []}, ValueError, "nonlinearity must be one of"),
     ("normal_", (3, 4), {"mean": [0.0]}, TypeError, "mean must be a number"),
     ("trunc_normal_", (3, 4), {"std": -1.0}, ValueError, "std must be finite and at least 0"),
     ("trunc_normal_", (3, 4), {"std": NAN}, ValueError, "std must be finite and at least 0"),
@@ -181,3 +198,23 @@ def test_wrong_calls_are_type_errors_as_in_torch():
             winit.uniform_(*arguments)
     with pytest.raises(TypeError):
         winit.ones_(torch.ones(2), key=winit.key(0))
+
+
+@needs_core
+@pytest.mark.parametrize("one_half", [Decimal("0.5"), np.float16(0.5), torch.tensor(0.5).to(FP8)])
+def test_numbers_of_other_types_count_as_floats(one_half):
+    expected = winit.normal_(torch.empty(3, 4), std=0.5, key=winit.key(1))
+    assert torch.equal(winit.normal_(torch.empty(3, 4), std=one_half, key=winit.key(1)), expected)
+    expected = winit.sparse_(torch.empty(4, 3), 0.5, key=winit.key(1))
+    assert torch.equal(winit.sparse_(torch.empty(4, 3), one_half, key=winit.key(1)), expected)
+
+
+@needs_core
+@pytest.mark.parametrize("name", ["normal_", "orthogonal_", "zeros_"])
+def test_a_tensor_whose_storage_was_freed(name):
+    tensor = torch.zeros(5, 5)
+    tensor.untyped_storage().resize_(0)
+    state = torch.get_rng_state()
+    with pytest.raises(RuntimeError, match=f"{name}: tensor must be a tensor with memory"):
+        getattr(winit, name)(tensor)
+    assert torch.equal(torch.get_rng_state(), state)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -212,3 +214,21 @@ def test_no_cpu_generator_in_a_graph():
         torch.cuda.graph(torch.cuda.CUDAGraph()),
     ):
         winit.normal_(tensor, generator=torch.Generator())
+
+
+@needs_core
+def test_importing_among_fake_tensors_leaves_seeding_alone():
+    code = """
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+with FakeTensorMode():
+    import winit_cuda as winit
+def drawn(seed):
+    torch.manual_seed(seed)
+    return winit.normal_(torch.empty(8)), winit.normal_(torch.empty(8))
+first, second = drawn(0)
+assert not torch.equal(first, second)
+assert torch.equal(first, drawn(0)[0])
+assert not torch.equal(first, drawn(1)[0])
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -19,6 +19,7 @@ from __future__ import annotations
 import importlib
 import json
 import threading
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -44,6 +45,12 @@ try:
 except ImportError as error:
     loaded = None
     import_error = str(error)
+    if not Path(__file__).with_name("_build.json").exists():  # every installation has one
+        import_error = (
+            f"{Path(__file__).parent} is the source folder, never installed, and hides any "
+            f"installed winit_cuda: start Python in another folder, or with -P ({error})"
+        )
+        warnings.warn(f"winit_cuda has no native core here: {import_error}", stacklevel=2)
 
 core: Any = loaded
 """The core where it is to be used, else None. `use_backend` changes it."""

@@ -78,6 +78,11 @@ def fill(
         if not tensor.is_cuda or backend.cuda_problem(device) is not None:
             return _elsewhere(what, function, tensor, numbers, generator, key)
         stream = cuda_stream(device)
+    if what.is_random:
+        for number in numbers:
+            if type(number) is not float:
+                numbers = what.as_floats(function, numbers)
+                break
     is_direct = what.check(function, code, numbers)
     words = _NO_WORDS
     if what.is_random:
@@ -109,15 +114,19 @@ def _elsewhere(
         target.check(function, tensor)
     if what is CONSTANT:
         return _constant_elsewhere(function, tensor, numbers[0])
+    traced = _needs_operator(tensor)
     if what.is_random:
+        if not traced:  # a traced number may be a symbol
+            numbers = what.as_floats(function, numbers)
         what.check(function, _random_code(function, tensor.dtype), numbers)
         generators.check(function, tensor, generator, key)
-    if _needs_operator(tensor):
+    if traced:
         _through_operator(what, function, tensor, numbers, generator, key)
         return tensor
     if tensor.is_meta or tensor.numel() == 0:
         return tensor
     target.check_overlap(function, tensor)
+    target.check_memory(function, tensor)
     reason = backend.problem(tensor)
     if reason is None and tensor.dtype not in CODES:
         reason = f"the native core does not fill {tensor.dtype}"
@@ -144,6 +153,7 @@ def _constant_elsewhere(function: str, tensor: torch.Tensor, value: Any) -> torc
     if tensor.is_meta or tensor.numel() == 0:
         return tensor
     target.check_overlap(function, tensor)
+    target.check_memory(function, tensor)
     reason = backend.problem(tensor)
     if reason is None and tensor.dtype not in CODES and not isinstance(element, int):
         reason = f"the native core does not fill {tensor.dtype}"

@@ -49,6 +49,8 @@ class Fill:
     """Its name, in the core and for `operators`."""
     number_count: int
     """How many numbers it takes, at most four."""
+    arguments: tuple[str, ...] = ()
+    """What the public functions call the numbers of a random fill."""
     is_random = True
     aten_dtypes: frozenset[torch.dtype] | None = None
     """The dtypes that torch's own function fills; None where that is for torch to say."""
@@ -56,6 +58,11 @@ class Fill:
     def __init__(self) -> None:
         self.native: Any = getattr(backend.loaded, self.name, None)
         self.quick: Any = getattr(backend.loaded, f"quick_{self.name}", None)
+
+    def as_floats(self, function: str, numbers: Numbers) -> Numbers:
+        """Return the numbers as floats, or raise: nothing may fail once a key is drawn."""
+        named = zip(self.arguments, numbers, strict=True)
+        return tuple(checks.number(function, name, value) for name, value in named)
 
     def check(self, function: str, code: int, numbers: Numbers) -> bool:
         """Raise where a number is not one, or the dtype `code` cannot hold what it asks for.
@@ -96,6 +103,7 @@ class UniformFill(Fill):
 
     name = "uniform"
     number_count = 2
+    arguments = ("a", "b")
     aten_dtypes = _REAL | _COMPLEX
 
     def check(self, function: str, code: int, numbers: Numbers) -> bool:
@@ -134,6 +142,7 @@ class NormalFill(Fill):
 
     name = "normal"
     number_count = 2
+    arguments = ("mean", "std")
     aten_dtypes = _REAL | _COMPLEX
 
     def check(self, function: str, code: int, numbers: Numbers) -> bool:
@@ -165,6 +174,7 @@ class TruncNormalFill(Fill):
 
     name = "trunc_normal"
     number_count = 4
+    arguments = ("mean", "std", "a", "b")
     aten_dtypes = _REAL
 
     def check(self, function: str, code: int, numbers: Numbers) -> bool:
@@ -208,6 +218,7 @@ class SparseFill(Fill):
 
     name = "sparse"
     number_count = 2
+    arguments = ("sparsity", "std")
     aten_dtypes = _REAL | _COMPLEX
 
     def check(self, function: str, code: int, numbers: Numbers) -> bool:
@@ -242,6 +253,7 @@ class OrthogonalFill(Fill):
 
     name = "orthogonal"
     number_count = 1
+    arguments = ("gain",)
     aten_dtypes = frozenset({torch.float32, torch.float64})
 
     def check(self, function: str, code: int, numbers: Numbers) -> bool:

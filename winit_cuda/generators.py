@@ -17,6 +17,7 @@ import torch
 
 from .checks import unfit, wrong
 from .keys import MASK, Key
+from .torch_internals import without_dispatch_modes
 
 # (key_pointer, seed, stream), as the random fills of the core take them.
 Words = tuple[int, int, int]
@@ -31,7 +32,8 @@ class _Buffer(threading.local):
     """Two words of host memory for each thread, that the core reads by address."""
 
     def __init__(self) -> None:
-        with torch.inference_mode(mode=False):  # or it could be written in inference mode only
+        # A real tensor that may always be written, whatever mode this is met in.
+        with torch.inference_mode(mode=False), without_dispatch_modes():
             self.words = torch.zeros(2, dtype=torch.int64, device="cpu")
         self.by_address = (self.words.data_ptr(), 0, 0)
         # Read together: looking up what belongs to a thread has its price.

@@ -15,6 +15,7 @@ from .checks import unfit
 from .dtypes import CODES
 from .torch_internals import (
     cuda_stream,
+    dispatches_itself,
     is_dtensor,
     is_zero_tensor,
 )
@@ -52,6 +53,17 @@ def _layout(tensor: torch.Tensor) -> str | None:
     if tensor.is_quantized:
         return f"a quantized tensor ({tensor.dtype})"
     return None
+
+
+def check_memory(function: str, tensor: torch.Tensor) -> None:
+    """Raise where the tensor's storage was freed, as sharding libraries do between steps."""
+    if (
+        tensor.device.type in ("cpu", "cuda")
+        and not dispatches_itself(tensor)
+        and not tensor.untyped_storage().nbytes()
+    ):
+        requirement = "a tensor with memory"
+        raise unfit(function, "tensor", requirement, "one whose storage was freed", RuntimeError)
 
 
 def check_overlap(function: str, tensor: torch.Tensor) -> None:

@@ -6,6 +6,7 @@ takes its place. Nothing else in the package touches a private name of torch.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,10 @@ dispatch_modes = getattr(torch._C, "_len_torch_dispatch_stack", _no_modes)  # no
 
 transforms_active = getattr(torch._C, "_are_functorch_transforms_active", _never)  # noqa: SLF001
 """Whether a `torch.func` transform (vmap, grad, ...) is running."""
+
+
+without_dispatch_modes = getattr(torch._C, "_DisableTorchDispatch", contextlib.nullcontext)  # noqa: SLF001
+"""A context in which TorchDispatchModes (fake tensors among them) are not asked."""
 
 
 def _current_stream(index: int) -> int:

@@ -283,7 +283,7 @@ def kaiming_normal_(
 
 
 def _gain(function: str, argument: str, nonlinearity: str, slope: float | None) -> float:
-    gain = _FIXED_GAINS.get(nonlinearity)
+    gain = _FIXED_GAINS.get(nonlinearity) if isinstance(nonlinearity, str) else None
     if gain is not None:
         return gain
     if nonlinearity != "leaky_relu":
@@ -293,7 +293,8 @@ def _gain(function: str, argument: str, nonlinearity: str, slope: float | None) 
         slope = _DEFAULT_SLOPE
     if not isinstance(slope, (int, float)) or isinstance(slope, bool) or not -_INF < slope < _INF:
         raise wrong(function, argument, "a finite number (the negative slope)", slope)
-    return math.sqrt(2.0 / (1 + float(slope) * slope))
+    slope = checks.number(function, argument, slope)
+    return math.sqrt(2.0 / (1 + slope * slope))
 
 
 def _fans(function: str, tensor: Tensor) -> tuple[int, int]:
