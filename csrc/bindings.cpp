@@ -53,7 +53,21 @@ void append(Box& box, int64_t size, int64_t stride, uint64_t index_stride) {
   box.index_stride[box.rank++] = index_stride;
 }
 
-// Neighboring dimensions that lie one behind the other, in memory and in the index, become one.
+// Adds a dimension, merged with the one before it where they lie one behind the other in memory and
+// in the index.
+void append_merged(Box& box, int64_t size, int64_t stride, uint64_t index_stride) {
+  const int last = box.rank - 1;
+  if (size == 1) return;
+  if (last >= 0 && box.stride[last] == stride * size &&
+      box.index_stride[last] == index_stride * static_cast<uint64_t>(size)) {
+    box.size[last] *= size;
+    box.stride[last] = stride;
+    box.index_stride[last] = index_stride;
+  } else {
+    append(box, size, stride, index_stride);
+  }
+}
+
 Box box_of(int64_t count, const py::handle& given, bool merge) {
   if (given.is_none()) return row_of(count);
   const auto parts = py::cast<py::tuple>(given);
@@ -65,21 +79,25 @@ Box box_of(int64_t count, const py::handle& given, bool merge) {
     const int64_t size = item(sizes, d), stride = item(strides, d);
     const uint64_t index_stride = static_cast<uint64_t>(item(index_strides, d));
     total *= size;
-    if (merge && size == 1) continue;
-    const int last = box.rank - 1;
-    if (merge && last >= 0 && box.stride[last] == stride * size &&
-        box.index_stride[last] == index_stride * static_cast<uint64_t>(size)) {
-      box.size[last] *= size;
-      box.stride[last] = stride;
-      box.index_stride[last] = index_stride;
-    } else {
-      append(box, size, stride, index_stride);
-    }
+    merge ? append_merged(box, size, stride, index_stride)
+          : append(box, size, stride, index_stride);
   }
   if (total != count)
     throw std::invalid_argument("the box has " + std::to_string(total) + " elements, numel is " +
                                 std::to_string(count));
   return box;
+}
+
+// The same elements in the order of memory, for a fill that does not look at the index.
+Box in_memory_order(const Box& box) {
+  int order[kMaxRank];
+  for (int d = 0; d < box.rank; ++d) order[d] = d;
+  std::sort(order, order + box.rank, [&](int a, int b) { return box.stride[a] > box.stride[b]; });
+  Box sorted;
+  for (int i = 0; i < box.rank; ++i)
+    append_merged(sorted, box.size[order[i]], box.stride[order[i]], 0);
+  for (int d = 0; d < sorted.rank; ++d) sorted.index_stride[d] = 1;  // nobody looks
+  return sorted;
 }
 
 // The arguments that every fill begins with.
@@ -144,13 +162,13 @@ void bind_fills(py::module_& module) {
     const Place place = WINIT_GIVEN_PLACE;
     const Target target = place.target();
     if (numel == 0) return;
-    run(ConstantFill{target.pointer, target.box, item_size(target.dtype),
+    run(ConstantFill{target.pointer, in_memory_order(target.box), item_size(target.dtype),
                      encode(target.dtype, value)},
         place);
   });
   module.def("constant_bits", [](WINIT_PLACE, uint64_t bits, int itemsize) {
     const Place place = WINIT_GIVEN_PLACE;
-    const Box cells = box_of(numel, box, true);
+    const Box cells = in_memory_order(box_of(numel, box, true));
     if (itemsize != 1 && itemsize != 2 && itemsize != 4 && itemsize != 8)
       throw std::invalid_argument("itemsize must be 1, 2, 4 or 8, not " + std::to_string(itemsize));
     if (numel == 0) return;
