@@ -74,3 +74,20 @@ def test_a_closed_pipe_is_no_error() -> None:
         assert process.stderr is not None
         assert process.stderr.read() == b""
     assert process.returncode == 0
+
+
+def test_module_is_the_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "winit_cuda", "--version"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == f"winit_cuda {winit_cuda.__version__}\n"
+
+
+def test_seed_that_torch_does_not_take(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["demo", "--seed", str(2**64)])
+    assert stop.value.code == 2
+    assert "argument --seed: invalid seed_of_torch value" in capsys.readouterr().err

@@ -84,7 +84,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="auto (default): CUDA if there is a device, else the CPU",
     )
-    parser.add_argument("--seed", type=int, default=0, help="for torch.manual_seed (default 0)")
+    parser.add_argument(
+        "--seed", type=seed_of_torch, default=0, help="for torch.manual_seed (default 0)"
+    )
     parser.add_argument(
         "--models",
         nargs="+",
@@ -98,6 +100,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--all-layers", action="store_true", help="do not group repeated blocks")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results here")
+
+
+def seed_of_torch(text: str) -> int:
+    """An integer that torch.manual_seed takes."""
+    seed = int(text)
+    if not -(2**63) <= seed < 2**64:
+        raise ValueError(seed)  # argparse says what was wrong
+    return seed
 
 
 def run(arguments: argparse.Namespace) -> int:

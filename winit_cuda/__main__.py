@@ -1,0 +1,8 @@
+"""``python -m winit_cuda``: the command ``winit-cuda``."""
+
+import sys
+
+from .cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())
