@@ -116,9 +116,6 @@ struct Place {
   }
 };
 
-// So few elements are written sooner than the interpreter's lock is handed over and taken back.
-constexpr int64_t kQuickCount = 1024;
-
 template <class Fill>
 void run(const Fill& fill, const Place& place) {
   std::optional<py::gil_scoped_release> unlocked;

@@ -8,9 +8,6 @@
 namespace winit_cuda {
 namespace {
 
-// So few elements are written sooner than the interpreter's lock is handed over and taken back.
-constexpr int64_t kQuickCount = 1024;
-
 // (pointer, dtype, numel, threads, key_pointer, seed, stream, first, second)
 constexpr Py_ssize_t kArguments = 9;
 

@@ -27,7 +27,6 @@ struct Source {
 };
 
 enum class Distribution : int { kUniform, kNormal, kTruncNormal };
-constexpr int kDistributionCount = 3;
 
 // The numbers of a distribution, in the precision the target's dtype computes in.
 template <class Real>

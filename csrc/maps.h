@@ -71,7 +71,8 @@ struct NormalMap {
 
 // Normal truncated to [a, b]: base + scale * c Q(p), where p and c are affine in the magnitudes of
 // the word, with one pair of numbers for each half of the words ([0] the lower, v < 0). See
-// truncation.h.
+// distributions.cpp. A p below 2^-33, where the table ends, is taken for 2^-33: of all words the
+// outermost alone.
 template <class Real>
 struct TruncNormalNumbers {
   Real tail_slope[2], tail_start[2];      // p = tail_start + tail_slope * m, folded at `fold` / 2
