@@ -140,9 +140,7 @@ RandomFill random_fill(const Target& target, const Source& source,
   RandomFill fill{};
   fill.target = target;
   fill.source = source;
-  fill.distribution = numbers.distribution;
-  fill.numbers = numbers.numbers;
-  fill.double_numbers = numbers.double_numbers;
+  numbers.put_into(fill);
   return fill;
 }
 
@@ -193,7 +191,7 @@ void bind_fills(py::module_& module) {
   module.def("normal", [](WINIT_PLACE, WINIT_KEY, double mean, double std) {
     const Place place = WINIT_GIVEN_PLACE;
     const Target target = place.target();
-    const DistributionNumbers numbers = normal_numbers(mean, std);
+    const DistributionNumbers numbers = normal_numbers(target.dtype, mean, std);
     if (numel)
       run(random_fill(target, source_of(device, key_pointer, seed, stream), numbers), place);
   });
@@ -223,9 +221,10 @@ void bind_matrices(py::module_& module) {
       target.box = box_of(numel, box, false);
     }
     if (target.box.rank != 2) throw std::invalid_argument("sparse takes a matrix");
-    const SparseFill fill{
-        random_fill(target, source_of(device, key_pointer, seed, stream), normal_numbers(0, std)),
-        rows, columns, zeros_per_column, reinterpret_cast<SparseThreshold*>(workspace)};
+    const SparseFill fill{random_fill(target, source_of(device, key_pointer, seed, stream),
+                                      normal_numbers(target.dtype, 0, std)),
+                          rows, columns, zeros_per_column,
+                          reinterpret_cast<SparseThreshold*>(workspace)};
     const py::gil_scoped_release unlocked;
     if (device == kCpu)
       sparse_cpu(fill, threads);

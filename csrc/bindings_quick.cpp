@@ -48,9 +48,7 @@ struct QuickCall {
   }
 
   void run(const DistributionNumbers& numbers) {
-    fill.distribution = numbers.distribution;
-    fill.numbers = numbers.numbers;
-    fill.double_numbers = numbers.double_numbers;
+    numbers.put_into(fill);
     if (count <= kQuickCount) return fill_cpu(fill, 1);
     const pybind11::gil_scoped_release unlocked;
     fill_cpu(fill, threads);
@@ -81,8 +79,9 @@ PyObject* quick_uniform(PyObject*, PyObject* const* arguments, Py_ssize_t given)
 }
 
 PyObject* quick_normal(PyObject*, PyObject* const* arguments, Py_ssize_t given) {
-  return quick_fill(arguments, given,
-                    [](const QuickCall& call) { return normal_numbers(call.first, call.second); });
+  return quick_fill(arguments, given, [](const QuickCall& call) {
+    return normal_numbers(call.fill.target.dtype, call.first, call.second);
+  });
 }
 
 using Plain = PyCFunction;

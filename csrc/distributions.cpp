@@ -30,6 +30,14 @@ Bounds check_bounds(DType dtype, Bounds bounds, double low, double high, const c
   throw std::invalid_argument(message.str());
 }
 
+// The scale that the values of a law are made on. On their own, float32 products with a spread
+// near the smallest float would lose bits, or everything; dtypes that round such values to zero
+// need no care.
+double scale_for(DType dtype, double spread, double reach) {
+  const bool wide_range = dtype == DType::kFloat32 || dtype == DType::kBFloat16;
+  return wide_range && spread < 0x1p-90 && reach < 0x1p30 ? 0x1p90 : 1;
+}
+
 // The i-th zero of the Chebyshev polynomial T_n, from the largest, sin((n - 1 - 2 i) pi / (2 n)).
 double chebyshev_node(int i, int n) {
   const double x = (n - 1 - 2 * i) * 1.57079632679489661923 / n;
@@ -41,45 +49,56 @@ double chebyshev_node(int i, int n) {
   return sum;
 }
 
-// Interpolates Q at the Chebyshev nodes of each segment. Chebyshev coefficients first, then powers
-// of u.
-template <int kDegree, class Real>
-void fit_tail(double alpha, Real* coefficients) {
-  constexpr int kNodes = kDegree + 1;
-  double nodes[kNodes], cosines[kNodes][kNodes];
+// The powers of u of the polynomial that has these values at the Chebyshev nodes of [-1/8, 1/8].
+template <int kNodes>
+void interpolate(const double (&values)[kNodes], double (&powers)[kNodes]) {
+  double previous[kNodes] = {}, current[kNodes] = {};  // T_0, T_1, ... as powers of 8 u
+  double last[kNodes], cosines[kNodes];                // T_0, T_1, ... at the nodes
+  previous[0] = current[1] = 1;
+  std::fill_n(powers, kNodes, 0.0);
   for (int i = 0; i < kNodes; ++i) {
-    nodes[i] = chebyshev_node(i, kNodes);
-    for (int k = 0; k < kNodes; ++k)
-      cosines[k][i] = k == 0   ? 1.0
-                      : k == 1 ? nodes[i]
-                               : 2 * nodes[i] * cosines[k - 1][i] - cosines[k - 2][i];
+    last[i] = 1;
+    cosines[i] = chebyshev_node(i, kNodes);
   }
+  for (int k = 0; k < kNodes; ++k) {
+    double coefficient = 0;
+    for (int i = 0; i < kNodes; ++i) coefficient += values[i] * last[i];
+    coefficient *= (k == 0 ? 1.0 : 2.0) / kNodes;
+    for (int j = 0; j < kNodes; ++j) powers[j] += coefficient * std::ldexp(previous[j], 3 * j);
+    for (int i = 0; i < kNodes; ++i) {
+      const double next = 2 * chebyshev_node(i, kNodes) * cosines[i] - last[i];
+      last[i] = cosines[i];
+      cosines[i] = next;
+    }
+    double next[kNodes];
+    for (int j = 0; j < kNodes; ++j) next[j] = (j ? 2 * current[j - 1] : 0.0) - previous[j];
+    std::copy(current, current + kNodes, previous);
+    std::copy(next, next + kNodes, current);
+  }
+}
+
+// The table of quantile_table.h for the tail beyond alpha. Of the last octave, which p does not
+// reach, nothing is filled in.
+template <class Real>
+void fit_tail(double alpha, Real* entries) {
+  constexpr int kNodes = kDegree<Real> + 1;
+  constexpr double kCenter = 1.125;
   double guess = 0;
-  for (int segment = kSegments - 1; segment >= 0; --segment) {
-    const double octave = std::ldexp(1.0, segment / 4 - 33);
-    const double middle = 1 + (segment % 4) * 0.25 + 0.125;
-    double values[kNodes];
-    for (int i = 0; i < kNodes; ++i) {  // from the largest p to the smallest
-      const double p = octave * (middle + nodes[i] / 8);
-      guess = conditional_quantile(alpha, 2 * p, 1 - 2 * p, guess);
-      values[i] = guess / (0.5 - p);
+  for (int octave = kOctaves - 2; octave >= 0; --octave)
+    for (int quarter = 3; quarter >= 0; --quarter) {
+      double values[kNodes], powers[kNodes];
+      for (int i = 0; i < kNodes; ++i) {  // from the largest p to the smallest
+        const double mantissa = kCenter + quarter * 0.25 + chebyshev_node(i, kNodes) / 8;
+        const double p = std::ldexp(mantissa, octave - 32);
+        guess = conditional_quantile(alpha, 2 * p, 1 - 2 * p, guess);
+        values[i] = guess / (0.5 - p);
+      }
+      interpolate(values, powers);
+      Real* column = entries + octave_column(octave) + quarter;
+      column[0] = static_cast<Real>(kCenter);
+      for (int j = 0; j < kNodes; ++j)
+        column[(j + 1) * kSegments] = static_cast<Real>(std::ldexp(powers[j], -32));
     }
-    double powers[kNodes] = {}, previous[kNodes] = {}, current[kNodes] = {};
-    previous[0] = 1;  // T_0, T_1 as powers of 8 u
-    if (kNodes > 1) current[1] = 1;
-    for (int k = 0; k < kNodes; ++k) {
-      double coefficient = 0;
-      for (int i = 0; i < kNodes; ++i) coefficient += values[i] * cosines[k][i];
-      coefficient *= (k == 0 ? 1.0 : 2.0) / kNodes;
-      for (int j = 0; j < kNodes; ++j) powers[j] += coefficient * previous[j];
-      double next[kNodes];
-      for (int j = 0; j < kNodes; ++j) next[j] = (j ? 2 * current[j - 1] : 0.0) - previous[j];
-      std::copy(current, current + kNodes, previous);
-      std::copy(next, next + kNodes, current);
-    }
-    for (int j = 0; j < kNodes; ++j)
-      coefficients[j * kSegments + segment] = static_cast<Real>(std::ldexp(powers[j], 3 * j));
-  }
 }
 
 // Making a table takes a few milliseconds: the last ones are kept, by each thread for itself, so
@@ -96,7 +115,7 @@ std::shared_ptr<const TailTable<Real>> tail_table(double alpha) {
   }
   auto table = std::make_shared<TailTable<Real>>();
   table->alpha = alpha;
-  fit_tail<TailTable<Real>::kDegree>(alpha, table->coefficients);
+  fit_tail(alpha, table->entries);
   recent.push_front(table);
   if (recent.size() > kKept) recent.pop_back();
   return table;
@@ -104,47 +123,36 @@ std::shared_ptr<const TailTable<Real>> tail_table(double alpha) {
 
 // The mean lies inside (a, b): p is the nearer tail of the normal law itself.
 template <class Real>
-void two_sided(double mean, double std, double a, double b, double unit,
-               TruncNormalNumbers<Real>& numbers) {
+TruncNormalNumbers<Real> two_sided(double mean, double std, double a, double b) {
   const double alpha = (a - mean) / std, beta = (b - mean) / std;
-  const double below = normal_tail(-alpha), above = normal_tail(beta);
-  const double width = (normal_center(beta) - normal_center(alpha)) * unit;
-  const double center = 0.5 * (normal_center(beta) + normal_center(alpha));
-  for (int half = 0; half < 2; ++half) {
-    const double side = half ? 1 : -1;
-    numbers.tail_slope[half] = static_cast<Real>(width);
-    numbers.tail_start[half] = static_cast<Real>((half ? above : below) + 0.5 * width);
-    numbers.center_slope[half] = static_cast<Real>(side * width);
-    numbers.center_start[half] = static_cast<Real>(center + side * 0.5 * width);
-  }
-  numbers.fold = 1;
-  numbers.center_from_middle = 1;
+  TruncNormalNumbers<Real> numbers{};
+  numbers.slope = static_cast<Real>(normal_center(beta) - normal_center(alpha));
+  numbers.center_start = static_cast<Real>(0x1p31 * (normal_center(beta) + normal_center(alpha)));
+  numbers.tail_start[0] = static_cast<Real>(0x1p32 * normal_tail(-alpha));
+  numbers.tail_start[1] = static_cast<Real>(0x1p32 * normal_tail(beta));
   numbers.scale = static_cast<Real>(std);
   numbers.base = static_cast<Real>(mean);
+  return numbers;
 }
 
-// The interval lies beyond alpha >= 0 on one side of the mean: p is half the conditional tail,
-// measured from the near bound, so that nothing cancels however far out the interval is or however
-// narrow.
+// The interval lies beyond alpha >= 0 on one side of the mean: p is half the conditional tail, and
+// c = 1/2 - p is measured from the near bound, so that nothing cancels however far out the interval
+// is or however narrow. The tables end at 1/2.
 template <class Real>
-void one_sided(double near_bound, double direction, double std, double alpha, double length,
-               double unit, TruncNormalNumbers<Real>& numbers) {
+TailNormalNumbers<Real> one_sided(double near_bound, double direction, double std, double alpha,
+                                  double length) {
   const double kept = conditional_below(alpha, length);  // 1 - T(beta) / T(alpha)
   const double rest = exponential(conditional_log_tail(alpha, length));
-  const double width = 0.5 * kept * unit;
   const int near_half = direction > 0 ? 0 : 1;
-  numbers.tail_slope[near_half] = static_cast<Real>(-width);
-  numbers.tail_start[near_half] = static_cast<Real>(0.5 - 0.5 * width);
-  numbers.center_slope[near_half] = static_cast<Real>(width);
-  numbers.center_start[near_half] = static_cast<Real>(0.5 * width);
-  numbers.tail_slope[1 - near_half] = static_cast<Real>(width);
-  numbers.tail_start[1 - near_half] = static_cast<Real>(0.5 * rest + 0.5 * width);
-  numbers.center_slope[1 - near_half] = static_cast<Real>(-width);
-  numbers.center_start[1 - near_half] = static_cast<Real>(0.5 * kept - 0.5 * width);
-  numbers.fold = 2;  // p never reaches 1, so the fold never acts
-  numbers.center_from_middle = 0;
+  TailNormalNumbers<Real> numbers{};
+  numbers.slope = static_cast<Real>(0.5 * direction * kept);
+  numbers.center_start[near_half] = 0;
+  numbers.tail_start[near_half] = kBelowHalf<Real>;
+  numbers.center_start[1 - near_half] = static_cast<Real>(0x1p31 * kept);
+  numbers.tail_start[1 - near_half] = std::min(static_cast<Real>(0x1p31 * rest), kBelowHalf<Real>);
   numbers.scale = static_cast<Real>(direction * std);
   numbers.base = static_cast<Real>(near_bound);
+  return numbers;
 }
 
 }  // namespace
@@ -152,47 +160,60 @@ void one_sided(double near_bound, double direction, double std, double alpha, do
 DistributionNumbers uniform_numbers(DType dtype, double low, double high) {
   const Bounds bounds = check_bounds(
       dtype, {smallest_at_least(dtype, low), largest_below(dtype, high)}, low, high, ")");
-  const double middle = 0.5 * low + 0.5 * high, half_width = 0.5 * high - 0.5 * low;
+  const double up = scale_for(dtype, high - low, std::max(-low, high));
+  const double middle = (0.5 * low + 0.5 * high) * up;
+  const double step = (0x1p-32 * high - 0x1p-32 * low) * up;
   DistributionNumbers made{};
   made.distribution = Distribution::kUniform;
-  made.numbers.uniform = {static_cast<float>(middle), static_cast<float>(half_width),
-                          static_cast<float>(bounds.lowest), static_cast<float>(bounds.highest)};
-  made.double_numbers.uniform = {middle, half_width, bounds.lowest, bounds.highest};
+  made.rescaling = static_cast<float>(1 / up);
+  made.numbers.uniform = {static_cast<float>(middle), static_cast<float>(step),
+                          static_cast<float>(bounds.lowest * up),
+                          static_cast<float>(bounds.highest * up)};
+  made.double_numbers.uniform = {middle, step, bounds.lowest, bounds.highest};
   return made;
 }
 
-DistributionNumbers normal_numbers(double mean, double std) {
+DistributionNumbers normal_numbers(DType dtype, double mean, double std) {
+  const double up = scale_for(dtype, std, std::fabs(mean));
   DistributionNumbers made{};
   made.distribution = Distribution::kNormal;
-  made.numbers.normal = {static_cast<float>(mean), static_cast<float>(std), float_table()};
+  made.rescaling = static_cast<float>(1 / up);
+  made.numbers.normal = {static_cast<float>(mean * up), static_cast<float>(std * up),
+                         float_table()};
   made.double_numbers.normal = {mean, std, double_table()};
   return made;
 }
 
 namespace {
 
-template <class Real>
-std::shared_ptr<const void> fill_in_trunc_normal(double mean, double std, double a, double b,
-                                                 const Bounds& bounds, const Real* normal_table,
-                                                 TruncNormalNumbers<Real>& numbers) {
-  constexpr double unit = sizeof(Real) == 4 ? 0x1p-32 : 0x1p-64;
-  std::shared_ptr<const TailTable<Real>> tail;
-  if (a < mean && mean < b) {
-    two_sided(mean, std, a, b, unit, numbers);
-    numbers.quantile = normal_table;
-  } else {
-    const double direction = a >= mean ? 1 : -1;
-    const double near_bound = direction > 0 ? a : b;
-    // Far beyond this everything is at the bound to the last bit; the squares stay finite.
-    const double alpha = std::min(std::fabs(near_bound - mean) / std, 1e150);
-    const double length = std::min((b - a) / std, 1e150);
-    one_sided(near_bound, direction, std, alpha, length, unit, numbers);
-    tail = tail_table<Real>(alpha);
-    numbers.quantile = tail->coefficients;
-  }
+template <class Real, class Made>
+void bound(const Bounds& bounds, Made& numbers) {
   numbers.lowest = static_cast<Real>(bounds.lowest);
   numbers.highest = static_cast<Real>(bounds.highest);
-  return tail;
+}
+
+template <class Real>
+void fill_in_trunc_normal(double mean, double std, double a, double b, const Bounds& bounds,
+                          const Real* normal_table, DistributionNumbers& made,
+                          Numbers<Real>& numbers) {
+  if (a < mean && mean < b) {
+    made.distribution = Distribution::kTruncNormal;
+    numbers.trunc_normal = two_sided<Real>(mean, std, a, b);
+    numbers.trunc_normal.quantile = normal_table;
+    bound<Real>(bounds, numbers.trunc_normal);
+    return;
+  }
+  const double direction = a >= mean ? 1 : -1;
+  const double near_bound = direction > 0 ? a : b;
+  // Far beyond this everything is at the bound to the last bit; the squares stay finite.
+  const double alpha = std::min(std::fabs(near_bound - mean) / std, 1e150);
+  const double length = std::min((b - a) / std, 1e150);
+  const auto table = tail_table<Real>(alpha);
+  made.distribution = Distribution::kTailNormal;
+  made.tail = table;
+  numbers.tail_normal = one_sided<Real>(near_bound, direction, std, alpha, length);
+  numbers.tail_normal.quantile = table->entries;
+  bound<Real>(bounds, numbers.tail_normal);
 }
 
 }  // namespace
@@ -200,13 +221,16 @@ std::shared_ptr<const void> fill_in_trunc_normal(double mean, double std, double
 DistributionNumbers trunc_normal_numbers(DType dtype, double mean, double std, double a, double b) {
   const Bounds bounds =
       check_bounds(dtype, {smallest_at_least(dtype, a), largest_at_most(dtype, b)}, a, b, "]");
+  const double up =
+      scale_for(dtype, std, std::max({std::fabs(mean), bounds.highest, -bounds.lowest}));
+  const Bounds scaled{bounds.lowest * up, bounds.highest * up};
   DistributionNumbers made{};
-  made.distribution = Distribution::kTruncNormal;
-  made.tail =
-      dtype == DType::kFloat64
-          ? fill_in_trunc_normal(mean, std, a, b, bounds, double_table(),
-                                 made.double_numbers.trunc_normal)
-          : fill_in_trunc_normal(mean, std, a, b, bounds, float_table(), made.numbers.trunc_normal);
+  made.rescaling = static_cast<float>(1 / up);
+  if (dtype == DType::kFloat64)
+    fill_in_trunc_normal(mean, std, a, b, bounds, double_table(), made, made.double_numbers);
+  else
+    fill_in_trunc_normal(mean * up, std * up, a * up, b * up, scaled, float_table(), made,
+                         made.numbers);
   return made;
 }
 

@@ -16,9 +16,8 @@ namespace winit_cuda {
 // tail, y = (1/2 - p) Q(p) is the distance from alpha.
 template <class Real>
 struct TailTable {
-  static constexpr int kDegree = sizeof(Real) == 4 ? kFloatDegree : kDoubleDegree;
   double alpha;
-  Real coefficients[(kDegree + 1) * kSegments];
+  Real entries[kTableSize<Real>];
 };
 
 // The parts of a RandomFill that a distribution decides, for one dtype. `tail` keeps the table of a
@@ -27,12 +26,20 @@ struct DistributionNumbers {
   Distribution distribution;
   Numbers<float> numbers;
   Numbers<double> double_numbers;
+  float rescaling;
   std::shared_ptr<const void> tail;
+
+  void put_into(RandomFill& fill) const {
+    fill.distribution = distribution;
+    fill.numbers = numbers;
+    fill.double_numbers = double_numbers;
+    fill.rescaling = rescaling;
+  }
 };
 
 // Each throws std::invalid_argument where the dtype has no value to give.
 DistributionNumbers uniform_numbers(DType dtype, double low, double high);
-DistributionNumbers normal_numbers(double mean, double std);
+DistributionNumbers normal_numbers(DType dtype, double mean, double std);
 DistributionNumbers trunc_normal_numbers(DType dtype, double mean, double std, double a, double b);
 
 }  // namespace winit_cuda

@@ -3,8 +3,8 @@
 //
 // A map with a quantile table gets it in shared memory: the threads of a warp read different
 // segments at once, which constant memory would serialize. The normal law's table lies in device
-// memory; a truncated law brings its own among the kernel's arguments, so that no launch allocates,
-// copies or waits. Such arguments may be longer than 4 KB from CUDA 12.1 on.
+// memory; a one-sided truncated law brings its own among the kernel's arguments, so that no launch
+// allocates, copies or waits. Such arguments may be longer than 4 KB from CUDA 12.1 on.
 #include <cuda_runtime.h>
 
 #include <algorithm>
@@ -26,28 +26,23 @@ constexpr int kBlockThreads = 256;
 constexpr int64_t kBlocksPerProcessor = 8;  // 2048 threads, what a multiprocessor can hold
 
 template <class Real>
-constexpr int kTableSize =
-    (std::is_same_v<Real, float> ? kFloatDegree + 1 : kDoubleDegree + 1) * kSegments;
-
-template <class Real>
 struct Table {
-  Real coefficients[kTableSize<Real>];
+  Real entries[kTableSize<Real>];
 };
 struct NoTable {};
 
 template <class Real, int kRows>
 constexpr Table<Real> flatten(const Real (&rows)[kRows][kSegments]) {
   Table<Real> table{};
-  for (int i = 0; i < kRows * kSegments; ++i)
-    table.coefficients[i] = rows[i / kSegments][i % kSegments];
+  for (int i = 0; i < kRows * kSegments; ++i) table.entries[i] = rows[i / kSegments][i % kSegments];
   return table;
 }
 
 __device__ const Table<float> kNormalTableFloat = flatten(kQuantileFloat);
 __device__ const Table<double> kNormalTableDouble = flatten(kQuantileDouble);
 
-__device__ const float* normal_table(float) { return kNormalTableFloat.coefficients; }
-__device__ const double* normal_table(double) { return kNormalTableDouble.coefficients; }
+__device__ const float* normal_table(float) { return kNormalTableFloat.entries; }
+__device__ const double* normal_table(double) { return kNormalTableDouble.entries; }
 
 // Makes a thread's map; the whole block calls it, so that the table is copied once.
 template <class L>
@@ -57,9 +52,10 @@ __device__ UniformMap<L> make_map(const UniformNumbers<typename L::Real>& number
 }
 
 template <class Real>
-__device__ const Real* share_table(const Real* table) {
+__device__ const Real* share_table(const Real* table, Real scale) {
   __shared__ Real shared[kTableSize<Real>];
-  for (int i = threadIdx.x; i < kTableSize<Real>; i += kBlockThreads) shared[i] = table[i];
+  for (int i = threadIdx.x; i < kTableSize<Real>; i += kBlockThreads)
+    shared[i] = scaled_entry(table, scale, i);
   __syncthreads();
   return shared;
 }
@@ -67,16 +63,22 @@ __device__ const Real* share_table(const Real* table) {
 template <class L>
 __device__ NormalMap<L> make_map(NormalNumbers<typename L::Real> numbers, const NoTable&,
                                  Type<NormalMap<L>>) {
-  numbers.quantile = share_table(normal_table(typename L::Real{}));
+  numbers.quantile = share_table(normal_table(typename L::Real{}), numbers.std);
   return NormalMap<L>(numbers);
 }
 
 template <class L>
-__device__ TruncNormalMap<L> make_map(TruncNormalNumbers<typename L::Real> numbers,
-                                      const Table<typename L::Real>& table,
+__device__ TruncNormalMap<L> make_map(TruncNormalNumbers<typename L::Real> numbers, const NoTable&,
                                       Type<TruncNormalMap<L>>) {
-  numbers.quantile = share_table(table.coefficients);
+  numbers.quantile = share_table(normal_table(typename L::Real{}), numbers.scale);
   return TruncNormalMap<L>(numbers);
+}
+
+template <class L>
+__device__ TailNormalMap<L> make_map(TailNormalNumbers<typename L::Real> numbers,
+                                     const Table<typename L::Real>& table, Type<TailNormalMap<L>>) {
+  numbers.quantile = share_table(table.entries, numbers.scale);
+  return TailNormalMap<L>(numbers);
 }
 
 __device__ ThreadIndex this_thread() {
@@ -186,18 +188,14 @@ void launch_on(const Launch& launch, int64_t work, void (*kernel)(Parameters...)
   check(cudaGetLastError(), "kernel launch");
 }
 
-template <class Real>
-NoTable table_of(const UniformNumbers<Real>&) {
+template <class N>
+NoTable table_of(const N&) {
   return {};
 }
 template <class Real>
-NoTable table_of(const NormalNumbers<Real>&) {
-  return {};
-}
-template <class Real>
-Table<Real> table_of(const TruncNormalNumbers<Real>& numbers) {
+Table<Real> table_of(const TailNormalNumbers<Real>& numbers) {
   Table<Real> table;
-  std::copy_n(numbers.quantile, kTableSize<Real>, table.coefficients);
+  std::copy_n(numbers.quantile, kTableSize<Real>, table.entries);
   return table;
 }
 

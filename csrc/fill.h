@@ -26,7 +26,7 @@ struct Source {
   Domain domain;
 };
 
-enum class Distribution : int { kUniform, kNormal, kTruncNormal };
+enum class Distribution : int { kUniform, kNormal, kTruncNormal, kTailNormal };
 
 // The numbers of a distribution, in the precision the target's dtype computes in.
 template <class Real>
@@ -34,6 +34,7 @@ union Numbers {
   UniformNumbers<Real> uniform;
   NormalNumbers<Real> normal;
   TruncNormalNumbers<Real> trunc_normal;
+  TailNormalNumbers<Real> tail_normal;
 };
 
 struct RandomFill {
@@ -42,6 +43,7 @@ struct RandomFill {
   Distribution distribution;
   Numbers<float> numbers;          // for every dtype but float64
   Numbers<double> double_numbers;  // for float64
+  float rescaling = 1;             // what the map's values are multiplied by, a power of two
 };
 
 // A bit pattern of 1, 2, 4 or 8 bytes in every element.

@@ -130,14 +130,26 @@ WINIT_HD StreamKey key_of(const Source& source) {
                             : source.key;
 }
 
+// A map whose values are made on another scale (distributions.cpp).
+template <class Map>
+struct Rescaled {
+  const Map& map;
+  float factor;
+  template <class U>
+  WINIT_HD_MEMBER typename Map::F operator()(U word) const {
+    return map(word) * factor;
+  }
+};
+
 template <class T, class Map>
 WINIT_HD void fill_rows(const Map& map, const RandomFill& fill, const Rows& rows,
                         const ThreadIndex& at) {
   T* base = static_cast<T*>(fill.target.pointer);
   const StreamKey key = key_of(fill.source);
+  const Rescaled<Map> rescaled{map, fill.rescaling};
   for_each_slot(rows, at, [&](const Run& run, uint64_t block, int64_t begin, int64_t end) {
     T values[4];
-    make_block(map, key, fill.source.domain, block, values);
+    make_block(rescaled, key, fill.source.domain, block, values);
     for (int i = 0; i < 4; ++i) {
       const int64_t element = static_cast<int64_t>(4 * block - run.index) + i;
       if (element >= begin && element < end) base[run.offset + element * run.stride] = values[i];
@@ -206,10 +218,11 @@ WINIT_HD void sparse_rows(const Map& map, const SparseFill& fill, const Rows& ro
   T* base = static_cast<T*>(fill.normal.target.pointer);
   const ColumnRange columns = local_columns(fill);
   const StreamKey key = key_of(fill.normal.source);
+  const Rescaled<Map> rescaled{map, fill.normal.rescaling};
   for_each_slot(rows, at, [&](const Run& run, uint64_t block, int64_t begin, int64_t end) {
     T values[4];
     uint32_t order[4];
-    make_block(map, key, fill.normal.source.domain, block, values);
+    make_block(rescaled, key, fill.normal.source.domain, block, values);
     philox_block(key, first_block_of(Domain::kSparse) + block, order);
     const int64_t row = static_cast<int64_t>(run.index) / fill.columns;
     for (int i = 0; i < 4; ++i) {
@@ -246,7 +259,7 @@ static inline bool is_contiguous(const void* pointer, const Box& box) {
 
 static inline bool is_aligned(const RandomFill& fill) {
   return is_contiguous(fill.target.pointer, fill.target.box) &&
-         fill.target.box.index_offset % 4 == 0 && !fill.source.key_pointer;
+         fill.target.box.index_offset % 4 == 0 && !fill.source.key_pointer && fill.rescaling == 1;
 }
 
 }  // namespace winit_cuda

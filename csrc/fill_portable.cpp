@@ -6,10 +6,22 @@ namespace winit_cuda {
 namespace {
 
 struct Portable : Scalar32 {
+  // Of a table that it multiplies the scale into.
+  struct Quantile {
+    float table[kTableSize<float>];
+    float base;
+    Quantile(const float* unscaled, float scale, float base_) : base(base_) {
+      for (int i = 0; i < kTableSize<float>; ++i) table[i] = scaled_entry(unscaled, scale, i);
+    }
+    float operator()(float c, float p) const { return quantile_value(table, base, c, p); }
+  };
+
+  static void chunk(const RoundKeys& keys, const SharedRounds& shared, uint32_t block,
+                    uint32_t (&words)[4]) {
+    philox_block(keys, shared, block, words);
+  }
   static void store(float* out, float value) { *out = value; }
   static void stream(float* out, float value) { *out = value; }
-  static void store_half(uint16_t* out, float value) { *out = round_to<Half>(value).bits; }
-  static void store_bfloat16(uint16_t* out, float value) { *out = round_to<BFloat16>(value).bits; }
 };
 
 }  // namespace

@@ -1,4 +1,7 @@
 // The serial launcher: the CUDA kernel bodies on CPU memory, one thread after the other.
+#include <utility>
+#include <vector>
+
 #include "fill_dispatch.h"
 #include "fill_kernels.h"
 
@@ -14,13 +17,50 @@ void launch(const Body& body) {
   for (int64_t thread = kThreads - 1; thread >= 0; --thread) body(ThreadIndex{thread, kThreads});
 }
 
+// The map of a distribution, and the table that the threads of a block would share.
+template <class Map, class Real>
+struct SerialMap {
+  std::vector<Real> table;
+  Map map;
+
+  template <class N>
+  explicit SerialMap(const N& numbers) : SerialMap(numbers, scaled(numbers)) {}
+
+ private:
+  template <class N>
+  SerialMap(N numbers, std::vector<Real> scaled) : table(std::move(scaled)), map(share(numbers)) {}
+
+  template <class N>
+  N& share(N& numbers) {
+    if constexpr (!std::is_same_v<N, UniformNumbers<Real>>) numbers.quantile = table.data();
+    return numbers;
+  }
+
+  static std::vector<Real> scaled(const UniformNumbers<Real>&) { return {}; }
+  static std::vector<Real> scaled(const NormalNumbers<Real>& numbers) {
+    return scaled(numbers.quantile, numbers.std);
+  }
+  template <class N>
+  static std::vector<Real> scaled(const N& numbers) {
+    return scaled(numbers.quantile, numbers.scale);
+  }
+  static std::vector<Real> scaled(const Real* table, Real scale) {
+    std::vector<Real> entries(kTableSize<Real>);
+    for (int i = 0; i < kTableSize<Real>; ++i)
+      entries[static_cast<size_t>(i)] = scaled_entry(table, scale, i);
+    return entries;
+  }
+};
+
 }  // namespace
 
 void fill_serial(const RandomFill& fill) {
   const Rows rows = rows_of(fill.target.box);
   with_map(fill, [&](auto element, auto map_type, const auto& numbers) {
     using T = typename decltype(element)::type;
-    const typename decltype(map_type)::type map(numbers);
+    using Map = typename decltype(map_type)::type;
+    const SerialMap<Map, typename Map::Real> shared(numbers);
+    const Map& map = shared.map;
     if (is_aligned(fill))
       launch([&](const ThreadIndex& at) { fill_aligned<T>(map, fill, at); });
     else
@@ -56,9 +96,9 @@ void sparse_serial(const SparseFill& fill) {
       launch([&](const ThreadIndex& at) { sparse_rows<T>(map, fill, rows, at); });
     };
     if constexpr (std::is_same_v<T, double>)
-      run(NormalMap<Scalar64>(fill.normal.double_numbers.normal));
+      run(SerialMap<NormalMap<Scalar64>, double>(fill.normal.double_numbers.normal).map);
     else
-      run(NormalMap<Scalar32>(fill.normal.numbers.normal));
+      run(SerialMap<NormalMap<Scalar32>, float>(fill.normal.numbers.normal).map);
   });
 }
 

@@ -28,73 +28,136 @@ namespace simd {
 // From this size on a tensor does not fit the caches anyway: write around them.
 constexpr int64_t kStreamBytes = int64_t{8} << 20;
 
-template <class L, class T>
-WINIT_HD void store(T* out, typename L::F value, bool streaming) {
-  if constexpr (std::is_same_v<T, float>) {
-    streaming ? L::stream(out, value) : L::store(out, value);
-  } else if constexpr (std::is_same_v<T, Half>) {
-    L::store_half(&out->bits, value);
-  } else if constexpr (std::is_same_v<T, BFloat16>) {
-    L::store_bfloat16(&out->bits, value);
-  } else {
-    float values[L::kLanes];
-    L::store(values, value);
-    for (int i = 0; i < L::kLanes; ++i) out[i] = round_to<T>(values[i]);
+// The words of a domain of a key. Blocks that differ in the lowest word of the counter alone share
+// the first two rounds.
+template <class L>
+class Words {
+ public:
+  Words(const StreamKey& key, Domain domain, uint64_t block)
+      : key_(key), first_(first_block_of(domain)), high_(high_of(first_ + block)) {
+    shared_ = share_rounds(key_, high_);
   }
+
+  // The words of kLanes blocks.
+  WINIT_HD_MEMBER void chunk(uint64_t block, typename L::U (&words)[4]) {
+    block += first_;
+    const uint32_t low = static_cast<uint32_t>(block);
+    if (high_of(block) != high_ || low > UINT32_MAX - (L::kLanes - 1))
+      return chunk_elsewhere(block, words);
+    L::chunk(key_.rounds, shared_, low, words);
+  }
+
+ private:
+  static uint32_t high_of(uint64_t block) { return static_cast<uint32_t>(block >> 32); }
+
+  // Once in 2^32 blocks.
+  void chunk_elsewhere(uint64_t block, typename L::U (&words)[4]) {
+    uint32_t plain[L::kLanes][4];
+    for (uint32_t i = 0; i < L::kLanes; ++i) philox_block(key_, block + i, plain[i]);
+    std::memcpy(words, plain, sizeof(plain));
+    high_ = high_of(block + L::kLanes);
+    shared_ = share_rounds(key_, high_);
+  }
+
+  StreamKey key_;
+  uint64_t first_;
+  uint32_t high_;
+  SharedRounds shared_;
+};
+
+template <class L, class T>
+WINIT_HD void store_four(T* out, const typename L::F (&values)[4], bool streaming) {
+  if constexpr (std::is_same_v<T, float>) {
+    for (int i = 0; i < 4; ++i)
+      streaming ? L::stream(out + i * L::kLanes, values[i])
+                : L::store(out + i * L::kLanes, values[i]);
+  } else if constexpr (sizeof(T) == 2 && L::kLanes > 1) {
+    for (int i = 0; i < 4; i += 2) {
+      const auto pair = std::is_same_v<T, Half> ? L::round_to_half(values[i], values[i + 1])
+                                                : L::round_to_bfloat16(values[i], values[i + 1]);
+      uint16_t* place = &out[i * L::kLanes].bits;
+      streaming ? L::stream_pair(place, pair) : L::store_pair(place, pair);
+    }
+  } else {
+    float plain[4 * L::kLanes];
+    for (int i = 0; i < 4; ++i) L::store(plain + i * L::kLanes, values[i]);
+    for (int i = 0; i < 4 * L::kLanes; ++i) out[i] = round_to<T>(plain[i]);
+  }
+}
+
+static inline Domain low_domain(Domain domain) {
+  return static_cast<Domain>(static_cast<uint32_t>(domain) + 1);
 }
 
 // The elements of 4 * kLanes consecutive words, from the first of a block on.
 template <class L, class T, template <class> class Map>
-struct Chunk {
+class Chunk {
+ public:
   static constexpr int kElements = 4 * L::kLanes;
   using Lanes = L;
 
-  static WINIT_HD_MEMBER void write(const Map<L>& map, const Source& source, uint64_t block, T* out,
-                                    bool streaming) {
+  Chunk(const RandomFill& fill, uint64_t index)
+      : words_(fill.source.key, fill.source.domain, index / 4), rescaling_(fill.rescaling) {}
+
+  WINIT_HD_MEMBER void write(const Map<L>& map, uint64_t block, T* out, bool streaming) {
     typename L::U words[4];
-    L::chunk(source.key, first_block_of(source.domain) + block, words);
-    for (int i = 0; i < 4; ++i) store<L>(out + i * L::kLanes, map(words[i]), streaming);
+    words_.chunk(block, words);
+    typename L::F values[4];
+    for (int i = 0; i < 4; ++i) values[i] = map(words[i]);
+    if (rescaling_ != 1)
+      for (int i = 0; i < 4; ++i) values[i] = L::multiply(values[i], L::splat(rescaling_));
+    store_four<L>(out, values, streaming);
   }
+
+ private:
+  Words<L> words_;
+  float rescaling_;
 };
 
 template <class L, template <class> class Map>
-struct Chunk<L, double, Map> {
+class Chunk<L, double, Map> {
+ public:
   static constexpr int kElements = 4 * L::kLanes;
   using Lanes = Scalar64;
 
-  static WINIT_HD_MEMBER void write(const Map<Scalar64>& map, const Source& source, uint64_t block,
-                                    double* out, bool) {
-    const Domain low_domain = static_cast<Domain>(static_cast<uint32_t>(source.domain) + 1);
+  Chunk(const RandomFill& fill, uint64_t index)
+      : high_(fill.source.key, fill.source.domain, index / 4),
+        low_(fill.source.key, low_domain(fill.source.domain), index / 4) {}
+
+  WINIT_HD_MEMBER void write(const Map<Scalar64>& map, uint64_t block, double* out, bool) {
     typename L::U words[4];
     alignas(64) uint32_t high[kElements], low[kElements];
-    L::chunk(source.key, first_block_of(source.domain) + block, words);
+    high_.chunk(block, words);
     std::memcpy(high, words, sizeof(high));
-    L::chunk(source.key, first_block_of(low_domain) + block, words);
+    low_.chunk(block, words);
     std::memcpy(low, words, sizeof(low));
     for (int i = 0; i < kElements; ++i)
       out[i] = map((static_cast<uint64_t>(high[i]) << 32) | low[i]);
   }
+
+ private:
+  Words<L> high_, low_;
 };
 
 // `count` elements of consecutive indices, side by side in memory.
 template <class C, class T, class Map>
-static inline void fill_contiguous(const Map& map, const Source& source, uint64_t index,
-                                   int64_t count, T* out, bool streaming) {
+static inline void fill_contiguous(const Map& map, C& chunk, uint64_t index, int64_t count, T* out,
+                                   bool streaming) {
   while (count > 0) {
     const int64_t skipped = static_cast<int64_t>(index % 4);
     if (skipped == 0 && count >= C::kElements) {
       const bool around = streaming && reinterpret_cast<uintptr_t>(out) % 64 == 0;
       const int64_t chunks = count / C::kElements;
       for (int64_t i = 0; i < chunks; ++i)
-        C::write(map, source, index / 4 + static_cast<uint64_t>(i) * (C::kElements / 4),
-                 out + i * C::kElements, around);
+        chunk.write(map, index / 4 + static_cast<uint64_t>(i) * (C::kElements / 4),
+                    out + i * C::kElements, around);
       index += static_cast<uint64_t>(chunks * C::kElements);
       out += chunks * C::kElements;
       count -= chunks * C::kElements;
       continue;
     }
     T values[C::kElements];
-    C::write(map, source, index / 4, values, false);
+    chunk.write(map, index / 4, values, false);
     const int64_t taken = std::min<int64_t>(count, C::kElements - skipped);
     std::memcpy(static_cast<void*>(out), values + skipped, static_cast<size_t>(taken) * sizeof(T));
     index += static_cast<uint64_t>(taken);
@@ -105,22 +168,21 @@ static inline void fill_contiguous(const Map& map, const Source& source, uint64_
 
 // A run with a step in memory, or in the index (one column of a shard): through a buffer.
 template <class C, class T, class Map>
-static inline void fill_run(const Map& map, const Source& source, const Run& run, T* base,
-                            bool streaming) {
+static inline void fill_run(const Map& map, C& chunk, const Run& run, T* base, bool streaming) {
   T* out = base + run.offset;
   if (run.stride == 1 && (run.index_stride == 1 || run.count == 1))
-    return fill_contiguous<C>(map, source, run.index, run.count, out, streaming);
+    return fill_contiguous(map, chunk, run.index, run.count, out, streaming);
   constexpr int64_t kBuffered = 16 * C::kElements;
   T values[kBuffered];
   if (run.index_stride != 1) {
     for (int64_t i = 0; i < run.count; ++i)
-      fill_contiguous<C>(map, source, run.index + static_cast<uint64_t>(i) * run.index_stride, 1,
-                         out + i * run.stride, false);
+      fill_contiguous(map, chunk, run.index + static_cast<uint64_t>(i) * run.index_stride, 1,
+                      out + i * run.stride, false);
     return;
   }
   for (int64_t done = 0; done < run.count; done += kBuffered) {
     const int64_t count = std::min(run.count - done, kBuffered);
-    fill_contiguous<C>(map, source, run.index + static_cast<uint64_t>(done), count, values, false);
+    fill_contiguous(map, chunk, run.index + static_cast<uint64_t>(done), count, values, false);
     for (int64_t i = 0; i < count; ++i) out[(done + i) * run.stride] = values[i];
   }
 }
@@ -132,8 +194,9 @@ static void fill_range(const RandomFill& fill, const N& numbers, int64_t begin, 
   T* base = static_cast<T*>(fill.target.pointer);
   const bool streaming =
       element_count(fill.target.box) * static_cast<int64_t>(sizeof(T)) >= kStreamBytes;
+  C chunk(fill, fill.target.box.index_offset);
   for_each_run(fill.target.box, begin, end,
-               [&](const Run& run) { fill_run<C>(map, fill.source, run, base, streaming); });
+               [&](const Run& run) { fill_run(map, chunk, run, base, streaming); });
 }
 
 template <class L, class T>
@@ -151,6 +214,8 @@ static void fill_dtype(const RandomFill& fill, int64_t begin, int64_t end) {
       return fill_range<L, T, NormalMap>(fill, numbers.normal, begin, end);
     case Distribution::kTruncNormal:
       return fill_range<L, T, TruncNormalMap>(fill, numbers.trunc_normal, begin, end);
+    case Distribution::kTailNormal:
+      return fill_range<L, T, TailNormalMap>(fill, numbers.tail_normal, begin, end);
   }
 }
 
@@ -176,9 +241,10 @@ template <class L>
 static void words_range(const StreamKey& key, Domain domain, uint64_t index, int64_t count,
                         uint32_t* out) {
   constexpr int64_t kWords = 4 * L::kLanes;
+  Words<L> stream(key, domain, index / 4);
   while (count > 0) {
     typename L::U words[4];
-    L::chunk(key, first_block_of(domain) + index / 4, words);
+    stream.chunk(index / 4, words);
     uint32_t plain[kWords];
     std::memcpy(plain, words, sizeof(plain));
     const int64_t skipped = static_cast<int64_t>(index % 4);

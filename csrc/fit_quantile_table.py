@@ -1,13 +1,14 @@
 """Fits the tables of the normal quantile and writes them to quantile_table.h.
 
-The normal map needs z(p) = -Phi^-1(p) for the probability p of the nearer tail, in [2^-33, 1/2).
+The normal map needs z(p) = -Phi^-1(p) for the probability p of the nearer tail, in [2^-32, 1/2].
 Written as z(p) = (1/2 - p) Q(p), the factor Q is smooth and positive up to p = 1/2, where it is
 sqrt(2 pi), so that a polynomial of small relative error gives a z of small relative error
 everywhere, its zero included.
 
-Q is fitted in pieces. With q = 2^32 p, every octave [2^e, 2^(e+1)) of q, e = -1 ... 30, is cut into
-four equal segments by the top two bits of the mantissa m of q. Segment s = 4 (e + 1) + sub has the
-local variable u = m - (1 + sub/4 + 1/8), in [-1/8, 1/8), which is exact in floating point.
+Q is fitted in pieces. With f = 2^32 p, every octave [2^e, 2^(e+1)) of f, e = 0 ... 30, is cut into
+four equal segments by the top two bits of the mantissa of f. What is left of the mantissa, m in
+[1, 5/4), less the segment's center, is the variable u, which is exact in floating point. 1/2 - p is
+counted in words as well, so that the coefficients are those of Q / 2^32.
 
     python csrc/fit_quantile_table.py            # write the header
     python csrc/fit_quantile_table.py --check    # exit 1 if the header is not what this writes
@@ -35,6 +36,7 @@ OCTAVES = 32
 SEGMENTS = 4 * OCTAVES
 DIGITS = 50
 GRID = 128  # the fits see Q at GRID + 1 Chebyshev points of a segment, both ends included
+MIDDLE = 1.125
 
 
 @dataclass(frozen=True)
@@ -46,14 +48,16 @@ class Table:
     suffix: str
     precision: int
     degree: int
-    inner: float  # the fit disregards |u| < inner, where rounding the first coefficient decides
+    inner: float  # the fit disregards |u| < inner, where the error of a_0 decides
+    shift: int  # how far the center may be from the middle, in steps of 2^-23
 
 
-# Relative errors before rounding: degree 5 reaches 4.4e-9, well below the 6e-8 that rounding the
-# coefficient of u^0 to float32 may cost; degree 4 reaches 8.6e-8.
-FLOAT = Table("kQuantileFloat", "float", "f", 24, 5, 1 / 16)
+# Degree 4 reaches 8.6e-8, most of it near p = 1/4, where Q bends most. Rounding a_0 to float32
+# would cost 6e-8 more: so each segment has a center of its own, near the middle, where Q is a
+# float32 number to within a hundredth of a step.
+FLOAT = Table("kQuantileFloat", "float", "f", 24, 4, 1 / 16, 1 << 13)
 # Degree 11 reaches 5.7e-17, half of what rounding the coefficient of u^0 to float64 may cost.
-DOUBLE = Table("kQuantileDouble", "double", "", 53, 11, 1 / 32)
+DOUBLE = Table("kQuantileDouble", "double", "", 53, 11, 1 / 32, 0)
 
 
 def quantile(p: mpf) -> mpf:
@@ -70,23 +74,31 @@ def factor(p: mpf) -> mpf:
     return mp.sqrt(2 * mp.pi) if p == 0.5 else quantile(p) / (mpf(0.5) - p)
 
 
-def probability(segment: int, u: mpf) -> mpf:
-    """Returns the p at which the local variable of a segment is u."""
-    return mp.ldexp(1 + mpf(segment % 4) / 4 + mpf(0.125) + u, segment // 4 - 1 - 32)
+def octave(segment: int) -> int:
+    """Returns the e of a segment's octave [2^e, 2^(e+1)) of f.
+
+    The segments lie in the table as the exponent bits of f count modulo 32, which begins with 1.
+    """
+    return (segment // 4 + 1) % OCTAVES
+
+
+def probability(segment: int, m: mpf) -> mpf:
+    """Returns the p at which the mantissa of a segment is m."""
+    return mp.ldexp(m + mpf(segment % 4) / 4, octave(segment) - 32)
 
 
 @cache
 def grid() -> tuple[mpf, ...]:
-    """Returns the Chebyshev points of [-1/8, 1/8]."""
+    """Returns the Chebyshev points of [1, 5/4]."""
     with mp.workdps(DIGITS):
-        return tuple(-mp.cos(mp.pi * i / GRID) / 8 for i in range(GRID + 1))
+        return tuple(MIDDLE - mp.cos(mp.pi * i / GRID) / 8 for i in range(GRID + 1))
 
 
 @cache
 def factors(segment: int) -> tuple[mpf, ...]:
     """Returns Q on the grid of a segment."""
     with mp.workdps(DIGITS):
-        return tuple(factor(probability(segment, u)) for u in grid())
+        return tuple(factor(probability(segment, m)) for m in grid())
 
 
 def horner(coefficients: Sequence[mpf], u: mpf) -> mpf:
@@ -144,36 +156,77 @@ def rounded(value: mpf, precision: int) -> mpf:
         return +value
 
 
-def fit(segment: int, table: Table) -> list[mpf]:
-    """Returns the rounded coefficients of a segment, u^0 first.
+def residual(value: mpf, precision: int) -> mpf:
+    """Returns how far a value is from its rounding, in steps of the last place."""
+    _, exponent = mp.frexp(value)
+    return (value - rounded(value, precision)) * mp.ldexp(1, precision - int(exponent))
 
-    The error at u = 0 is the rounding error of the coefficient of u^0, whatever the others are. So
-    that one is Q(0) rounded, and the others give the least largest error of z, counted in its own
-    units in the last place, over |u| >= inner: the error then falls from the middle of the segment
-    to its ends. They are rounded from the highest down, and those below are fitted again.
+
+def center(segment: int, table: Table) -> mpf:
+    """Returns the mantissa nearest to the middle where Q hardly needs rounding.
+
+    Where Q is looked at is foretold by its slope, and then checked.
+    """
+    middle = mpf(MIDDLE)
+    if not table.shift:
+        return middle
+    step = mp.ldexp(1, -23)
+    q = factor(probability(segment, middle))
+    slope = factor(probability(segment, middle + step)) - q
+    for distance in range(table.shift):
+        for k in (distance, -distance):
+            if abs(residual(q + k * slope, table.precision)) < 0.005:
+                m = middle + k * step
+                if abs(residual(factor(probability(segment, m)), table.precision)) < 0.01:
+                    return m
+    raise RuntimeError(f"segment {segment} has no center")
+
+
+def fit(segment: int, table: Table) -> list[mpf]:
+    """Returns the center of a segment and its rounded coefficients, u^0 first.
+
+    The error at u = 0 is that of the coefficient of u^0, whatever the others are. So that one is
+    Q(center) rounded, and the others give the least largest error of z, counted in its own units
+    in the last place, over |u| >= inner: the error then falls from the center of the segment to
+    its ends. They are rounded from the highest down, and those below are fitted again.
+
+    Of the last octave only f = 2^31 is ever asked for, p = 1/2.
     """
     with mp.workdps(DIGITS):
-        first = rounded(factors(segment)[GRID // 2], table.precision)
+        unit = mp.ldexp(1, -32)
+        if octave(segment) == OCTAVES - 1:
+            half = rounded(factor(mpf(0.5)), table.precision)
+            return [mpf(MIDDLE), half * unit] + [mpf(0)] * table.degree
+        zero = center(segment, table)
+        first = rounded(factor(probability(segment, zero)), table.precision)
         samples = zip(grid(), factors(segment), strict=True)
-        outer = [(u, q) for u, q in samples if abs(u) >= table.inner]
-        points = [u for u, _ in outer]
+        outer = [(m, q) for m, q in samples if abs(m - zero) >= table.inner]
+        points = [m - zero for m, _ in outer]
         weights = []
-        for u, q in outer:
-            significand, _ = mp.frexp((mpf(0.5) - probability(segment, u)) * q)
-            weights.append(abs(u) * (significand or 1) / q)
+        for m, q in outer:
+            significand, _ = mp.frexp((mpf(0.5) - probability(segment, m)) * q)
+            weights.append(abs(m - zero) * (significand or 1) / q)
         higher: list[mpf] = []
         for j in range(table.degree, 0, -1):
-            values = [(q - first) / u - u**j * horner(higher, u) for u, q in outer]
+            values = [
+                (q - first) / u - u**j * horner(higher, u)
+                for u, (_, q) in zip(points, outer, strict=True)
+            ]
             top = minimax(points, values, weights, j - 1)[-1]
             higher.insert(0, rounded(top, table.precision))
-        return [first, *higher]
+        return [zero, first * unit, *(a * unit for a in higher)]
 
 
-def relative_error(segment: int, coefficients: Sequence[mpf]) -> float:
+def relative_error(segment: int, entries: Sequence[mpf]) -> float:
     """Returns the largest relative error on the grid, in exact arithmetic."""
     with mp.workdps(DIGITS):
+        if octave(segment) == OCTAVES - 1:
+            return float(abs(mp.ldexp(entries[1], 32) / factor(mpf(0.5)) - 1))
+        zero, *coefficients = entries
         pairs = zip(grid(), factors(segment), strict=True)
-        return float(max(abs(horner(coefficients, u) / q - 1) for u, q in pairs))
+        return float(
+            max(abs(mp.ldexp(horner(coefficients, m - zero), 32) / q - 1) for m, q in pairs)
+        )
 
 
 def literal(value: mpf, suffix: str) -> str:
@@ -183,14 +236,14 @@ def literal(value: mpf, suffix: str) -> str:
 
 
 def definition(table: Table, fits: Sequence[Sequence[mpf]]) -> str:
-    """Returns the C++ definition of a table: a row a power of u, a line an octave."""
+    """Returns the C++ definition of a table: centers, then a row a power of u; a line an octave."""
     degree = f"k{table.type.capitalize()}Degree"
-    lines = [f"inline constexpr {table.type} {table.name}[{degree} + 1][kSegments] = {{"]
-    for j in range(table.degree + 1):
-        lines.append(f"  {{  // u^{j}")
-        for octave in range(OCTAVES):
-            row = (literal(fits[4 * octave + sub][j], table.suffix) for sub in range(4))
-            lines.append("    " + ", ".join(row) + ",")
+    lines = [f"inline constexpr {table.type} {table.name}[{degree} + 2][kSegments] = {{"]
+    for row in range(table.degree + 2):
+        lines.append(f"  {{  // u^{row - 1}" if row else "  {  // centers")
+        for start in range(0, SEGMENTS, 4):
+            entries = (literal(fits[start + sub][row], table.suffix) for sub in range(4))
+            lines.append("    " + ", ".join(entries) + ",")
         lines.append("  },")
     return "\n".join([*lines, "};"])
 
@@ -201,16 +254,14 @@ def header() -> str:
     return f"""\
 // The piecewise polynomials of the normal quantile, written by csrc/fit_quantile_table.py.
 //
-// For p in [2^-33, 1/2), the probability of the nearer tail,
+// For p in [2^-32, 1/2], the probability of the nearer tail,
 //     z(p) = -Phi^-1(p) = (1/2 - p) Q(p),
-// and Q is a polynomial in u on each of 128 segments. With q = 2^32 p in [0.5, 2^31):
-//     e = floor(log2 q) in -1 ... 30, sub = the top two bits of the mantissa m of q,
-//     segment = 4 (e + 1) + sub, u = m - (1 + sub / 4 + 1 / 8) in [-1/8, 1/8), exact.
-// Row j of a table holds the coefficients a_j of u^j; a line holds the four segments of an octave.
-//
-// Of the float32 roundings, that of a_0 and that of the sum Q are the largest. With c = 1/2 - p,
-//     z = fma(c, a_0, (c u) (a_1 + a_2 u + ...))
-// leaves the second one out.
+// and Q is a polynomial in u on each of 128 segments. With f = 2^32 p in [1, 2^31]:
+//     e = floor(log2 f) in 0 ... 31, sub = the top two bits of f's mantissa,
+//     m = that mantissa - sub / 4, in [1, 5/4), u = m - center, exact,
+//     segment = 4 ((e - 1) mod 32) + sub.
+// Row 0 of a table holds the centers, row 1 + j the coefficients a_j of u^j, divided by 2^32: they
+// are for 2^32 (1/2 - p). A line holds the four segments of an octave, 1 ... 31 and then 0.
 //
 // Largest relative error of Q, in exact arithmetic with the coefficients below:
 //     kQuantileFloat {errors[FLOAT]:.1e}, kQuantileDouble {errors[DOUBLE]:.1e}.
@@ -236,14 +287,14 @@ inline constexpr int kDoubleDegree = {DOUBLE.degree};
 
 def report() -> None:
     """Prints the relative error of the fits, before and after rounding, octave by octave."""
-    for table in (replace(FLOAT, degree=FLOAT.degree - 1), FLOAT, DOUBLE):
+    for table in (FLOAT, replace(FLOAT, degree=FLOAT.degree + 1), DOUBLE):
         print(f"{table.type}, degree {table.degree}")
-        for octave in range(OCTAVES):
-            segments = range(4 * octave, 4 * octave + 4)
-            exact = replace(table, precision=4 * DIGITS)
+        for start in range(0, SEGMENTS, 4):
+            segments = range(start, start + 4)
+            exact = replace(table, precision=4 * DIGITS, shift=0)
             before = max(relative_error(s, fit(s, exact)) for s in segments)
             after = max(relative_error(s, fit(s, table)) for s in segments)
-            print(f"    q >= 2^{octave - 1:<3} before {before:.2e}  after {after:.2e}")
+            print(f"    f >= 2^{octave(start):<3} before {before:.2e}  after {after:.2e}")
 
 
 def main() -> int:

@@ -10,10 +10,11 @@ namespace winit_cuda {
 struct WideAvx2 {
   using W = __m256i;
   static WINIT_HD_MEMBER W splat(uint32_t word) {
-    return _mm256_set1_epi64x(static_cast<long long>(word));
+    return _mm256_set1_epi32(static_cast<int>(word));
   }
   static WINIT_HD_MEMBER W high(W a) { return _mm256_srli_epi64(a, 32); }
   static WINIT_HD_MEMBER W multiply(W a, W multiplier) { return _mm256_mul_epu32(a, multiplier); }
+  static WINIT_HD_MEMBER W exclusive_or(W a, W b) { return _mm256_xor_si256(a, b); }
   static WINIT_HD_MEMBER W exclusive_or(W a, W b, W c) {
     return _mm256_xor_si256(_mm256_xor_si256(a, b), c);
   }
@@ -24,85 +25,109 @@ struct Avx2 {
   using F = __m256;
   using Real = float;
   static constexpr int kLanes = 8;
-  static constexpr float kUnit = Scalar32::kUnit;
-  static constexpr uint32_t kMagnitudeMask = Scalar32::kMagnitudeMask;
 
   static WINIT_HD_MEMBER F splat(float value) { return _mm256_set1_ps(value); }
-  static WINIT_HD_MEMBER U splat_word(uint32_t word) {
-    return _mm256_set1_epi32(static_cast<int>(word));
+  static WINIT_HD_MEMBER F from_middle(U word) { return _mm256_cvtepi32_ps(word); }
+  static WINIT_HD_MEMBER void distances(U word, F& x, F& t) {
+    x = from_middle(word);
+    const U integer = _mm256_xor_si256(word, _mm256_set1_epi32(INT32_MIN));
+    // toward_zero of lanes_scalar.h; 2^31 becomes -2^31, whose sign bit is set already.
+    const U size = _mm256_abs_epi32(integer);
+    const F rounded = _mm256_cvtepi32_ps(_mm256_andnot_si256(_mm256_srli_epi32(size, 24), size));
+    t = _mm256_or_ps(rounded, _mm256_and_ps(_mm256_castsi256_ps(integer), _mm256_set1_ps(-0.0f)));
   }
-  static WINIT_HD_MEMBER U sign_mask(U word) { return _mm256_srai_epi32(word, 31); }
-  static WINIT_HD_MEMBER U exclusive_or(U a, U b) { return _mm256_xor_si256(a, b); }
-  static WINIT_HD_MEMBER U tail_distance(U distance) { return distance; }
-  static WINIT_HD_MEMBER F to_real(U magnitude) { return _mm256_cvtepi32_ps(magnitude); }
-  static WINIT_HD_MEMBER F with_sign_of(F value, U word) {
-    const F sign = _mm256_castsi256_ps(_mm256_set1_epi32(static_cast<int>(0x80000000u)));
-    return _mm256_xor_ps(value, _mm256_and_ps(_mm256_castsi256_ps(word), sign));
+  static WINIT_HD_MEMBER F absolute(F value) {
+    return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), value);
   }
   static WINIT_HD_MEMBER F select(U word, F when_negative, F otherwise) {
     return _mm256_blendv_ps(otherwise, when_negative, _mm256_castsi256_ps(word));
   }
   static WINIT_HD_MEMBER F fma(F a, F b, F c) { return _mm256_fmadd_ps(a, b, c); }
+  static WINIT_HD_MEMBER F multiply(F a, F b) { return _mm256_mul_ps(a, b); }
   static WINIT_HD_MEMBER F subtract(F a, F b) { return _mm256_sub_ps(a, b); }
   // The operand order gives the scalar versions' choice between zeros of unlike sign.
   static WINIT_HD_MEMBER F smaller(F a, F b) { return _mm256_min_ps(b, a); }
   static WINIT_HD_MEMBER F larger(F a, F b) { return _mm256_max_ps(b, a); }
 
+  // The coefficients are gathered from a table that the scale has been multiplied into.
   struct Quantile {
-    const float* coefficients;
-    explicit WINIT_HD_MEMBER Quantile(const float* table) : coefficients(table) {}
+    alignas(32) float table[kTableSize<float>];
+    F base;
+
+    WINIT_HD_MEMBER Quantile(const float* unscaled, float scale, float base_)
+        : base(_mm256_set1_ps(base_)) {
+      for (int i = 0; i < kTableSize<float>; ++i) table[i] = scaled_entry(unscaled, scale, i);
+    }
 
     WINIT_HD_MEMBER F operator()(F c, F p) const {
       const U bits = _mm256_castps_si256(p);
       const U segment =
-          _mm256_sub_epi32(_mm256_srli_epi32(bits, 21), _mm256_set1_epi32((127 - 33) << 2));
+          _mm256_and_si256(_mm256_srli_epi32(bits, 21), _mm256_set1_epi32(kSegments - 1));
       const U mantissa = _mm256_or_si256(_mm256_and_si256(bits, _mm256_set1_epi32(0x001FFFFF)),
                                          _mm256_set1_epi32(0x3F800000));
-      const F u = _mm256_sub_ps(_mm256_castsi256_ps(mantissa), _mm256_set1_ps(1.125f));
-      const auto coefficient = [&](int power) {
-        return _mm256_i32gather_ps(coefficients + power * kSegments, segment, 4);
+      const auto entry = [&](int row) {
+        return _mm256_i32gather_ps(table + row * kSegments, segment, 4);
       };
-      F rest = coefficient(kFloatDegree);
+      const F u = _mm256_sub_ps(_mm256_castsi256_ps(mantissa), entry(0));
+      F rest = entry(kFloatDegree + 1);
 #pragma GCC unroll 8
       for (int power = kFloatDegree - 1; power >= 1; --power)
-        rest = _mm256_fmadd_ps(rest, u, coefficient(power));
-      return _mm256_fmadd_ps(c, coefficient(0), _mm256_mul_ps(_mm256_mul_ps(c, u), rest));
+        rest = _mm256_fmadd_ps(rest, u, entry(power + 1));
+      return _mm256_fmadd_ps(c, entry(1), _mm256_fmadd_ps(_mm256_mul_ps(c, u), rest, base));
     }
   };
 
   // Four vectors of words, eight blocks, in the order of the elements.
-  static WINIT_HD_MEMBER void chunk(const StreamKey& key, uint64_t block, U (&words)[4]) {
+  static WINIT_HD_MEMBER void chunk(const RoundKeys& keys, const SharedRounds& shared,
+                                    uint32_t block, U (&words)[4]) {
     // Even lanes count the first two blocks of four and odd lanes the others: unpacking then
     // restores the order.
     const __m256i order = _mm256_set_epi64x(3, 1, 2, 0);
+    constexpr int last = kPhiloxRounds - 1;
 #pragma GCC unroll 2
     for (int half = 0; half < 2; ++half) {
-      const __m256i blocks =
-          _mm256_add_epi64(_mm256_set1_epi64x(static_cast<long long>(block + 4 * half)), order);
-      __m256i counter[4] = {blocks, _mm256_srli_epi64(blocks, 32),
-                            WideAvx2::splat(static_cast<uint32_t>(key.stream)),
-                            WideAvx2::splat(static_cast<uint32_t>(key.stream >> 32))};
-      philox_rounds<WideAvx2>(key.rounds, counter);
-      const __m256i front = _mm256_blend_epi32(counter[0], _mm256_slli_epi64(counter[1], 32), 0xAA);
-      const __m256i back = _mm256_blend_epi32(counter[2], _mm256_slli_epi64(counter[3], 32), 0xAA);
+      const U lowest = _mm256_add_epi32(
+          _mm256_set1_epi32(static_cast<int>(block + 4 * static_cast<uint32_t>(half))), order);
+      U counter[4];
+      two_rounds<WideAvx2>(shared, lowest, counter);
+      philox_rounds<WideAvx2, 2, last>(keys, counter);
+      // The last round leaves two words in a 64-bit lane, the first in its low half.
+      const U front = last_words(counter[2], kPhiloxMultiplier1, counter[1], keys.first[last]);
+      const U back = last_words(counter[0], kPhiloxMultiplier0, counter[3], keys.second[last]);
       words[2 * half] = _mm256_unpacklo_epi64(front, back);
       words[2 * half + 1] = _mm256_unpackhi_epi64(front, back);
     }
   }
 
+  static WINIT_HD_MEMBER U last_words(U factor, uint32_t multiplier, U word, uint32_t key) {
+    const U product = WideAvx2::multiply(factor, WideAvx2::splat(multiplier));
+    const U low = _mm256_set1_epi64x(0xFFFFFFFF);
+    const U mixed = _mm256_and_si256(_mm256_xor_si256(word, WideAvx2::splat(key)), low);
+    return _mm256_xor_si256(_mm256_shuffle_epi32(product, 0xB1), mixed);
+  }
+
   static WINIT_HD_MEMBER void store(float* out, F value) { _mm256_storeu_ps(out, value); }
   static WINIT_HD_MEMBER void stream(float* out, F value) { _mm256_stream_ps(out, value); }
-  static WINIT_HD_MEMBER void store_half(uint16_t* out, F value) {
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(out),
-                     _mm256_cvtps_ph(value, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+  static WINIT_HD_MEMBER __m256i round_to_half(F first, F second) {
+    constexpr int nearest = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+    return _mm256_set_m128i(_mm256_cvtps_ph(second, nearest), _mm256_cvtps_ph(first, nearest));
   }
-  static WINIT_HD_MEMBER void store_bfloat16(uint16_t* out, F value) {
+  static WINIT_HD_MEMBER U rounded_high_half(F value) {
     const __m256i bits = _mm256_castps_si256(value);
     const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
-    const __m256i rounded = _mm256_srli_epi32(
+    return _mm256_srli_epi32(
         _mm256_add_epi32(_mm256_add_epi32(bits, odd), _mm256_set1_epi32(0x7FFF)), 16);
-    const __m256i packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(rounded, rounded), 0x88);
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(out), _mm256_castsi256_si128(packed));
+  }
+  static WINIT_HD_MEMBER __m256i round_to_bfloat16(F first, F second) {
+    const U packed = _mm256_packus_epi32(rounded_high_half(first), rounded_high_half(second));
+    return _mm256_permute4x64_epi64(packed, 0xD8);
+  }
+  // Two vectors of 16-bit values.
+  static WINIT_HD_MEMBER void store_pair(uint16_t* out, __m256i values) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), values);
+  }
+  static WINIT_HD_MEMBER void stream_pair(uint16_t* out, __m256i values) {
+    _mm256_stream_si256(reinterpret_cast<__m256i*>(out), values);
   }
 };
 

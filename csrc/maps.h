@@ -1,44 +1,44 @@
 // From words to values: one struct a distribution, written once over lanes (lanes_*.h) for float32
-// and float64, host and device. Everything is + - * fma and integer operations in a fixed order, so
-// every platform gives the same bits.
+// and float64, host and device. Everything is + - * fma, conversions and integer operations in a
+// fixed order, so every platform gives the same bits.
 //
-// A word w is read as a two's-complement integer v: the middle of the distribution is between v =
-// -1 and v = 0, and u = 1/2 + (v + 1/2) / 2^32 is the word's probability. Two magnitudes, both
-// exact, keep precision where it is needed: n, the distance of the word from the middle, and m,
-// from the nearer end. ~w mirrors w: same n and m, opposite sign.
+// A word is read as a two's-complement integer v, and u = 1/2 + v / 2^32 is its probability: 0 <= u
+// < 1, and -v mirrors v. Two distances, counted in words, keep precision where it is needed: x = v
+// from the middle, and t from the nearer end, 2^31 - |v|, positive below the middle (v < 0) and
+// negative above. float64 refines both with 32 more bits.
 #pragma once
 
 #include "portable.h"
 
 namespace winit_cuda {
 
-// Uniform on [a, b): middle + half_width * s with s = (v + 1/2) / 2^31, then kept in [lowest,
-// highest], the smallest and largest value in the tensor's dtype that lies in [a, b).
+// Uniform on [a, b): middle + step * x with step = (b - a) / 2^32, then kept in [lowest, highest],
+// the smallest and largest value in the tensor's dtype that lies in [a, b).
 template <class Real>
 struct UniformNumbers {
-  Real middle, half_width, lowest, highest;
+  Real middle, step, lowest, highest;
 };
 
 template <class L>
 struct UniformMap {
   using F = typename L::F;
-  F middle, half_width, lowest, highest;
+  using Real = typename L::Real;
+  F middle, step, lowest, highest;
 
-  explicit WINIT_HD_MEMBER UniformMap(const UniformNumbers<typename L::Real>& numbers)
+  explicit WINIT_HD_MEMBER UniformMap(const UniformNumbers<Real>& numbers)
       : middle(L::splat(numbers.middle)),
-        half_width(L::splat(numbers.half_width)),
+        step(L::splat(numbers.step)),
         lowest(L::splat(numbers.lowest)),
         highest(L::splat(numbers.highest)) {}
 
   WINIT_HD_MEMBER F operator()(typename L::U word) const {
-    const auto n = L::exclusive_or(word, L::sign_mask(word));
-    const F size = L::fma(L::to_real(n), L::splat(2 * L::kUnit), L::splat(L::kUnit));
-    const F value = L::fma(L::with_sign_of(size, word), half_width, middle);
+    const F value = L::fma(L::from_middle(word), step, middle);
     return L::smaller(L::larger(value, lowest), highest);
   }
 };
 
-// Normal: mean + std * z, z = c Q(p) with p = (m + 1/2) / 2^32 and c = 1/2 - p signed like v.
+// Normal: mean + std * z, z = c Q(p) with p = |t| and c = x (quantile.h). The word of u = 0 gets
+// the value of u = 2^-31.
 template <class Real>
 struct NormalNumbers {
   Real mean, std;
@@ -49,36 +49,32 @@ template <class L>
 struct NormalMap {
   using F = typename L::F;
   using Real = typename L::Real;
-  F mean, std;
   typename L::Quantile quantile;
 
   explicit WINIT_HD_MEMBER NormalMap(const NormalNumbers<Real>& numbers)
-      : mean(L::splat(numbers.mean)), std(L::splat(numbers.std)), quantile(numbers.quantile) {}
+      : quantile(numbers.quantile, numbers.std, numbers.mean) {}
 
   WINIT_HD_MEMBER F operator()(typename L::U word) const {
-    // The last factor below 1 keeps p under 1/2 where m rounds up; the table does not notice.
-    constexpr Real below_one = sizeof(Real) == 4 ? Real(0x1.fffffep-1) : Real(0x1.fffffffffffffp-1);
-    const auto all = L::splat_word(L::kMagnitudeMask);
-    const auto n0 = L::exclusive_or(word, L::sign_mask(word));
-    const auto m = L::tail_distance(L::exclusive_or(n0, all));
-    const auto n = L::exclusive_or(m, all);
-    F p = L::fma(L::to_real(m), L::splat(below_one * L::kUnit), L::splat(L::kUnit / 2));
-    if (sizeof(Real) == 8) p = L::larger(p, L::splat(Real(0x1p-33)));
-    const F c = L::fma(L::to_real(n), L::splat(L::kUnit), L::splat(L::kUnit / 2));
-    return L::fma(quantile(L::with_sign_of(c, word), p), std, mean);
+    F x, t;
+    L::distances(word, x, t);
+    return quantile(x, t);
   }
 };
 
-// Normal truncated to [a, b]: base + scale * c Q(p), where p and c are affine in the magnitudes of
-// the word, with one pair of numbers for each half of the words ([0] the lower, v < 0). See
-// distributions.cpp. A p below 2^-33, where the table ends, is taken for 2^-33: of all words the
-// outermost alone.
+// The largest p, in words, that is below 1/2, and below 1.
+template <class Real>
+inline constexpr Real kBelowHalf =
+    sizeof(Real) == 4 ? Real(0x1.fffffep30) : Real(0x1.fffffffffffffp30);
+template <class Real>
+inline constexpr Real kBelowOne = 2 * kBelowHalf<Real>;
+
+// Normal truncated to [a, b] around the mean: base + scale * c Q(p), with c affine in x, and p in
+// |t| with a start for each half of the words ([0] the lower, v < 0). In one of the halves p may go
+// beyond 1/2 and is folded back. A p below one word, where the table ends, is taken for one word:
+// of all words the outermost alone. See distributions.cpp.
 template <class Real>
 struct TruncNormalNumbers {
-  Real tail_slope[2], tail_start[2];      // p = tail_start + tail_slope * m, folded at `fold` / 2
-  Real center_slope[2], center_start[2];  // c = center_start + center_slope * (n or m)
-  Real fold;
-  uint32_t center_from_middle;  // 1: c is affine in n, 0: in m
+  Real slope, center_start, tail_start[2];
   Real scale, base, lowest, highest;
   const Real* quantile;
 };
@@ -87,40 +83,58 @@ template <class L>
 struct TruncNormalMap {
   using F = typename L::F;
   using Real = typename L::Real;
-  F tail_slope[2], tail_start[2], center_slope[2], center_start[2], fold, scale, base, lowest,
-      highest;
-  typename L::U center_mask;
+  F slope, center_start, tail_start[2], lowest, highest;
   typename L::Quantile quantile;
 
   explicit WINIT_HD_MEMBER TruncNormalMap(const TruncNormalNumbers<Real>& numbers)
-      : fold(L::splat(numbers.fold)),
-        scale(L::splat(numbers.scale)),
-        base(L::splat(numbers.base)),
+      : slope(L::splat(numbers.slope)),
+        center_start(L::splat(numbers.center_start)),
+        tail_start{L::splat(numbers.tail_start[0]), L::splat(numbers.tail_start[1])},
         lowest(L::splat(numbers.lowest)),
         highest(L::splat(numbers.highest)),
-        center_mask(L::splat_word(numbers.center_from_middle ? L::kMagnitudeMask : 0)),
-        quantile(numbers.quantile) {
-    for (int half = 0; half < 2; ++half) {
-      tail_slope[half] = L::splat(numbers.tail_slope[half]);
-      tail_start[half] = L::splat(numbers.tail_start[half]);
-      center_slope[half] = L::splat(numbers.center_slope[half]);
-      center_start[half] = L::splat(numbers.center_start[half]);
-    }
-  }
+        quantile(numbers.quantile, numbers.scale, numbers.base) {}
 
   WINIT_HD_MEMBER F operator()(typename L::U word) const {
-    constexpr Real largest_tail =
-        sizeof(Real) == 4 ? Real(0x1.fffffep-2) : Real(0x1.fffffffffffffp-2);
-    const auto n = L::exclusive_or(word, L::sign_mask(word));
-    const auto m = L::tail_distance(L::exclusive_or(n, L::splat_word(L::kMagnitudeMask)));
-    const F g = L::fma(L::to_real(m), L::select(word, tail_slope[0], tail_slope[1]),
-                       L::select(word, tail_start[0], tail_start[1]));
-    const F c = L::fma(L::to_real(L::exclusive_or(m, center_mask)),
-                       L::select(word, center_slope[0], center_slope[1]),
-                       L::select(word, center_start[0], center_start[1]));
-    F p = L::smaller(g, L::subtract(fold, g));
-    p = L::smaller(L::larger(p, L::splat(Real(0x1p-33))), L::splat(largest_tail));
-    const F value = L::fma(quantile(c, p), scale, base);
+    F x, t;
+    L::distances(word, x, t);
+    const F unfolded = L::fma(L::absolute(t), slope, L::select(word, tail_start[0], tail_start[1]));
+    const F p = L::smaller(unfolded, L::subtract(L::splat(kBelowOne<Real>), unfolded));
+    const F value = quantile(L::fma(x, slope, center_start), L::larger(p, L::splat(Real(1))));
+    return L::smaller(L::larger(value, lowest), highest);
+  }
+};
+
+// Normal truncated to an interval on one side of the mean: the same with a table of the
+// interval's own, c and p affine in t with a start for each half.
+template <class Real>
+struct TailNormalNumbers {
+  Real slope, center_start[2], tail_start[2];  // p falls by as much as c grows
+  Real scale, base, lowest, highest;
+  const Real* quantile;
+};
+
+template <class L>
+struct TailNormalMap {
+  using F = typename L::F;
+  using Real = typename L::Real;
+  F slope, falling, center_start[2], tail_start[2], lowest, highest;
+  typename L::Quantile quantile;
+
+  explicit WINIT_HD_MEMBER TailNormalMap(const TailNormalNumbers<Real>& numbers)
+      : slope(L::splat(numbers.slope)),
+        falling(L::splat(-numbers.slope)),
+        center_start{L::splat(numbers.center_start[0]), L::splat(numbers.center_start[1])},
+        tail_start{L::splat(numbers.tail_start[0]), L::splat(numbers.tail_start[1])},
+        lowest(L::splat(numbers.lowest)),
+        highest(L::splat(numbers.highest)),
+        quantile(numbers.quantile, numbers.scale, numbers.base) {}
+
+  WINIT_HD_MEMBER F operator()(typename L::U word) const {
+    F x, t;
+    L::distances(word, x, t);
+    const F c = L::fma(t, slope, L::select(word, center_start[0], center_start[1]));
+    const F p = L::fma(t, falling, L::select(word, tail_start[0], tail_start[1]));
+    const F value = quantile(c, L::larger(p, L::splat(Real(1))));
     return L::smaller(L::larger(value, lowest), highest);
   }
 };

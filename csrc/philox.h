@@ -67,11 +67,13 @@ struct WideScalar {
   static WINIT_HD_MEMBER W multiply(W a, W multiplier) {
     return static_cast<uint64_t>(static_cast<uint32_t>(a)) * static_cast<uint32_t>(multiplier);
   }
+  static WINIT_HD_MEMBER W exclusive_or(W a, W b) { return a ^ b; }
   static WINIT_HD_MEMBER W exclusive_or(W a, W b, W c) { return a ^ b ^ c; }
 };
 
-// Ten rounds in place. Only the low halves of the counter's lanes matter, going in and coming out.
-template <class Wide>
+// Rounds [kFirst, kLast) in place. Only the low halves of the counter's lanes matter, going in and
+// coming out.
+template <class Wide, int kFirst, int kLast>
 WINIT_HD void philox_rounds(const RoundKeys& keys, typename Wide::W (&counter)[4]) {
   const auto multiplier0 = Wide::splat(kPhiloxMultiplier0);
   const auto multiplier1 = Wide::splat(kPhiloxMultiplier1);
@@ -80,7 +82,7 @@ WINIT_HD void philox_rounds(const RoundKeys& keys, typename Wide::W (&counter)[4
 #elif !defined(__CUDACC__)
 #pragma GCC unroll 10
 #endif
-  for (int round = 0; round < kPhiloxRounds; ++round) {
+  for (int round = kFirst; round < kLast; ++round) {
     const auto product0 = Wide::multiply(counter[0], multiplier0);
     const auto product1 = Wide::multiply(counter[2], multiplier1);
     counter[0] =
@@ -92,10 +94,52 @@ WINIT_HD void philox_rounds(const RoundKeys& keys, typename Wide::W (&counter)[4
   }
 }
 
+// The first two rounds for blocks that share all of the counter but its lowest word, as those of a
+// fill do for 2^32 blocks on end: two products of the four are then the same for all.
+struct SharedRounds {
+  uint32_t round1;              // what counter word 2 is xored with in round 1,
+  uint32_t round2_0, round2_2;  // words 0 and 2 in round 2,
+  uint32_t word3;               // and word 3 after it
+};
+
+WINIT_HD SharedRounds share_rounds(const StreamKey& key, uint32_t block_high) {
+  const uint64_t product1 =
+      static_cast<uint64_t>(static_cast<uint32_t>(key.stream)) * kPhiloxMultiplier1;
+  const uint32_t counter0 =
+      static_cast<uint32_t>(product1 >> 32) ^ block_high ^ key.rounds.first[0];
+  const uint64_t product0 = static_cast<uint64_t>(counter0) * kPhiloxMultiplier0;
+  return SharedRounds{static_cast<uint32_t>(key.stream >> 32) ^ key.rounds.second[0],
+                      static_cast<uint32_t>(product1) ^ key.rounds.first[1],
+                      static_cast<uint32_t>(product0 >> 32) ^ key.rounds.second[1],
+                      static_cast<uint32_t>(product0)};
+}
+
+// The counter after two rounds, from the lanes' lowest words.
+template <class Wide>
+WINIT_HD void two_rounds(const SharedRounds& shared, typename Wide::W lowest,
+                         typename Wide::W (&counter)[4]) {
+  const auto product0 = Wide::multiply(lowest, Wide::splat(kPhiloxMultiplier0));
+  const auto counter2 = Wide::exclusive_or(Wide::high(product0), Wide::splat(shared.round1));
+  const auto product1 = Wide::multiply(counter2, Wide::splat(kPhiloxMultiplier1));
+  counter[0] = Wide::exclusive_or(Wide::high(product1), Wide::splat(shared.round2_0));
+  counter[1] = product1;
+  counter[2] = Wide::exclusive_or(product0, Wide::splat(shared.round2_2));
+  counter[3] = Wide::splat(shared.word3);
+}
+
 // The four words of one block.
 WINIT_HD void philox_block(const StreamKey& key, uint64_t block, uint32_t (&words)[4]) {
   uint64_t counter[4] = {block, block >> 32, key.stream, key.stream >> 32};
-  philox_rounds<WideScalar>(key.rounds, counter);
+  philox_rounds<WideScalar, 0, kPhiloxRounds>(key.rounds, counter);
+  for (int i = 0; i < 4; ++i) words[i] = static_cast<uint32_t>(counter[i]);
+}
+
+// The same for a block whose high word the rounds were shared for.
+WINIT_HD void philox_block(const RoundKeys& keys, const SharedRounds& shared, uint32_t block_low,
+                           uint32_t (&words)[4]) {
+  uint64_t counter[4];
+  two_rounds<WideScalar>(shared, block_low, counter);
+  philox_rounds<WideScalar, 2, kPhiloxRounds>(keys, counter);
   for (int i = 0; i < 4; ++i) words[i] = static_cast<uint32_t>(counter[i]);
 }
 

@@ -17,10 +17,7 @@ RandomFill reflector_normals(const Reflectors& reflectors, const Source& source)
   fill.target.box.index_stride[0] = 1;
   fill.source = source;
   fill.source.domain = Domain::kOrthogonal;
-  const DistributionNumbers standard = normal_numbers(0, 1);
-  fill.distribution = standard.distribution;
-  fill.numbers = standard.numbers;
-  fill.double_numbers = standard.double_numbers;
+  normal_numbers(reflectors.dtype, 0, 1).put_into(fill);
   return fill;
 }
 

@@ -105,17 +105,16 @@ def moments(law: Law, dtype: torch.dtype, highest: int) -> NDArray[np.float64]:
     return probabilities @ powers
 
 
-def truncated_error(law: Law, value: float, word: int, width: int) -> float:
-    """How far a truncated value is from the quantile of its word, to first order, by mpmath.
+def truncated_error(law: Law, value: float, share: mpf) -> float:
+    """How far a truncated value is from its quantile, to first order, by mpmath.
 
-    `word` is the distance m of the word from the nearer end, with the sign of the half: ~m below
-    the middle. `width` is 32 or 64.
+    `share` is the conditional probability of the nearer tail: of the lower one where it is
+    positive, of the upper one, with a minus sign, where it is negative.
     """
     mean, std, a, b = map(mpf, law.numbers)
     alpha, beta, x = (a - mean) / std, (b - mean) / std, (mpf(value) - mean) / std
-    share = (mpf(word if word >= 0 else ~word) + 0.5) / mpf(2) ** width
-    target = share * mass(alpha, beta)
-    residual = mass(alpha, x) - target if word < 0 else target - mass(x, beta)
+    target = abs(share) * mass(alpha, beta)
+    residual = mass(alpha, x) - target if share > 0 else target - mass(x, beta)
     return float(abs(residual) / mp.npdf(x) * std)
 
 

@@ -166,46 +166,39 @@ def real_of(word: Array) -> Any:
     return np.float32 if bits(word) == 32 else np.float64
 
 
-def from_middle(word: Array) -> Array:
-    """The distance n of the signed word from the middle."""
-    ones = word.dtype.type((1 << bits(word)) - 1)
-    negative = (word >> word.dtype.type(bits(word) - 1)).astype(bool)
-    return np.where(negative, word ^ ones, word)
+def signed_halves(word: Array) -> tuple[Array, Array]:
+    """The element's 32-bit word and its mirror t = v + 2^31 (mod 2^32), as signed integers."""
+    high = (word >> np.uint64(32)).astype(np.uint32) if bits(word) == 64 else word
+    return high.view(np.int32), (high ^ np.uint32(1 << 31)).view(np.int32)
 
 
-def from_end(word: Array) -> Array:
-    """The distance m from the nearer end; of a 64-bit word with fewer low bits in the tail.
+def toward_zero(integer: Array) -> Array:
+    """The nearest float32 that is not further from zero."""
+    exact = integer.astype(np.float64)
+    nearest = exact.astype(np.float32)
+    return np.where(np.abs(nearest) > np.abs(exact), np.nextafter(nearest, np.float32(0)), nearest)
 
-    The low half d counts from its own middle and is scaled by 2^-z, where z is the number of zeros
-    in front of the distance's high half as a 24-bit number.
+
+def distances(word: Array) -> tuple[Array, Array]:
+    """The signed distances x from the middle and t from the nearer end, in words.
+
+    A 64-bit word's low half counts less within 2^24 words of the end: never more than 2^-24 of the
+    distance, and nothing in the last word.
     """
-    top = (1 << (bits(word) - 1)) - 1
-    distance = from_middle(word) ^ word.dtype.type(top)
+    v, end = signed_halves(word)
     if bits(word) == 32:
-        return distance
-    result = []
-    for m in distance.tolist():
-        high, low = m >> 32, m & 0xFFFFFFFF
-        zeros = max(0, 24 - high.bit_length())
-        result.append((high << 32) + 2**31 + ((low - 2**31) >> zeros))
-    return np.array(result, dtype=np.uint64)
-
-
-def signed(word: Array, size: Array) -> Array:
-    negative = (word >> word.dtype.type(bits(word) - 1)).astype(bool)
-    return np.where(negative, -size, size)
-
-
-def to_real(word: Array, magnitude: Array) -> Array:
-    integer = np.int32 if bits(word) == 32 else np.int64
-    return magnitude.astype(integer).astype(real_of(word))
+        return v.astype(np.float32), toward_zero(end)
+    low = (word & np.uint64(0xFFFFFFFF)).astype(np.float64)
+    beyond_last = np.maximum(np.abs(end.astype(np.float64)) - 1, 0)
+    share = np.minimum(beyond_last / 2.0**24, 1.0) / 2.0**32
+    return fma(low, share, v.astype(np.float64)), fma(low, share, end.astype(np.float64))
 
 
 def read_table(name: str) -> Array:
     header = (Path(__file__).parents[1] / "csrc" / "quantile_table.h").read_text()
     match = re.search(rf"{name}\[.*?= {{(.*?)\n}};", header, re.DOTALL)
     assert match, f"quantile_table.h has no {name}"
-    rows = re.findall(r"{  // u\^\d+\n(.*?)}", match.group(1), re.DOTALL)
+    rows = re.findall(r"{  // (?:centers|u\^\d+)\n(.*?)}", match.group(1), re.DOTALL)
     numbers = [[float.fromhex(x) for x in re.findall(r"-?0x[0-9a-f.]+p[-+]\d+", r)] for r in rows]
     return np.array(numbers)
 
@@ -216,40 +209,41 @@ TABLES = {
 }
 
 
-def quantile(c: Array, p: Array) -> Array:
-    """c Q(p), fused so that Q itself is never rounded."""
-    real = p.dtype.type
-    table = TABLES[real]
-    mantissa, exponent = np.frexp(p)  # p = mantissa * 2^exponent, mantissa in [1/2, 1)
+def quantile(c: Array, f: Array, scale: Any, base: Any) -> Array:
+    """Base + scale c Q(|f| / 2^32), fused so that Q itself is never rounded."""
+    real = f.dtype.type
+    centers, *rows = TABLES[real]
+    mantissa, exponent = np.frexp(np.where(f == 0, real(2), np.abs(f)))  # mantissa in [1/2, 1)
     quarter = ((mantissa - real(0.5)) * real(8)).astype(np.int64)
-    segment = 4 * (exponent.astype(np.int64) - 1 + 33) + quarter
-    u = real(2) * mantissa - (real(1.125) + quarter.astype(real) / real(4))
-    rest = table[-1][segment]
-    for row in table[-2:0:-1]:
+    segment = 4 * ((exponent.astype(np.int64) - 2) % 32) + quarter
+    u = real(2) * mantissa - quarter.astype(real) / real(4) - centers[segment]
+    if real == np.float32:
+        rows = [row * scale for row in rows]
+    rest = rows[-1][segment]
+    for row in rows[-2:0:-1]:
         rest = fma(rest, u, row[segment])
-    return fma(c, table[0][segment], (c * u) * rest)
+    if real == np.float32:
+        return fma(c, rows[0][segment], fma(c * u, rest, base))
+    return fma(fma(c, rows[0][segment], (c * u) * rest), scale, base)
 
 
 def uniform(word: Array, low: float, high: float, bounds: tuple[float, float]) -> Array:
-    """Middle + half width times (v + 1/2) / 2^(bits - 1), kept inside the bounds."""
+    """Middle + x (high - low) / 2^32, kept inside the bounds."""
     real = real_of(word)
-    unit = real(2.0 ** -bits(word))
-    size = fma(to_real(word, from_middle(word)), 2 * unit, unit)
-    middle, half_width = real(0.5 * low + 0.5 * high), real(0.5 * high - 0.5 * low)
-    return np.clip(fma(signed(word, size), half_width, middle), *map(real, bounds))
+    x, _ = distances(word)
+    if bits(word) == 64:  # the low half counts in full
+        v, _ = signed_halves(word)
+        low_half = (word & np.uint64(0xFFFFFFFF)).astype(np.float64)
+        x = fma(low_half, 2.0**-32, v.astype(np.float64))
+    middle, step = real(0.5 * low + 0.5 * high), real((high - low) / 2.0**32)
+    return np.clip(fma(x, step, middle), *map(real, bounds))
 
 
 def normal(word: Array, mean: float, std: float) -> Array:
-    """Mean + std c Q(p), c = 1/2 - p signed like the word."""
+    """Mean + std c Q(p), c = x and p = |t| in words; a tiny float32 std on another scale."""
     real = real_of(word)
-    unit = real(2.0 ** -bits(word))
-    below_one = np.nextafter(real(1), real(0))
-    m = from_end(word)
-    n = m ^ word.dtype.type((1 << (bits(word) - 1)) - 1)
-    p = fma(to_real(word, m), below_one * unit, unit / 2)
-    p = np.maximum(p, real(2.0**-33))
-    c = signed(word, fma(to_real(word, n), unit, unit / 2))
-    return fma(quantile(c, p), real(std), real(mean))
+    scale = 2.0**90 if bits(word) == 32 and std < 2.0**-90 and abs(mean) < 2.0**30 else 1.0
+    return quantile(*distances(word), real(std * scale), real(mean * scale)) * real(1 / scale)
 
 
 def trunc_normal(
@@ -261,23 +255,14 @@ def trunc_normal(
     with mp.workdps(40):
         alpha, beta = (mpf(a) - mpf(mean)) / mpf(std), (mpf(b) - mpf(mean)) / mpf(std)
         below, above = mp.ncdf(alpha), mp.ncdf(-beta)
-        width = mp.ldexp(1 - below - above, -bits(word))
-        center = (below - above) / 2  # (Phi(beta) + Phi(alpha) - 1) / 2
-        numbers = [
-            (side * width, center + side * width / 2, tail + width / 2)
-            for side, tail in ((-1, below), (1, above))
-        ]
-        step = real(float(width))
-    negative = (word >> word.dtype.type(bits(word) - 1)).astype(bool)
-    slope, start, tail = (
-        np.where(negative, *(real(float(half[i])) for half in numbers)) for i in range(3)
-    )
-    m = from_end(word)
-    n = to_real(word, m ^ word.dtype.type((1 << (bits(word) - 1)) - 1))
-    g = fma(to_real(word, m), step, tail)
-    p = np.minimum(g, real(1) - g)
-    p = np.clip(p, real(2.0**-33), np.nextafter(real(0.5), real(0)))
-    value = fma(quantile(fma(n, slope, start), p), real(std), real(mean))
+        slope = real(float(1 - below - above))
+        center = real(float(mp.ldexp(below - above, 31)))  # 2^32 ((Phi(a) + Phi(b)) / 2 - 1/2)
+        starts = [real(float(mp.ldexp(tail, 32))) for tail in (below, above)]
+    x, t = distances(word)
+    v, _ = signed_halves(word)
+    p = fma(np.abs(t), slope, np.where(v < 0, *starts))
+    p = np.maximum(np.minimum(p, np.nextafter(real(2.0**32), real(0)) - p), real(1))
+    value = quantile(fma(x, slope, center), p, real(std), real(mean))
     return np.clip(value, *map(real, bounds))
 
 
@@ -294,12 +279,12 @@ def householder_product(vectors: Any, signs: Any) -> Array:
 def edge_words() -> Array:
     """uint32 words where something begins or ends: the ends, the middle, every octave of both.
 
-    Mirrored: with a word comes its complement.
+    Mirrored: with a word comes its negative.
     """
-    distances = {0, 1, 2, 3, (1 << 31) - 2, (1 << 31) - 1}
+    distances = {0, 1, 2, 3, (1 << 31) - 2, (1 << 31) - 1, 1 << 31}
     for octave in range(2, 31):
         distances |= {(1 << octave) + d for d in (-1, 0, 1)}
         distances |= {(1 << octave) + (1 << octave - 2) * quarter for quarter in (1, 2, 3)}
-    found = {word for d in distances for word in (d, (1 << 31) - 1 - d)}
-    found |= {word ^ 0xFFFFFFFF for word in found}
+    found = {word for d in distances for word in (d, (1 << 31) - d)}
+    found |= {-word % (1 << 32) for word in found}
     return np.array(sorted(found), dtype=np.uint32)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from mpmath import mp
+from mpmath import mp, mpf
 from torch import float32, float64
 
 import reference
 from core import draw, draw_at, same_bits
 from laws import Law, truncated_error
-from reference import blocks_with, edge_words, from_end
+from reference import blocks_with, edge_words
 
 WORDS = edge_words()[::4]
-ENDS = np.array([0x80000000, 0x7FFFFFFF], dtype=np.uint32)
+FIRST = 0x80000000
 
 AROUND_THE_MEAN = [
     (0.0, 1.0, -2.0, 2.0),
@@ -55,15 +55,6 @@ ALL = AROUND_THE_MEAN + BESIDE_THE_MEAN
 every_interval = pytest.mark.parametrize("numbers", ALL, ids=str)
 
 
-def ends_in_a_clamp(numbers, word):
-    """Whether p of this word lies below 2^-33, where the tables end: in the outermost word alone.
-
-    Its value is then the one of p = 2^-33.
-    """
-    _, _, a, b = numbers
-    return word in ENDS and (numbers in BESIDE_THE_MEAN or max(-a, b) >= 100)
-
-
 def pairs_of(words):
     """The 64-bit words that `draw_at` draws float64 values of."""
     parts = [reference.word_pairs(key, index, 4) for key, index in blocks_with(words)]
@@ -78,14 +69,16 @@ def test_accuracy(numbers, dtype):
     law = Law("trunc_normal", numbers)
     values = draw_at(WORDS, "trunc_normal", dtype, *numbers).double().tolist()
     long_words = pairs_of(WORDS) if dtype == float64 else WORDS
-    width, precision = (64, 2.0**-53) if dtype == float64 else (32, 2.0**-24)
+    precision = 2.0**-53 if dtype == float64 else 2.0**-24
     limit = 2.0 if dtype == float32 else 4.0 if numbers in AROUND_THE_MEAN else 64.0
     with mp.workdps(40):
-        for word, value, m in zip(WORDS, values, from_end(long_words).tolist(), strict=True):
-            if ends_in_a_clamp(numbers, word):
+        _, tails = reference.distances(long_words)
+        if dtype == float32:
+            tails = (WORDS ^ np.uint32(FIRST)).view(np.int32)  # exact
+        for word, value, t in zip(WORDS, values, tails.tolist(), strict=True):
+            if word == FIRST:  # u = 0 is the lower bound, or where the table ends
                 continue
-            below_the_middle = word >> 31 == 1
-            error = truncated_error(law, value, ~m if below_the_middle else m, width)
+            error = truncated_error(law, value, mpf(t) / 2**32)
             assert error <= limit * precision * (abs(value) + min(std, b - a)), hex(word)
 
 
@@ -112,15 +105,16 @@ def test_no_atoms_in_float64(numbers):
 
 @pytest.mark.parametrize("dtype", [float32, float64], ids=str)
 def test_mirrored_intervals_give_mirrored_values(dtype):
+    words = WORDS[(WORDS != FIRST) & (WORDS != 0)]  # which mirror themselves
     for numbers in AROUND_THE_MEAN[:7] + BESIDE_THE_MEAN[:12]:
         mean, std, a, b = numbers
         mirrored = (-mean, std, -b, -a)
-        values = draw_at(WORDS, "trunc_normal", float32, *numbers)
-        opposite = draw_at(~WORDS, "trunc_normal", float32, *mirrored)
+        values = draw_at(words, "trunc_normal", float32, *numbers)
+        opposite = draw_at(0 - words, "trunc_normal", float32, *mirrored)
         assert torch.equal(values, -opposite)
         if dtype == float64:  # words whose low halves differ
-            values = draw_at(WORDS, "trunc_normal", dtype, *numbers)
-            opposite = draw_at(~WORDS, "trunc_normal", dtype, *mirrored)
+            values = draw_at(words, "trunc_normal", dtype, *numbers)
+            opposite = draw_at(0 - words, "trunc_normal", dtype, *mirrored)
             scale = min(std, b - a)
             assert torch.allclose(values, -opposite, rtol=1e-6, atol=1e-6 * scale)
 

@@ -6,6 +6,7 @@ import importlib.util
 import random
 import re
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -30,13 +31,13 @@ each_table = pytest.mark.parametrize("table", TABLES, ids=lambda table: table.ty
 
 
 def parse(table):
-    """Returns the coefficients of every segment, u^0 first, as the header has them."""
+    """Returns the center and the coefficients of every segment as the header has them."""
     body = re.search(rf"{table.name}\[.*?= {{(.*?)\n}};", HEADER, re.DOTALL).group(1)
-    rows = re.findall(r"{  // u\^\d+\n(.*?)}", body, re.DOTALL)
+    rows = re.findall(r"{  // (?:centers|u\^\d+)\n(.*?)}", body, re.DOTALL)
     numbers = [
         [float.fromhex(x) for x in re.findall(r"-?0x[0-9a-f.]+p[-+]\d+", row)] for row in rows
     ]
-    assert [len(row) for row in numbers] == [script.SEGMENTS] * (table.degree + 1)
+    assert [len(row) for row in numbers] == [script.SEGMENTS] * (table.degree + 2)
     return [[mpf(row[s]) for row in numbers] for s in range(script.SEGMENTS)]
 
 
@@ -49,7 +50,7 @@ def stated_error(table):
 
 
 @each_table
-@pytest.mark.parametrize("segment", [0, 67, 111, 124, 127])
+@pytest.mark.parametrize("segment", [0, 67, 111, 116, 120, 127])
 def test_header_holds_what_the_script_fits(table, segment):
     assert script.fit(segment, table) == FITS[table][segment]
 
@@ -62,24 +63,54 @@ def test_header_is_laid_out_as_the_script_does():
     assert max(map(len, HEADER.splitlines())) <= 100
 
 
+def in_order():
+    """Returns the segments from f = 1 to f = 2^31: that of octave 0 are the last ones."""
+    return [*range(124, 128), *range(120)]
+
+
+def factor_by_table(table, segment, m):
+    center, *coefficients = FITS[table][segment]
+    return mp.ldexp(script.horner(coefficients, m - center), 32)
+
+
 @each_table
 def test_segments_meet_at_their_borders(table):
-    eighth = mpf(1) / 8
+    order = in_order()
     with mp.workdps(script.DIGITS):
-        for left, right in zip(FITS[table], FITS[table][1:], strict=False):
-            jump = script.horner(left, eighth) / script.horner(right, -eighth) - 1
-            assert abs(jump) < stated_error(table)
+        for left, right in pairwise(order):
+            jump = factor_by_table(table, left, mpf(1.25)) / factor_by_table(table, right, mpf(1))
+            assert abs(jump - 1) < 2 * stated_error(table)
 
 
 @each_table
 def test_relative_error_is_what_the_header_says(table):
     draw = random.Random(0)
     with mp.workdps(script.DIGITS):
-        for segment, coefficients in enumerate(FITS[table]):
+        for segment in in_order():
             for _ in range(4):
-                u = mpf(draw.uniform(-0.125, 0.125))
-                true = script.factor(script.probability(segment, u))
-                assert abs(script.horner(coefficients, u) / true - 1) < stated_error(table)
+                m = mpf(draw.uniform(1, 1.25))
+                true = script.factor(script.probability(segment, m))
+                error = factor_by_table(table, segment, m) / true - 1
+                assert abs(error) < stated_error(table)
+
+
+@each_table
+def test_the_last_octave_is_one_half(table):
+    with mp.workdps(script.DIGITS):
+        for segment in range(120, 124):
+            found = factor_by_table(table, segment, mpf(1))
+            assert abs(found / mp.sqrt(2 * mp.pi) - 1) < mpf(2) ** -table.precision
+
+
+def test_float32_coefficients_of_u0_are_exact():
+    # To a hundredth of the step of a float32, which is why the centers are not the middles.
+    with mp.workdps(script.DIGITS):
+        for segment in in_order():
+            center, first, *_ = FITS[script.FLOAT][segment]
+            true = script.factor(script.probability(segment, center))
+            step = mpf(2) ** (mp.frexp(true)[1] - 24)
+            assert abs(mp.ldexp(first, 32) - true) <= step / 100
+            assert abs(center - mpf(1.125)) < 1e-3
 
 
 def test_reference_quantile():
@@ -87,8 +118,9 @@ def test_reference_quantile():
     with mp.workdps(40):
         tail = mpf("0.1586552539314570514147674543679620775220870")
         assert abs(script.quantile(tail) - 1) < mpf("1e-38")
-        smallest = script.probability(0, mpf(-0.125))
-        assert smallest == mpf(2) ** -33
+        smallest = script.probability(124, mpf(1))
+        assert smallest == mpf(2) ** -32
+        assert script.probability(0, mpf(1)) == 2 * smallest
         assert abs(mp.ncdf(-script.quantile(smallest)) / smallest - 1) < mpf("1e-36")
         largest = mpf(0.5) - mpf(2) ** -33
         assert abs(script.factor(largest) - mp.sqrt(2 * mp.pi)) < mpf("1e-18")

@@ -132,3 +132,30 @@ def test_subnormal_intervals():
     tiny = math.ldexp(1.0, -149)
     drawn = draw("uniform", 10_000, torch.float32, -3 * tiny, 3 * tiny)
     assert sorted(set((drawn.double() / tiny).tolist())) == [-3, -2, -1, 0, 1, 2]
+
+
+@everywhere
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("exponent", [-80, -95, -100, -110])
+@pytest.mark.parametrize(
+    ("law", "numbers"),
+    [
+        ("uniform", (-1.0, 1.0)),
+        ("uniform", (0.25, 0.75)),
+        ("normal", (0.0, 1.0)),
+        ("normal", (-3.0, 0.5)),
+        ("trunc_normal", (0.0, 1.0, -2.0, 2.0)),
+        ("trunc_normal", (0.0, 1.0, 3.0, 4.0)),
+    ],
+)
+def test_tiny_laws_are_the_others_on_another_scale(law, numbers, exponent, dtype, place):
+    # Down to where the dtype's own spacing shows.
+    tiny = draw(law, 3000, dtype, *(math.ldexp(x, exponent) for x in numbers), place=place)
+    usual = draw(law, 3000, dtype, *numbers, place=place)
+    steps = torch.finfo(dtype).tiny * torch.finfo(dtype).eps * 2.0**-exponent
+    assert torch.allclose(tiny.double() * 2.0**-exponent, usual.double(), rtol=0, atol=steps)
+
+
+def test_a_spread_too_small_to_see_beside_the_mean():
+    for law, numbers in (("normal", (1e9, 1e-30)), ("trunc_normal", (1e9, 1e-30, 0.0, 2e9))):
+        assert set(draw(law, 1000, torch.float32, *numbers).tolist()) == {1e9}

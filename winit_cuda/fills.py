@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 Numbers = tuple[Any, ...]
 
-# No 32-bit word has a normal quantile beyond 6.36: no value is further from the mean, in units of
+# No 32-bit word has a normal quantile beyond 6.24: no value is further from the mean, in units of
 # std. See csrc/maps.h.
 LARGEST_QUANTILE = 6.4
 
