@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
+import math
 import re
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 
+import winit_cuda
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 SMALLEST, LARGEST = 4, 26  # sizes as powers of two
 
 
 @dataclass(frozen=True)
 class Initializer:
-    """A function of ``torch.nn.init`` and the call that is timed."""
+    """A function of ``torch.nn.init`` and what it is called with, after the tensor."""
 
     name: str
-    call: str = "init.{name}(tensor)"
+    arguments: tuple[float, ...] = ()
     # The largest size that a preset measures, as a power of two. torch.nn.init takes seconds
     # beyond it; --sizes goes further.
     largest: int = LARGEST
-
-    @property
-    def statement(self) -> str:
-        return self.call.format(name=self.name)
 
     @property
     def largest_shape(self) -> str:
@@ -39,7 +40,7 @@ INITIALIZERS = {
         Initializer("uniform_"),
         Initializer("normal_"),
         Initializer("trunc_normal_"),
-        Initializer("constant_", "init.{name}(tensor, 0.5)"),
+        Initializer("constant_", (0.5,)),
         Initializer("ones_"),
         Initializer("zeros_"),
         Initializer("eye_"),
@@ -49,7 +50,7 @@ INITIALIZERS = {
         Initializer("kaiming_uniform_"),
         Initializer("kaiming_normal_"),
         Initializer("orthogonal_", largest=22),
-        Initializer("sparse_", "init.{name}(tensor, sparsity=0.5)", largest=22),
+        Initializer("sparse_", (0.5,), largest=22),
     )
 }
 
@@ -65,25 +66,42 @@ DTYPES = {
 
 
 @dataclass(frozen=True)
-class Case:
-    """One measurement: this initializer on a tensor of 2**exponent elements."""
+class Goal:
+    """What a case has to reach on the CPU with all threads."""
 
-    initializer: Initializer
-    exponent: int
+    ratio: float  # time of torch.nn.init / time of winit_cuda
+    of_fill: float | None = None  # time of fill_ / time of winit_cuda
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case(ABC):
+    """One measurement: the same work, done by winit_cuda and by torch.nn.init.
+
+    ``Fill`` is one initializer on one tensor. Other work is a subclass with its own name, shape and
+    calls; measuring and reporting know no more of a case than what is here.
+    """
+
     dtype: str
     threads: int
     device: str
 
     @property
+    @abstractmethod
+    def name(self) -> str:
+        """What the tables call it, without dtype, size and threads."""
+
+    @property
+    @abstractmethod
     def shape(self) -> tuple[int, ...]:
-        """Near-square, because fans, sparse_ and orthogonal_ need rows and columns."""
-        if self.initializer.name == "dirac_":  # (channels out, channels in, kernel)
-            return (*near_square(self.exponent - 2), 4)
-        return near_square(self.exponent)
+        """What the results call it apart from other sizes of this name."""
+
+    @property
+    def size(self) -> str:
+        return "x".join(map(str, self.shape))
 
     @property
     def numel(self) -> int:
-        return 1 << self.exponent
+        return math.prod(self.shape)
 
     @property
     def bytes(self) -> int:
@@ -91,7 +109,84 @@ class Case:
 
     @property
     def label(self) -> str:
-        return f"{self.initializer.name} {self.dtype} 2^{self.exponent}"
+        return f"{self.name} {self.dtype} {elements(self.numel)}"
+
+    @property
+    def goal(self) -> Goal | None:
+        return None
+
+    @property
+    def small(self) -> Case:
+        """The case that is tried first, to find out what a side cannot do."""
+        return self
+
+    @abstractmethod
+    def setup(self) -> Mapping[str, Callable[[], object]]:
+        """The calls by side: ``winit_cuda``, ``torch.nn.init`` and, where it fits, ``fill_``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fill(Case):
+    """One initializer on a tensor of 2**exponent elements."""
+
+    initializer: Initializer
+    exponent: int
+
+    @property
+    def name(self) -> str:
+        return self.initializer.name
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Near-square, because fans, sparse_ and orthogonal_ need rows and columns."""
+        if self.name == "dirac_":  # (channels out, channels in, kernel)
+            return (*near_square(self.exponent - 2), 4)
+        return near_square(self.exponent)
+
+    @property
+    def goal(self) -> Goal | None:
+        if self.exponent == 24:
+            return _GOALS_AT_16M.get((self.name, self.dtype))
+        return _GOAL_AT_4X4 if (self.exponent, self.dtype) == (4, "float32") else None
+
+    @property
+    def small(self) -> Case:
+        return replace(self, exponent=4)
+
+    def setup(self) -> Mapping[str, Callable[[], object]]:
+        tensor = torch.empty(self.shape, dtype=DTYPES[self.dtype], device=self.device)
+        arguments = (tensor, *self.initializer.arguments)
+        return {
+            "winit_cuda": partial(getattr(winit_cuda, self.name), *arguments),
+            "torch.nn.init": partial(getattr(torch.nn.init, self.name), *arguments),
+            "fill_": partial(tensor.fill_, 0.5),
+        }
+
+
+_UNIFORM, _NORMAL = Goal(10.0, of_fill=0.45), Goal(8.0, of_fill=0.22)
+_GOALS_AT_16M = {
+    ("uniform_", "float32"): _UNIFORM,
+    ("xavier_uniform_", "float32"): _UNIFORM,
+    ("normal_", "float32"): _NORMAL,
+    ("kaiming_normal_", "float32"): _NORMAL,
+    ("trunc_normal_", "float32"): Goal(80.0, of_fill=0.20),
+    ("uniform_", "bfloat16"): Goal(12.0),
+    ("normal_", "bfloat16"): Goal(9.0),
+    ("uniform_", "float64"): Goal(5.0),
+    ("normal_", "float64"): Goal(5.0),
+}
+_GOAL_AT_4X4 = Goal(1.0)  # of any initializer: a call takes no longer than torch's own
+
+
+def goal(case: Case, all_threads: int) -> Goal | None:
+    """What this case has to reach, None where it is measured for information only."""
+    return case.goal if (case.device, case.threads) == ("cpu", all_threads) else None
+
+
+def elements(numel: int) -> str:
+    """A number of elements as the tables write it: ``2^24``, ``1,000``."""
+    exponent = numel.bit_length() - 1
+    return f"2^{exponent}" if numel == 1 << exponent else f"{numel:,}"
 
 
 def near_square(exponent: int) -> tuple[int, int]:
@@ -107,6 +202,7 @@ class Plan:
     rounds: int  # turns of each side
     seconds_per_round: float
     budget: float  # seconds after which a slow side gets no further turn
+    reruns: int  # how often a case is measured again, if the machine disturbed it
 
 
 PRESETS = ("full", "quick", "targets")
@@ -124,7 +220,7 @@ def plan(
     """The plan of a preset, with what was chosen on the command line in the place of its own."""
     if preset == "targets":
         cases = tuple(_target_cases(device, all_threads))
-        return Plan(cases, rounds=15, seconds_per_round=0.02, budget=4.0)
+        return Plan(cases, rounds=15, seconds_per_round=0.02, budget=4.0, reruns=2)
     quick = preset == "quick"
     if dtypes is None:
         dtypes = ("float32", "bfloat16") if quick else tuple(DTYPES)[:5]
@@ -135,52 +231,31 @@ def plan(
     exponents = sizes or ((4, 12, 20) if quick else range(SMALLEST, LARGEST + 1, 2))
     chosen = [INITIALIZERS[name] for name in initializers or INITIALIZERS]
     cases = tuple(
-        Case(initializer, exponent, dtype, count, device)
-        for count in threads
+        Fill(initializer=initializer, exponent=exponent, dtype=dtype, threads=count, device=device)
         for dtype in dtypes
         for initializer in chosen
         for exponent in exponents
         if sizes or exponent <= initializer.largest
+        for count in threads  # one after the other, because they are compared with each other
     )
     if quick:
-        return Plan(cases, rounds=5, seconds_per_round=0.005, budget=0.3)
-    return Plan(cases, rounds=7, seconds_per_round=0.008, budget=0.7)
+        return Plan(cases, rounds=5, seconds_per_round=0.01, budget=0.3, reruns=1)
+    return Plan(cases, rounds=7, seconds_per_round=0.008, budget=0.7, reruns=2)
 
 
 def _target_cases(device: str, threads: int) -> Iterator[Case]:
     """16 M elements, where the memory limits, and 4x4, where only the call itself counts."""
-    large = {
-        "float32": (
-            "uniform_",
-            "normal_",
-            "trunc_normal_",
-            "xavier_uniform_",
-            "kaiming_normal_",
-            "constant_",
-        ),
-        "bfloat16": ("uniform_", "normal_"),
-        "float64": ("uniform_", "normal_"),
-    }
-    for dtype, names in large.items():
-        for name in names:
-            yield Case(INITIALIZERS[name], 24, dtype, threads, device)
-    for initializer in INITIALIZERS.values():
-        yield Case(initializer, 4, "float32", threads, device)
-
-
-# How many times as fast as torch.nn.init the fills have to be on the CPU, float32, with all
-# threads: for 2**24 elements, and for any initializer on a 4x4 tensor.
-_GOALS_AT_16M = {"uniform_": 5.0, "normal_": 4.0, "trunc_normal_": 40.0}
-_GOAL_AT_4X4 = 1.0
-
-
-def goal(case: Case, all_threads: int) -> float | None:
-    """The ratio that this case has to reach, None where none is set."""
-    if (case.device, case.dtype, case.threads) != ("cpu", "float32", all_threads):
-        return None
-    if case.exponent == 24:
-        return _GOALS_AT_16M.get(case.initializer.name)
-    return _GOAL_AT_4X4 if case.exponent == 4 else None
+    at_16m = [*_GOALS_AT_16M, ("constant_", "float32")]
+    at_4x4 = [(name, "float32") for name in INITIALIZERS]
+    for exponent, fills in ((24, at_16m), (4, at_4x4)):
+        for name, dtype in fills:
+            yield Fill(
+                initializer=INITIALIZERS[name],
+                exponent=exponent,
+                dtype=dtype,
+                threads=threads,
+                device=device,
+            )
 
 
 def parse_size(text: str) -> int:

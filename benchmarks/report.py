@@ -5,19 +5,14 @@ from __future__ import annotations
 import json
 import re
 import textwrap
-from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from winit_cuda.console import (
-    format_ratio,
-    format_seconds,
-    format_significant,
-    markdown_table,
-    text_table,
-)
+from winit_cuda.console import markdown_table, text_table
 
-from .cases import goal
+from .cases import Fill, goal
+from .measure import DISTURBED, IMPLAUSIBLE
+from .tables import SLOWER, details, goals_line, ratios, threads, threads_check, throughput
 
 if TYPE_CHECKING:
     from winit_cuda.backend import BackendInfo
@@ -26,8 +21,6 @@ if TYPE_CHECKING:
 
 # From this number of rows on, the terminal shows one line for each initializer instead of all.
 MANY_ROWS = 100
-
-Table = Callable[[Sequence[str], Sequence[Sequence[str]], str], str]
 
 
 @dataclass(frozen=True)
@@ -44,96 +37,70 @@ class Report:
     rows: list[Row]
 
 
-def details(report: Report, table: Table) -> str:
-    """One line for each case: both times with their spread, the ratios, the goal."""
-    measured = [row for row in report.rows if row.winit_cuda is not None]
-    goals = [goal(row.case, report.all_threads) for row in measured]
-    header = ["initializer", "dtype", "shape", "threads", "winit_cuda", "torch.nn.init", "ratio"]
-    header += ["of fill_", "G/s"] + ["goal"] * any(goals)
-    rows = []
-    for row, wanted in zip(measured, goals, strict=True):
-        case = row.case
-        line = [case.initializer.name, case.dtype, "x".join(map(str, case.shape))]
-        line += [str(case.threads), _time(row.winit_cuda), _time(row.torch)]
-        line += [
-            format_ratio(row.ratio) if row.ratio else "-",
-            f"{row.fill_ratio:.2f}" if row.fill_ratio else "-",
-            format_significant(case.numel / row.winit_cuda.median / 1e9) if row.winit_cuda else "-",
-        ]
-        rows.append(line + [_goal(row.ratio, wanted)] * any(goals))
-    return table(header, rows, "lll" + "r" * 6 + "l" * any(goals))
-
-
-def _time(timing: Timing | None) -> str:
-    """Median and spread: the interquartile range in percent of the median."""
-    if timing is None:
-        return "-"
-    spread = f" ±{timing.iqr / timing.median:.0%}" if timing.runs > 1 else ""
-    return format_seconds(timing.median) + spread + (f" ({timing.runs})" if timing.capped else "")
-
-
-def _goal(ratio: float | None, wanted: float | None) -> str:
-    if wanted is None:
-        return ""
-    return f"{wanted:g}x {'reached' if ratio is not None and ratio >= wanted else 'MISSED'}"
-
-
-def overview(report: Report, table: Table) -> list[tuple[str, str]]:
-    """For each dtype and number of threads a title and a table: initializers by sizes."""
-    ratios: dict[tuple[str, int], dict[tuple[str, int], float]] = {}
-    for row in report.rows:
-        if row.ratio is not None:
-            page = ratios.setdefault((row.case.dtype, row.case.threads), {})
-            page[row.case.initializer.name, row.case.exponent] = row.ratio
-    titled = []
-    for (dtype, threads), page in ratios.items():
-        exponents = sorted({exponent for _, exponent in page})
-        rows = [
-            [name, *(_cell(page.get((name, exponent))) for exponent in exponents)]
-            for name in dict.fromkeys(name for name, _ in page)
-        ]
-        header = ["elements", *(f"2^{exponent}" for exponent in exponents)]
-        plural = "s" if threads > 1 else ""
-        titled.append(
-            (f"{dtype}, {threads} thread{plural}", table(header, rows, "l" + "r" * len(exponents)))
-        )
-    return titled
-
-
-def _cell(ratio: float | None) -> str:
-    return format_significant(ratio) if ratio else "-"
-
-
 LEGEND = (
-    "Times are medians of one call, ± the interquartile range. ratio: time of torch.nn.init / "
-    "time of winit_cuda, the median over the rounds in which both took turns. of fill_: time of "
-    "tensor.fill_(0.5) / time of winit_cuda, the part of the speed of memory that is reached. "
-    "G/s: elements per nanosecond."
+    "Times are medians of one call over the rounds of a case, ± the interquartile range. ratio: "
+    "time of torch.nn.init / time of winit_cuda, the median over the rounds in which both took "
+    "turns. of fill_: time of tensor.fill_(0.5) / time of winit_cuda, the part of the speed of "
+    "memory that is reached. G/s: elements per nanosecond."
+)
+
+
+CHECK_LEGEND = (
+    "A case counts as slower if its median with more threads is above the one with one thread by "
+    f"more than {SLOWER - 1:.0%} and by more than both interquartile ranges together."
 )
 
 
 def notes(report: Report) -> list[str]:
-    """What was left out or cut short."""
+    """What was left out, cut short or disturbed."""
     lines = []
     sides = [side for row in report.rows for side in (row.winit_cuda, row.torch, row.fill) if side]
     if any(side.capped for side in sides):
-        lines.append("(n): slow enough that its time budget allowed only n runs.")
+        lines.append("(n): slow enough that its time budget allowed only n rounds.")
     lines += dict.fromkeys(
-        f"{row.case.initializer.name} {row.case.dtype}: {row.note}."
-        for row in report.rows
-        if row.note
+        f"{row.case.name} {row.case.dtype}: {row.note}." for row in report.rows if row.note
     )
-    largest = max((row.case.exponent for row in report.rows), default=0)
-    for initializer in dict.fromkeys(row.case.initializer for row in report.rows):
-        if initializer.largest < largest and report.preset != "targets":
-            shape = initializer.largest_shape
-            lines.append(f"{initializer.name}: at most {shape}, --sizes goes further.")
-    load = report.machine.get("load")
-    if isinstance(load, float) and load > 0.5:
-        lines.append(f"The machine was busy at the start (load {load:g}): times may be too high.")
+    lines += _cut(report)
+    lines += _disturbances(report)
     if not report.complete:
         lines.append("INCOMPLETE: the run was interrupted.")
     return lines
+
+
+def _cut(report: Report) -> list[str]:
+    """The initializers that the preset measures up to a smaller size than others."""
+    fills = [row.case for row in report.rows if isinstance(row.case, Fill)]
+    largest = max((case.exponent for case in fills), default=0)
+    return [
+        f"{initializer.name}: at most {initializer.largest_shape}, --sizes goes further."
+        for initializer in dict.fromkeys(case.initializer for case in fills)
+        if initializer.largest < largest and report.preset != "targets"
+    ]
+
+
+def _disturbances(report: Report) -> list[str]:
+    """What the load of the machine did to the times."""
+    lines = []
+    load = report.machine.get("load")
+    if isinstance(load, float) and load > 0.5:
+        lines.append(f"The machine was busy at the start (load {load:g}): times may be too high.")
+    again = [row for row in report.rows if row.reruns]
+    if again:
+        lines.append(
+            f"Measured again, because the spread was above {DISTURBED:.0%} or fill_ took over "
+            f"{IMPLAUSIBLE:g} times as long; the calmest times are kept: {_counted(again)}."
+        )
+    still = [row for row in report.rows if row.disturbed]
+    if still:
+        lines.append(f"DISTURBED all the same, times and ratios may be wrong: {_counted(still)}.")
+    return lines
+
+
+def _counted(rows: list[Row]) -> str:
+    """The cases by name while they are few, else their number; the JSON has them all."""
+    if len(rows) > 5:
+        return f"{len(rows)} cases"
+    return ", ".join(f"{row.case.label} ({threads(row.case.threads)})" for row in rows)
 
 
 def as_text(report: Report) -> str:
@@ -142,12 +109,14 @@ def as_text(report: Report) -> str:
     heading = f"winit_cuda {facts['winit_cuda']} and torch {facts['torch']} on {title(report)}"
     parts = [f"{heading}\n{backend(report)}"]
     if len(report.rows) <= MANY_ROWS:
-        parts.append(details(report, text_table))
+        parts.append(details(report.rows, report.all_threads, text_table))
     else:
         parts.append("Ratio: time of torch.nn.init / time of winit_cuda, by number of elements.")
-        parts += [f"{page}\n\n{table}" for page, table in overview(report, text_table)]
+        parts += [f"{page}\n\n{table}" for page, table in ratios(report.rows, text_table)]
     parts.append("\n".join([*textwrap.wrap(LEGEND, 96), *notes(report)]))
-    return "\n\n".join(parts)
+    parts.append(threads_check(report.rows, text_table))
+    parts.append(goals_line(report.rows, report.all_threads))
+    return "\n\n".join(part for part in parts if part)
 
 
 FACTS = [
@@ -177,12 +146,20 @@ def as_markdown(report: Report) -> str:
         LEGEND,
         "\n".join(f"- {line}" for line in notes(report)),
     ]
+    check = threads_check(report.rows, markdown_table)
+    if check:
+        parts += ["## More threads against one", CHECK_LEGEND, check]
     if len(report.rows) > MANY_ROWS:
-        parts.append("## Ratio by number of elements")
-        for heading, table in overview(report, markdown_table):
-            parts += [f"### {heading}", table]
+        for heading, tables in (
+            ("## Throughput by number of elements, in G elements a second", throughput),
+            ("## Ratio by number of elements", ratios),
+        ):
+            parts.append(heading)
+            for subheading, table in tables(report.rows, markdown_table):
+                parts += [f"### {subheading}", table]
         parts.append("## Every case")
-    parts.append(details(report, markdown_table))
+    parts.append(details(report.rows, report.all_threads, markdown_table))
+    parts.append(goals_line(report.rows, report.all_threads))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -203,18 +180,17 @@ def title(report: Report) -> str:
     if report.device == "cuda":
         devices = report.machine["cuda_devices"]
         return str(devices[0]) if isinstance(devices, list) and devices else "CUDA"
-    plural = "s" if report.all_threads > 1 else ""
-    return f"{report.machine['cpu']}, {report.all_threads} thread{plural}"
+    return f"{report.machine['cpu']}, {threads(report.all_threads)}"
 
 
 def file_stem(report: Report) -> str:
     """The name of the result files: device, machine, threads, preset and day."""
     name = title(report).partition(" (")[0].partition(",")[0]
     model = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-    threads = f"-{report.all_threads}t" if report.device == "cpu" else ""
+    count = f"-{report.all_threads}t" if report.device == "cpu" else ""
     day = str(report.machine["date"])[:10]
     incomplete = "" if report.complete else "-incomplete"
-    return f"{report.device}-{model}{threads}-{report.preset}-{day}{incomplete}"
+    return f"{report.device}-{model}{count}-{report.preset}-{day}{incomplete}"
 
 
 def as_json(report: Report) -> str:
@@ -228,18 +204,18 @@ def as_json(report: Report) -> str:
         "backend": asdict(report.backend),
     }
     text = json.dumps(head, indent=1)
-    rows = ",\n  ".join(
-        json.dumps(_row_as_data(row, goal(row.case, report.all_threads))) for row in report.rows
-    )
+    rows = ",\n  ".join(json.dumps(_row_as_data(row, report.all_threads)) for row in report.rows)
     return f'{text[:-2]},\n "rows": [\n  {rows}\n ]\n}}\n'
 
 
-def _row_as_data(row: Row, wanted: float | None) -> dict[str, object]:
+def _row_as_data(row: Row, all_threads: int) -> dict[str, object]:
     case = row.case
+    wanted = goal(case, all_threads)
     return {
-        "initializer": case.initializer.name,
+        "initializer": case.name,
         "dtype": case.dtype,
         "shape": case.shape,
+        "elements": case.numel,
         "threads": case.threads,
         "winit_cuda": _timing_as_data(row.winit_cuda),
         "torch": _timing_as_data(row.torch),
@@ -247,7 +223,8 @@ def _row_as_data(row: Row, wanted: float | None) -> dict[str, object]:
         "ratio": _rounded(row.ratio),
         "ratio_iqr": _rounded(row.ratio_iqr),
         "fill_ratio": _rounded(row.fill_ratio),
-        "goal": wanted,
+        "goal": asdict(wanted) if wanted else None,
+        "reruns": row.reruns,
         "note": row.note,
     }
 
@@ -259,7 +236,7 @@ def _timing_as_data(timing: Timing | None) -> dict[str, object] | None:
     return {
         "median": _rounded(timing.median),
         "iqr": _rounded(timing.iqr),
-        "runs": timing.runs,
+        "rounds": timing.rounds,
         "capped": timing.capped,
     }
 

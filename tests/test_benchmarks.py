@@ -1,27 +1,26 @@
-"""The benchmarks: what is measured, how, and how it is written down."""
+"""The benchmarks: what is measured, how, and the command."""
 
 from __future__ import annotations
 
 import json
 import re
+import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from winit_cuda.benchmarks import cases, command, measure, report
+from winit_cuda.benchmarks import cases, command, measure
 
 import winit_cuda
+from measurements import TwoTensors, made_up_row
+from measurements import fill as case
 from winit_cuda import cli
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
-FAST = cases.Plan((), rounds=2, seconds_per_round=1e-4, budget=1.0)
-
-
-def case(name: str, exponent: int = 4, dtype: str = "float32", threads: int = 1) -> cases.Case:
-    return cases.Case(cases.INITIALIZERS[name], exponent, dtype, threads, "cpu")
+FAST = cases.Plan((), rounds=2, seconds_per_round=1e-4, budget=1.0, reruns=0)
 
 
 # ---------------------------------------------------------------------------- cases
@@ -54,11 +53,17 @@ def test_other_sizes_are_refused(text: str) -> None:
 
 def test_full_preset_spans_sizes_dtypes_and_threads() -> None:
     full = cases.plan("full", "cpu", 2).cases
-    assert {each.exponent for each in full} == set(range(4, 27, 2))
+    assert {each.numel for each in full} == {1 << exponent for exponent in range(4, 27, 2)}
     assert {each.threads for each in full} == {1, 2}
     assert {"float32", "bfloat16", "float16", "float64"} < {each.dtype for each in full}
-    assert {each.initializer.name for each in full} == set(cases.INITIALIZERS)
-    assert max(each.exponent for each in full if each.initializer.name == "sparse_") == 22
+    assert {each.name for each in full} == set(cases.INITIALIZERS)
+    assert max(each.numel for each in full if each.name == "sparse_") == 1 << 22
+
+
+def test_one_thread_and_more_are_measured_one_after_the_other() -> None:
+    full = cases.plan("full", "cpu", 2).cases
+    for one, two in zip(full[::2], full[1::2], strict=True):
+        assert (one.label, one.threads, two.threads) == (two.label, 1, 2)
 
 
 def test_choices_take_the_place_of_the_preset() -> None:
@@ -67,19 +72,41 @@ def test_choices_take_the_place_of_the_preset() -> None:
     assert chosen[0].threads == 1
 
 
+GOALS_AT_16M = {
+    ("uniform_", "float32"): cases.Goal(10, 0.45),
+    ("xavier_uniform_", "float32"): cases.Goal(10, 0.45),
+    ("normal_", "float32"): cases.Goal(8, 0.22),
+    ("kaiming_normal_", "float32"): cases.Goal(8, 0.22),
+    ("trunc_normal_", "float32"): cases.Goal(80, 0.20),
+    ("constant_", "float32"): None,
+    ("uniform_", "bfloat16"): cases.Goal(12),
+    ("normal_", "bfloat16"): cases.Goal(9),
+    ("uniform_", "float64"): cases.Goal(5),
+    ("normal_", "float64"): cases.Goal(5),
+}
+
+
 def test_targets_hold_the_goals() -> None:
     targets = cases.plan("targets", "cpu", 2).cases
     goals = {
-        (each.initializer.name, each.exponent): cases.goal(each, all_threads=2)
-        for each in targets
-        if each.dtype == "float32"
+        (each.name, each.dtype, each.numel): cases.goal(each, all_threads=2) for each in targets
     }
-    assert goals["uniform_", 24] == 5
-    assert goals["normal_", 24] == 4
-    assert goals["trunc_normal_", 24] == 40
-    assert all(goals[name, 4] == 1 for name in cases.INITIALIZERS)
+    expected = {(*fill, 1 << 24): goal for fill, goal in GOALS_AT_16M.items()}
+    expected |= {(name, "float32", 16): cases.Goal(1) for name in cases.INITIALIZERS}
+    assert goals == expected
+
+
+def test_goals_are_for_all_threads_of_the_cpu() -> None:
+    assert cases.goal(case("normal_", 24, threads=2), all_threads=2) == cases.Goal(8, 0.22)
     assert cases.goal(case("normal_", 24, threads=1), all_threads=2) is None
-    assert cases.goal(case("normal_", 24, "bfloat16"), all_threads=1) is None
+    assert cases.goal(case("normal_", 20, threads=2), all_threads=2) is None
+    assert cases.goal(case("normal_", 4, "bfloat16", threads=2), all_threads=2) is None
+    assert cases.goal(replace(case("normal_", 24), device="cuda"), all_threads=1) is None
+
+
+@pytest.mark.parametrize(("numel", "text"), [(1, "2^0"), (4096, "2^12"), (1000, "1,000")])
+def test_sizes_in_words(numel: int, text: str) -> None:
+    assert cases.elements(numel) == text
 
 
 # ---------------------------------------------------------------------------- measuring
@@ -91,7 +118,7 @@ def test_every_initializer_can_be_measured(name: str) -> None:
     assert row.winit_cuda is not None
     assert row.torch is not None
     assert row.fill is not None
-    assert row.winit_cuda.runs >= FAST.rounds
+    assert row.winit_cuda.rounds == FAST.rounds
     assert row.ratio is not None
     assert 0 < row.ratio < 1000
     assert row.note == ""
@@ -117,10 +144,11 @@ def test_a_side_that_cannot_is_left_out() -> None:
 
 
 def test_a_slow_side_gets_fewer_turns() -> None:
-    plan = cases.Plan((), rounds=5, seconds_per_round=1e-4, budget=1e-9)
+    plan = replace(FAST, rounds=5, budget=1e-9)
     row = measure.measure(case("ones_"), plan)
     assert row.winit_cuda is not None
     assert row.winit_cuda.capped
+    assert row.winit_cuda.rounds == 1
     assert row.ratio is not None
 
 
@@ -133,112 +161,79 @@ def test_what_does_not_fit_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_interrupt_keeps_what_was_measured() -> None:
     def begin(each: cases.Case) -> None:
-        if each.initializer.name == "zeros_":
+        if each.name == "zeros_":
             raise KeyboardInterrupt
 
-    plan = cases.Plan((case("ones_"), case("zeros_")), 1, 1e-4, 1.0)
+    plan = replace(FAST, cases=(case("ones_"), case("zeros_")))
     rows, complete = measure.measure_all(plan, begin)
-    assert [row.case.initializer.name for row in rows] == ["ones_"]
+    assert [row.case.name for row in rows] == ["ones_"]
     assert not complete
 
 
-# ---------------------------------------------------------------------------- reports
+@pytest.mark.parametrize("microseconds", [100, 5000])
+def test_a_time_is_that_of_one_call(microseconds: int) -> None:
+    """As many calls as fit a round, or one that is longer than a round."""
+    seconds = microseconds * 1e-6
+    timer = measure._timer(lambda: time.sleep(seconds), 1)
+    calls, first = measure._first_turn(timer, seconds_per_round=2e-3)
+    assert seconds <= first < 10 * seconds
+    assert 1 <= calls <= 2e-3 / seconds + 1
+    assert seconds <= measure._time(timer, calls) < 10 * seconds
 
 
-def made_up_report(rows: Sequence[measure.Row], complete: bool = True) -> report.Report:
-    machine: dict[str, object] = {
-        "date": "2025-03-04T05:06:07Z",
-        "cpu": "Fast CPU (R) 9",
-        "cuda_devices": [],
-    }
-    machine |= {"torch": "2.9", "winit_cuda": "0.1.0", "cores": 2}
-    backend = winit_cuda.backend_info()
-    return report.Report(
-        "targets", "winit-cuda bench", "cpu", 2, complete, machine, backend, list(rows)
-    )
+def test_a_call_longer_than_a_round_is_made_twice_a_turn() -> None:
+    """Once to warm up: the slowest sides take seconds."""
+    done: list[int] = []
+
+    def call() -> None:
+        done.append(0)
+        time.sleep(2e-3)
+
+    timer = measure._timer(call, 1)
+    measure._first_turn(timer, seconds_per_round=1e-3)
+    assert len(done) == 2
+    measure._time(timer, 1)
+    assert len(done) == 4
 
 
-def made_up_row(each: cases.Case, ratio: float) -> measure.Row:
-    ours = measure.Timing(1e-3, 1e-5, 20, capped=False)
-    theirs = measure.Timing(1e-3 * ratio, 0.0, 1, capped=True)
-    fill = measure.Timing(5e-4, 1e-6, 30, capped=False)
-    return measure.Row(each, ours, theirs, fill, ratio, 0.01, 0.5, "")
+def test_other_work_than_one_fill_is_a_case() -> None:
+    row = measure.measure(TwoTensors(dtype="float32", threads=1, device="cpu"), FAST)
+    assert row.winit_cuda is not None
+    assert row.torch is not None
+    assert row.fill is None
+    assert row.ratio is not None
+    assert row.fill_ratio is None
 
 
-ROWS = [
-    made_up_row(case("uniform_", 24, threads=2), 6.25),
-    made_up_row(case("normal_", 24, threads=2), 3.5),
-    made_up_row(case("normal_", 24, "bfloat16", threads=2), 9.0),
-]
+CALM, SCATTERED, WILD = (0.01, 1.0), (0.2, 1.0), (0.9, 1.0)
+WAITING = (0.01, 50.0)  # every parallel fill_ waits for a core, equally long
 
 
-def test_text_shows_times_ratios_and_goals() -> None:
-    text = report.as_text(made_up_report(ROWS))
-    line = next(line for line in text.splitlines() if line.startswith("uniform_"))
-    for cell in ("4096x4096", "1.00 ms ±1%", "6.25 ms (1)", "6.25x", "0.50", "16.8", "5x reached"):
-        assert cell in line
-    assert "4x MISSED" in text
-    assert "(n): slow enough that its time budget allowed only n runs." in text
-
-
-def test_long_reports_show_ratios_by_size() -> None:
-    rows = [made_up_row(case("normal_", 4 + i % 20), 2.0) for i in range(report.MANY_ROWS + 1)]
-    text = report.as_text(made_up_report(rows))
-    assert "float32, 1 thread\n" in text
-    assert "1.00 ms" not in text
-    page = report.as_markdown(made_up_report(rows))
-    assert "### float32, 1 thread" in page
-    assert "1.00 ms" in page
-
-
-def test_markdown_is_well_formed() -> None:
-    page = report.as_markdown(made_up_report(ROWS, complete=False))
-    assert page.startswith("# Fills on Fast CPU (R) 9, 2 threads\n")
-    assert "Written by `winit-cuda bench` on 2025-03-04" in page
-    assert "- torch: 2.9" in page
-    assert "INCOMPLETE" in page
-    table = [line for line in page.splitlines() if line.startswith("|")]
-    assert len(table) == 2 + len(ROWS)
-    assert len({line.count("|") for line in table}) == 1
-
-
-def test_json_has_the_schema() -> None:
-    data = json.loads(report.as_json(made_up_report(ROWS)))
-    assert data["complete"] is True
-    assert data["backend"]["devices"][0]["device"] == "cpu"
-    assert len(data["rows"]) == 3
-    assert data["rows"][0] == {
-        "initializer": "uniform_",
-        "dtype": "float32",
-        "shape": [4096, 4096],
-        "threads": 2,
-        "winit_cuda": {"median": 1e-3, "iqr": 1e-5, "runs": 20, "capped": False},
-        "torch": {"median": 6.25e-3, "iqr": 0.0, "runs": 1, "capped": True},
-        "fill": {"median": 5e-4, "iqr": 1e-6, "runs": 30, "capped": False},
-        "ratio": 6.25,
-        "ratio_iqr": 0.01,
-        "fill_ratio": 0.5,
-        "goal": 5.0,
-        "note": "",
-    }
-
-
-def test_an_empty_report_can_be_written() -> None:
-    empty = made_up_report([], complete=False)
-    assert json.loads(report.as_json(empty))["rows"] == []
-    assert "INCOMPLETE" in report.as_text(empty)
-
-
-def test_a_busy_machine_is_told() -> None:
-    busy = made_up_report(ROWS)
-    assert "busy" not in report.as_text(busy)
-    busy.machine["load"] = 3.5
-    assert "The machine was busy at the start (load 3.5)" in report.as_text(busy)
-
-
-def test_file_name_says_machine_and_date() -> None:
-    assert report.file_stem(made_up_report(ROWS)) == "cpu-fast-cpu-2t-targets-2025-03-04"
-    assert report.file_stem(made_up_report(ROWS, complete=False)).endswith("-incomplete")
+@pytest.mark.parametrize(
+    ("measured", "kept", "reruns"),
+    [
+        ([CALM], CALM, 0),
+        ([WILD, CALM], CALM, 1),
+        ([WILD, SCATTERED, WILD], SCATTERED, 2),
+        ([SCATTERED, WILD, WILD], SCATTERED, 2),
+        ([WAITING, CALM], CALM, 1),
+        ([WAITING, WAITING, SCATTERED], SCATTERED, 2),
+    ],
+)
+def test_a_disturbed_case_is_measured_again(
+    measured: list[tuple[float, float]],
+    kept: tuple[float, float],
+    reruns: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one = case("normal_")
+    rows = iter(made_up_row(one, 8.0, spread=spread, fill_ratio=part) for spread, part in measured)
+    monkeypatch.setattr(measure, "_measure_once", lambda _case, _plan: next(rows))
+    row = measure.measure(one, replace(FAST, reruns=2))
+    assert (row.spread, row.fill_ratio) == pytest.approx(kept)
+    assert row.reruns == reruns
+    assert next(rows, None) is None
+    assert row.disturbed == (kept != CALM)
 
 
 # ---------------------------------------------------------------------------- the command

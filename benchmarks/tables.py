@@ -1,0 +1,216 @@
+"""The tables of the results: every case, ratios and throughput by size, one thread against more."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from winit_cuda.console import format_ratio, format_seconds, format_significant
+
+from .cases import elements, goal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from .cases import Goal
+    from .measure import Row, Timing
+
+Table = Callable[[Sequence[str], Sequence[Sequence[str]], str], str]
+Titled = list[tuple[str, str]]
+
+# How much longer than with one thread a call may take with more of them before it counts as
+# slower: two measurements of the same code differ by about that much.
+SLOWER = 1.03
+
+
+def threads(count: int) -> str:
+    return f"{count} thread{'s' if count > 1 else ''}"
+
+
+def details(rows: Sequence[Row], all_threads: int, table: Table) -> str:
+    """One line for each case: both times with their spread, the ratios, the goal."""
+    measured = [(row, row.winit_cuda) for row in rows if row.winit_cuda is not None]
+    goals = [goal(row.case, all_threads) for row, _ in measured]
+    header = ["initializer", "dtype", "shape", "threads", "winit_cuda", "torch.nn.init", "ratio"]
+    header += ["of fill_", "G/s"] + ["goal"] * any(goals)
+    lines = []
+    for (row, ours), wanted in zip(measured, goals, strict=True):
+        case = row.case
+        line = [case.name, case.dtype, case.size, str(case.threads), _time(ours), _time(row.torch)]
+        line += [
+            format_ratio(row.ratio) if row.ratio else "-",
+            f"{row.fill_ratio:.2f}" if row.fill_ratio else "-",
+            format_significant(case.numel / ours.median / 1e9),
+        ]
+        lines.append(line + [_outcomes(row, wanted)] * any(goals))
+    return table(header, lines, "lll" + "r" * 6 + "l" * any(goals))
+
+
+def _time(timing: Timing | None) -> str:
+    """Median and spread: the interquartile range in percent of the median."""
+    if timing is None:
+        return "-"
+    spread = f" ±{timing.spread:.0%}" if timing.rounds > 1 else ""
+    return format_seconds(timing.median) + spread + (f" ({timing.rounds})" if timing.capped else "")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One number that a goal asks for, and what was measured."""
+
+    wanted: str
+    measured: str
+    reached: bool
+
+    def __str__(self) -> str:
+        return f"{self.wanted} {'reached' if self.reached else 'MISSED'}"
+
+
+def outcomes(row: Row, wanted: Goal | None) -> list[Outcome]:
+    """The numbers of a goal against those of a row; what was not measured is missed."""
+    if wanted is None:
+        return []
+    ratio, part = row.ratio or 0.0, row.fill_ratio or 0.0
+    found = [Outcome(f"{wanted.ratio:g}x", format_ratio(ratio), ratio >= wanted.ratio)]
+    if wanted.of_fill is not None:
+        goal_part = f"{wanted.of_fill:.2f} of fill_"
+        found.append(Outcome(goal_part, f"{part:.3f} of fill_", part >= wanted.of_fill))
+    return found
+
+
+def _outcomes(row: Row, wanted: Goal | None) -> str:
+    return ", ".join(map(str, outcomes(row, wanted)))
+
+
+def goals_line(rows: Iterable[Row], all_threads: int) -> str:
+    """How many goals were reached, and which were not; nothing where none is set."""
+    judged = [
+        (row.case, outcome)
+        for row in rows
+        for outcome in outcomes(row, goal(row.case, all_threads))
+    ]
+    missed = [
+        f"{case.label} {outcome.measured}, goal {outcome.wanted}"
+        for case, outcome in judged
+        if not outcome.reached
+    ]
+    if not judged:
+        return ""
+    reached = f"Goals: {len(judged) - len(missed)} of {len(judged)} reached"
+    return f"{reached}; missed: {'; '.join(missed)}." if missed else f"{reached}."
+
+
+def ratios(rows: Iterable[Row], table: Table) -> Titled:
+    """For each dtype and number of threads a title and a table: initializers by sizes."""
+    pages: dict[tuple[str, int], dict[tuple[str, int], float]] = {}
+    for row in rows:
+        if row.ratio is not None:
+            page = pages.setdefault((row.case.dtype, row.case.threads), {})
+            page[row.case.name, row.case.numel] = row.ratio
+    titled = []
+    for (dtype, count), page in sorted(pages.items(), key=lambda each: each[0][1]):
+        sizes = sorted({numel for _, numel in page})
+        lines = [
+            [name, *(_cell(page.get((name, numel))) for numel in sizes)]
+            for name in dict.fromkeys(name for name, _ in page)
+        ]
+        header = ["elements", *map(elements, sizes)]
+        titled.append((f"{dtype}, {threads(count)}", table(header, lines, "l" + "r" * len(sizes))))
+    return titled
+
+
+def throughput(rows: Sequence[Row], table: Table) -> Titled:
+    """G elements a second for ``fill_`` and each initializer: sizes by dtypes and threads."""
+    pages: dict[str, dict[tuple[int, str, int], float]] = {"fill_": _fill_throughput(rows)}
+    for row in rows:
+        case = row.case
+        if row.winit_cuda is not None:
+            page = pages.setdefault(case.name, {})
+            page[case.numel, case.dtype, case.threads] = case.numel / row.winit_cuda.median / 1e9
+    return [(name, _by_size(page, table)) for name, page in pages.items() if page]
+
+
+def _fill_throughput(rows: Iterable[Row]) -> dict[tuple[int, str, int], float]:
+    """The limit of memory; every initializer was measured next to it."""
+    seconds: dict[tuple[int, str, int], list[float]] = {}
+    for row in rows:
+        if row.fill is not None:
+            key = (row.case.numel, row.case.dtype, row.case.threads)
+            seconds.setdefault(key, []).append(row.fill.median)
+    return {key: key[0] / statistics.median(each) / 1e9 for key, each in seconds.items()}
+
+
+def _by_size(page: Mapping[tuple[int, str, int], float], table: Table) -> str:
+    columns = list(dict.fromkeys((dtype, count) for _, dtype, count in page))
+    header = ["elements", *(f"{dtype}, {threads(count)}" for dtype, count in columns)]
+    lines = [
+        [elements(numel), *(_cell(page.get((numel, *column))) for column in columns)]
+        for numel in sorted({numel for numel, _, _ in page})
+    ]
+    return table(header, lines, "r" * len(header))
+
+
+def _cell(value: float | None) -> str:
+    return format_significant(value) if value else "-"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The same case with one thread and with more."""
+
+    one: Row
+    more: Row
+
+    @property
+    def ratio(self) -> float:
+        """Above 1: more threads take longer."""
+        one, more = self._timings
+        return more.median / one.median
+
+    @property
+    def slower(self) -> bool:
+        """Whether more threads take longer, by more than both scatter together."""
+        one, more = self._timings
+        return self.ratio > SLOWER and more.median - one.median > one.iqr + more.iqr
+
+    @property
+    def _timings(self) -> tuple[Timing, Timing]:
+        assert self.one.winit_cuda is not None
+        assert self.more.winit_cuda is not None
+        return self.one.winit_cuda, self.more.winit_cuda
+
+    @property
+    def line(self) -> list[str]:
+        case = self.more.case
+        times = [_time(timing) for timing in self._timings]
+        return [case.name, case.dtype, case.size, str(case.threads), *times, f"{self.ratio:.2f}x"]
+
+
+def pairs(rows: Iterable[Row]) -> list[Pair]:
+    """Every case that was measured with one thread and with more."""
+    measured = [row for row in rows if row.winit_cuda is not None]
+    alone = {
+        (row.case.name, row.case.dtype, row.case.shape): row
+        for row in measured
+        if row.case.threads == 1
+    }
+    found = []
+    for row in measured:
+        one = alone.get((row.case.name, row.case.dtype, row.case.shape))
+        if one is not None and row.case.threads > 1:
+            found.append(Pair(one, row))
+    return found
+
+
+def threads_check(rows: Iterable[Row], table: Table) -> str:
+    """Which cases more threads make slower; nothing where no case was measured with both."""
+    compared = pairs(rows)
+    if not compared:
+        return ""
+    slower = sorted((pair for pair in compared if pair.slower), key=lambda pair: -pair.ratio)
+    line = f"Slower with more threads than with one: {len(slower)} of {len(compared)} cases."
+    header = ["initializer", "dtype", "shape", "threads", "one thread", "with threads", "time"]
+    lines = [pair.line for pair in slower]
+    return f"{line}\n\n{table(header, lines, 'lllrrrr')}" if slower else line
