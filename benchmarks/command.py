@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import json
 import os
 from pathlib import Path
 
@@ -13,11 +14,14 @@ import winit_cuda
 from winit_cuda import machine
 from winit_cuda.console import CommandError, Progress
 
+from . import plot
 from .cases import DTYPES, INITIALIZERS, PRESETS, parse_size, plan
 from .measure import measure_all
 from .report import Report, as_json, as_markdown, as_text, file_stem
 
 RESULTS = Path("benchmarks") / "results"
+BESIDE_RESULTS = Path()  # --plot without a file
+CHOICES = ("sizes", "dtypes", "threads", "initializers")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--preset",
         choices=PRESETS,
         default="full",
-        help="full (default): everything, about 15 minutes on 2 cores; quick: under a minute; "
+        help="full (default): everything, 10 to 15 minutes on 2 cores; quick: under a minute; "
         "targets: 16 M elements and 4x4, against the project's goals",
     )
     parser.add_argument("--quick", action="store_true", help="the same as --preset quick")
@@ -55,6 +59,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="write JSON and Markdown here, named by machine and date (default: "
         f"{RESULTS} in a checkout of the project, else the current folder; nothing with --json)",
+    )
+    parser.add_argument(
+        "--plot",
+        type=Path,
+        nargs="?",
+        const=BESIDE_RESULTS,
+        metavar="FILE",
+        help="draw throughput over size against torch.nn.init and fill_, as SVG or PNG "
+        "(default: an SVG beside the results)",
+    )
+    parser.add_argument(
+        "--from",
+        dest="results",
+        type=Path,
+        metavar="JSON",
+        help="with --plot: draw these results, measure nothing",
     )
 
 
@@ -103,13 +123,13 @@ def _require_torch_benchmark() -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure, print the table, write the files; 130 when it was interrupted."""
+    if arguments.results:
+        return _draw_again(arguments)
     if arguments.device == "cuda" and not torch.cuda.is_available():
         raise CommandError("--device cuda: torch finds no CUDA device here")
     _require_torch_benchmark()
     preset = "quick" if arguments.quick else arguments.preset
-    chosen = {
-        name: getattr(arguments, name) for name in ("sizes", "dtypes", "threads", "initializers")
-    }
+    chosen = {name: getattr(arguments, name) for name in CHOICES}
     if preset == "targets" and any(chosen.values()):
         raise CommandError("--preset targets is a fixed list, without choices of its own")
     device = arguments.device
@@ -117,9 +137,12 @@ def run(arguments: argparse.Namespace) -> int:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     threads = torch.get_num_threads()
     work = plan(preset, device, threads, **chosen)
+    if arguments.plot:
+        plot.require(_chart_file(arguments, Path("results")), work.cases)
     folder = _output_folder(arguments)
-    if arguments.json:
-        arguments.json.touch()  # finds out now, not after the work
+    for file in (arguments.json, arguments.plot):
+        if file and file != BESIDE_RESULTS:
+            file.touch()  # finds out now, not after the work
     facts = machine.describe()  # the load is that of the others, before the work begins
 
     progress = Progress(len(work.cases))
@@ -135,14 +158,44 @@ def run(arguments: argparse.Namespace) -> int:
         backend=winit_cuda.backend_info(),
         rows=rows,
     )
-    print(as_text(report), flush=True)
-    if arguments.json:
-        arguments.json.write_text(as_json(report), encoding="utf-8")
-        print(f"\nwrote {arguments.json}")
+    print(as_text(report), end="\n\n", flush=True)
+    _write(report, arguments, folder)
+    return 0 if complete else 130
+
+
+def _draw_again(arguments: argparse.Namespace) -> int:
+    """Draw results that were written before."""
+    others = (*CHOICES, "quick", "json", "output")
+    if not arguments.plot or any(getattr(arguments, name) for name in others):
+        raise CommandError("--from goes with --plot and nothing else: it measures nothing")
+    source: Path = arguments.results
+    chart = _chart_file(arguments, source.with_suffix(""))
+    plot.require(chart)
+    plot.draw(plot.load(source), chart)
+    print(f"wrote {chart}")
+    return 0
+
+
+def _chart_file(arguments: argparse.Namespace, stem: Path) -> Path:
+    """Where the chart goes; ``stem`` is the path of the results without their suffix."""
+    beside = arguments.plot == BESIDE_RESULTS
+    return stem.with_name(f"{stem.name}.svg") if beside else Path(arguments.plot)
+
+
+def _write(report: Report, arguments: argparse.Namespace, folder: Path | None) -> None:
+    """Write the files that the command line asks for, the chart last."""
+    data = as_json(report)
+    texts = {arguments.json: data} if arguments.json else {}
     if folder:
         stem = folder / file_stem(report)
-        for suffix, text in ((".json", as_json(report)), (".md", as_markdown(report))):
-            path = stem.with_name(stem.name + suffix)
-            path.write_text(text, encoding="utf-8")
-            print(f"wrote {path}")
-    return 0 if complete else 130
+        texts[stem.with_name(f"{stem.name}.json")] = data
+        texts[stem.with_name(f"{stem.name}.md")] = as_markdown(report)
+    else:
+        stem = arguments.json.with_suffix("")
+    for path, text in texts.items():
+        path.write_text(text, encoding="utf-8")
+        print(f"wrote {path}")
+    if arguments.plot:
+        chart = _chart_file(arguments, stem)
+        plot.draw(json.loads(data), chart)
+        print(f"wrote {chart}")
