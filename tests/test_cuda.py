@@ -1,0 +1,267 @@
+"""CPU = CUDA bits through the public functions: dtypes, layouts, sizes, devices, errors.
+
+What the core writes is compared by the tests of csrc, which run on CUDA too (the id `cuda`). Here
+everything in between takes part: addresses, boxes, streams, devices.
+"""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+import winit_cuda as winit
+from core import DTYPES, draw
+from initializers import FIXED, RANDOM, Initializer, Unchanged, every, every_elementwise
+
+pytestmark = pytest.mark.cuda
+
+KEY = winit.Key(0x0123456789ABCDEF, 0xFEDCBA9876543210)
+OTHER_DEVICES = range(1, torch.cuda.device_count())
+
+every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
+several_devices = pytest.mark.skipif(not OTHER_DEVICES, reason="needs two CUDA devices")
+
+
+def same_bits(a, b):
+    """Equal byte for byte, wherever they are."""
+    a, b = (tensor.detach().cpu().contiguous().view(-1).view(torch.uint8) for tensor in (a, b))
+    return torch.equal(a, b)
+
+
+def agree(initializer, found, expected):
+    """The same bits; orthogonal_ goes through products that are rounded differently."""
+    if initializer.name != "orthogonal_":
+        return same_bits(found, expected)
+    # One step of the dtype at 1, where 1e-6 is finer than that.
+    tolerance = max(1e-6, torch.finfo(found.dtype).eps)
+    wide = found.cpu().double(), expected.double()
+    return torch.allclose(*wide, rtol=0, atol=tolerance)
+
+
+def apply(initializer, tensor, key=KEY):
+    options = {"key": key} if initializer.is_random else {}
+    result = initializer(tensor, **options)
+    assert result is tensor
+    return tensor
+
+
+# ------------------------------------------------------------------------- dtypes and layouts
+
+
+@every
+@every_dtype
+def test_every_initializer_and_dtype(initializer, dtype):
+    for shape in (initializer.shape, (67, 43, *initializer.shape[2:])):
+        found = torch.full(shape, 7.0).to(dtype).cuda()
+        expected = torch.empty(shape, dtype=dtype)
+        assert agree(initializer, apply(initializer, found), apply(initializer, expected))
+
+
+def transposed(shape, dtype, device):
+    memory = torch.full((math.prod(shape) + 9,), 7.0).to(dtype).to(device)
+    return memory, memory[: math.prod(shape)].view(shape[::-1]).permute(*range(len(shape))[::-1])
+
+
+def sliced(shape, dtype, device):
+    memory = torch.full([2 * n + 3 for n in shape], 7.0).to(dtype).to(device)
+    return memory, memory[tuple(slice(1, 1 + 2 * n, 2) for n in shape)]
+
+
+def misaligned(shape, dtype, device):
+    memory = torch.full((math.prod(shape) + 9,), 7.0).to(dtype).to(device)
+    return memory, memory[1 : 1 + math.prod(shape)].view(shape)
+
+
+def expanded_then_cut(shape, dtype, device):
+    """Rows that end in the middle of a group of elements, with a gap behind each."""
+    memory = torch.full((*shape[:-1], shape[-1] + 5), 7.0).to(dtype).to(device)
+    return memory, memory[..., : shape[-1]]
+
+
+LAYOUTS = (transposed, sliced, misaligned, expanded_then_cut)
+
+
+@every
+@every_dtype
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.__name__)
+def test_every_layout(initializer, dtype, layout):
+    shape = (31, 18, *initializer.shape[2:])
+    memory, view = layout(shape, dtype, "cuda")
+    expected_memory, expected = layout(shape, dtype, "cpu")
+    apply(initializer, view)
+    apply(initializer, expected)
+    assert agree(initializer, view, expected)
+    # Between the elements everything stays: fill the elements alike, and compare all.
+    view.copy_(expected)
+    assert same_bits(memory, expected_memory)
+
+
+@every_elementwise
+@pytest.mark.parametrize(
+    ("shape", "memory_format"),
+    [((8, 3, 5, 7), torch.channels_last), ((2, 3, 4, 5, 6), torch.channels_last_3d)],
+    ids=["channels_last", "channels_last_3d"],
+)
+def test_memory_formats(initializer, shape, memory_format):
+    found = torch.empty(shape, device="cuda").to(memory_format=memory_format)
+    apply(initializer, found)
+    assert found.is_contiguous(memory_format=memory_format)
+    assert same_bits(found, apply(initializer, torch.empty(shape)))
+
+
+@every_elementwise
+def test_parameters_of_modules(initializer):
+    found, expected = torch.nn.Linear(37, 53, device="cuda"), torch.nn.Linear(37, 53)
+    assert same_bits(apply(initializer, found.weight), apply(initializer, expected.weight))
+    assert found.weight.requires_grad
+
+
+# ------------------------------------------------------------------------- sizes
+
+LAWS = {
+    "uniform_": ("uniform", (-1.0, 1.0)),
+    "normal_": ("normal", (0.0, 1.0)),
+    "trunc_normal_": ("trunc_normal", (0.0, 1.0, -2.0, 2.0)),
+}
+every_law = pytest.mark.parametrize("name", LAWS)
+
+
+@every_law
+@every_dtype
+def test_odd_sizes(name, dtype):
+    numbers = LAWS[name][1]
+    for count in (1, 2, 3, 5, 255, 257, 4095, 4097, 65537, 1_000_003):
+        tensors = torch.empty(count, dtype=dtype, device="cuda"), torch.empty(count, dtype=dtype)
+        assert same_bits(*(getattr(winit, name)(each, *numbers, key=KEY) for each in tensors))
+
+
+def require_free(count):
+    free = torch.cuda.mem_get_info()[0]
+    if free < count:
+        pytest.skip(f"needs {count / 2**30:.1f} GiB of CUDA memory, {free / 2**30:.1f} are free")
+
+
+def expected_at(name, dtype, index, count=1000):
+    law, numbers = LAWS[name]
+    return draw(law, count, dtype, *numbers, key=(KEY.seed, KEY.stream), index=index)
+
+
+@every_law
+@pytest.mark.parametrize("offset", [0, 1], ids=["aligned", "misaligned"])
+def test_more_than_2_32_elements(name, offset):
+    dtype, count = torch.float8_e5m2, (1 << 32) + (1 << 20) + 7
+    require_free(2 * count)
+    tensor = torch.empty(count + offset, dtype=dtype, device="cuda")[offset:]
+    getattr(winit, name)(tensor, *LAWS[name][1], key=KEY)
+    for index in (0, (1 << 31) - 99, (1 << 32) - 101, count - 1000):
+        assert same_bits(tensor[index : index + 1000], expected_at(name, dtype, index))
+
+
+def test_more_than_2_32_bytes_of_float64():
+    count = (1 << 29) + (1 << 18) + 3
+    require_free(10 * count)
+    tensor = winit.normal_(torch.empty(count, dtype=torch.float64, device="cuda"), key=KEY)
+    for index in (0, (1 << 29) - 101, count - 1000):
+        found = tensor[index : index + 1000]
+        assert same_bits(found, expected_at("normal_", torch.float64, index))
+
+
+@every_law
+def test_more_than_2_32_elements_transposed(name):
+    dtype, rows, columns = torch.float8_e5m2, (1 << 16) + 1, (1 << 16) + 3
+    require_free(2 * rows * columns)
+    tensor = torch.empty(columns, rows, dtype=dtype, device="cuda").t()
+    getattr(winit, name)(tensor, *LAWS[name][1], key=KEY)
+    for row in (0, 1 << 15, (1 << 16) - 1, 1 << 16):
+        expected = expected_at(name, dtype, row * columns, columns)
+        assert same_bits(tensor[row], expected)
+
+
+def test_more_than_2_32_constants():
+    count = (1 << 32) + 19
+    require_free(2 * count)
+    memory = torch.zeros(count + 16, dtype=torch.uint8, device="cuda")
+    winit.constant_(memory[1 : count + 1], 3)
+    assert memory[0] == 0
+    assert not memory[count + 1 :].any()
+    for part in memory[1 : count + 1].split(1 << 28):
+        assert (part == 3).all()
+
+
+# ------------------------------------------------------------------------- devices
+
+
+@several_devices
+@pytest.mark.parametrize("index", OTHER_DEVICES)
+@every
+def test_a_device_that_is_not_current(initializer, index):
+    expected = apply(initializer, initializer.empty())
+    for current, other in ((0, index), (index, 0)):
+        with torch.cuda.device(current):
+            found = apply(initializer, initializer.empty(device=f"cuda:{other}"))
+            assert torch.cuda.current_device() == current
+        assert agree(initializer, found, expected)
+
+
+@several_devices
+@pytest.mark.parametrize("index", OTHER_DEVICES)
+def test_a_stream_of_a_device_that_is_not_current(index):
+    device = torch.device("cuda", index)
+    stream = torch.cuda.Stream(device)
+    tensor = torch.zeros(1_000_003, device=device)
+    torch.cuda.synchronize(device)
+    with torch.cuda.stream(stream):  # makes the device current
+        torch.cuda._sleep(50_000_000)
+        with torch.cuda.device(0):
+            winit.normal_(tensor, key=KEY)
+    stream.synchronize()
+    assert same_bits(tensor, winit.normal_(torch.empty(1_000_003), key=KEY))
+
+
+@several_devices
+@pytest.mark.parametrize("index", OTHER_DEVICES)
+def test_default_generator_of_a_device_that_is_not_current(index):
+    generator = torch.cuda.default_generators[index]
+    generator.manual_seed(5)
+    offset = generator.get_offset()
+    found = winit.normal_(torch.empty(99, device=f"cuda:{index}"), generator=generator)
+    assert same_bits(found, winit.normal_(torch.empty(99), key=winit.Key(5, offset)))
+
+
+@several_devices
+def test_a_generator_of_another_device_is_an_error():
+    tensor, generator = torch.ones(9, device="cuda:0"), torch.cuda.default_generators[1]
+    with Unchanged(tensor, generator), pytest.raises(RuntimeError, match="generator must be on"):
+        winit.normal_(tensor, generator=generator)
+
+
+# ------------------------------------------------------------------------- errors
+
+BAD_CALLS = {
+    "std below 0": (winit.normal_, (0.0, -1.0), {}),
+    "std that is not a number": (winit.normal_, (0.0, math.nan), {}),
+    "a above b": (winit.uniform_, (1.0, 0.0), {}),
+    "truncated, a above b": (winit.trunc_normal_, (0.0, 1.0, 2.0, -2.0), {}),
+    "sparsity above 1": (winit.sparse_, (1.5,), {}),
+    "mode unknown": (winit.kaiming_normal_, (), {"mode": "fan_up"}),
+    "key of another type": (winit.normal_, (), {"key": 5}),
+    "generator of another type": (winit.normal_, (), {"generator": 5}),
+}
+
+
+@pytest.mark.parametrize(("function", "numbers", "options"), BAD_CALLS.values(), ids=BAD_CALLS)
+def test_an_error_leaves_everything_as_it_was(function, numbers, options):
+    tensor, generator = torch.full((6, 5), 7.0, device="cuda"), torch.Generator("cuda")
+    extra = {} if {"key", "generator"} & options.keys() else {"generator": generator}
+    default = torch.cuda.default_generators[0]
+    with Unchanged(tensor, generator, default), pytest.raises((ValueError, TypeError)):
+        function(tensor, *numbers, **options, **extra)
+
+
+@pytest.mark.parametrize("initializer", RANDOM + FIXED, ids=str)
+def test_elements_that_share_memory_are_an_error(initializer: Initializer):
+    shared = torch.zeros(1, *initializer.shape[1:], device="cuda").expand(initializer.shape)
+    with Unchanged(shared), pytest.raises(RuntimeError, match="share memory"):
+        apply(initializer, shared)
