@@ -1,0 +1,158 @@
+"""Measures the fills on a GPU against what else fills there: ``python -m ...gpu_bench OUT``.
+
+All sides of a case take turns in one process on one tensor, as in ``measure``, and the clock waits
+for the device. It is the last step of ``gpu_acceptance.sh``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import signal
+import statistics
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+import winit_cuda
+from winit_cuda import machine
+from winit_cuda.console import Progress
+
+from .cases import DTYPES, Case, Plan
+from .gpu_cases import gpu_plan
+from .gpu_machine import describe_gpu
+from .gpu_report import GpuReport, GpuRow, write
+from .gpu_rivals import SAMPLE, SIDES, US, AbsentError
+from .measure import _memory_missing, _ratios, _take_turns, _timing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from torch.utils.benchmark import Timer
+
+    from .gpu_rivals import Rival, Side
+
+# What no fill of the cases leaves behind.
+_POISON = 7.0
+
+
+# ------------------------------------------------------------------------- measuring
+
+
+def measure(case: Case, plan: Plan, sides: Mapping[str, Rival] = SIDES) -> GpuRow:
+    """Measure one case as the plan says, with whoever can do it."""
+    missing = _memory_missing(case)
+    if missing:
+        return GpuRow(case, {}, {}, {US: missing})
+    tensor = torch.empty(case.shape, dtype=DTYPES[case.dtype], device=case.device)
+    timers, notes = {}, {}
+    for name, rival in sides.items():
+        taking_part = _timer(rival, case, tensor)
+        if isinstance(taking_part, str):
+            notes[name] = taking_part
+        else:
+            timers[name] = taking_part
+    try:
+        rounds = _take_turns(timers, plan)
+    except Exception as error:
+        return GpuRow(case, {}, {}, {**notes, US: f"while measuring: {_reason(error)}"})
+    timings = {name: _timing(turns, len(turns) < plan.rounds) for name, turns in rounds.items()}
+    paired = {name: _ratios(rounds, name) for name in rounds}
+    ratios = {name: statistics.median(each) for name, each in paired.items() if each}
+    return GpuRow(case, timings, ratios, notes)
+
+
+def _timer(rival: Rival, case: Case, tensor: torch.Tensor) -> Timer | str:
+    """What times the rival on the tensor, or why it cannot take part."""
+    from torch.utils.benchmark import Timer
+
+    try:
+        side = rival(case, tensor)
+        _check(side, tensor)
+    except Exception as error:  # other libraries raise what they like
+        return _reason(error)
+    return Timer(side.statement, globals=side.names, timer=side.clock, num_threads=case.threads)
+
+
+def _check(side: Side, tensor: torch.Tensor) -> None:
+    """Raise where a run leaves the tensor as it was: nothing would be measured."""
+    start = tensor.view(-1)[:SAMPLE]
+    start.copy_(torch.full(start.shape, _POISON))
+    exec(compile(side.statement, "<side>", "exec"), side.names)
+    side.wait()
+    written = side.sample()
+    if (written == _POISON).any() or not written.isfinite().all():
+        raise RuntimeError("a run does not write finite numbers to every element")
+
+
+def _reason(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    text = lines[0][:120] if lines else ""
+    return text if isinstance(error, AbsentError) else f"{type(error).__name__}: {text}"
+
+
+def measure_all(plan: Plan, begin: Callable[[Case], None]) -> tuple[list[GpuRow], bool]:
+    """All rows of the plan, and whether it came to its end; a stop keeps what was measured."""
+    rows: list[GpuRow] = []
+    try:
+        for case in plan.cases:
+            begin(case)
+            rows.append(measure(case, plan))
+            if case.device == "cuda":
+                torch.cuda.empty_cache()  # CuPy and JAX have memory of their own
+    except KeyboardInterrupt:
+        return rows, False
+    return rows, True
+
+
+# ------------------------------------------------------------------------- the command
+
+
+def _stop(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure and write; 1 where a fill of winit_cuda failed, 130 where it was stopped."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    parser = argparse.ArgumentParser(description="Measure the fills on a GPU against other fills.")
+    parser.add_argument("output", type=Path, help="the folder for results.json, .md and chart.svg")
+    parser.add_argument("--dry-run", action="store_true", help="a few small cases on the CPU")
+    parser.add_argument("--commit", help="of the sources, where the package does not know it")
+    arguments = parser.parse_args(words)
+    if not arguments.dry_run and not torch.cuda.is_available():
+        print("torch finds no CUDA device; --dry-run needs none", file=sys.stderr)
+        return 2
+    signal.signal(signal.SIGTERM, _stop)  # what `timeout` sends: keep what was measured
+    facts = machine.describe() | ({"commit": arguments.commit} if arguments.commit else {})
+    plan = gpu_plan(arguments.dry_run)
+    idle = describe_gpu()
+    progress = Progress(len(plan.cases))
+    rows, complete = measure_all(plan, lambda case: progress.step(case.label))
+    progress.clear()
+    report = GpuReport(
+        command=shlex.join(["python", "-m", "winit_cuda.benchmarks.gpu_bench", *words]),
+        dry_run=arguments.dry_run,
+        complete=complete,
+        cases=len(plan.cases),
+        machine=facts,
+        gpu_idle=idle,
+        gpu_at_work=describe_gpu(at_work=True),
+        backend=winit_cuda.backend_info(),
+        rows=rows,
+    )
+    for path in write(report, arguments.output):
+        print(f"wrote {path}")
+    failed = [row for row in rows if row.failure]
+    for row in failed:
+        print(f"FAILED: {row.case.label}: {row.failure}")
+    print(f"{len(rows)} of {len(plan.cases)} cases, {len(failed)} failed")
+    if not complete:
+        return 130
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
