@@ -8,6 +8,7 @@
 
 #include "fill_simd.h"
 #include "floating_point.h"
+#include "limits.h"
 #include "parallel.h"
 
 namespace winit_cuda {
@@ -109,6 +110,14 @@ void run_by_itemsize(const Fill& fill, int threads, Range range) {
 
 void fill_cpu(const RandomFill& fill, int threads) {
   const SimdFills* fills = active_fills.load(std::memory_order_relaxed);
+  Tiles tiles;
+  if (find_tiles(fill.target.box, item_size(fill.target.dtype), tiles)) {
+    parallel_for(tiles.count, kGrain / Tiles::kElements, threads, [&](int64_t begin, int64_t end) {
+      const DefaultFloatingPoint environment;
+      fills->fill_tiles(fill, tiles, begin, end);
+    });
+    return;
+  }
   const int64_t count = element_count(fill.target.box);
   parallel_for(count, kGrain, threads, [&](int64_t begin, int64_t end) {
     const DefaultFloatingPoint environment;

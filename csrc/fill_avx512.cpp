@@ -12,7 +12,8 @@
 
 namespace winit_cuda {
 
-const SimdFills kAvx512Fills = {"avx512", simd::fill_any<Avx512>, simd::words_range<Avx512>};
+const SimdFills kAvx512Fills = {"avx512", simd::fill_range<Avx512>, simd::fill_tiles<Avx512>,
+                                simd::words_range<Avx512>};
 
 }  // namespace winit_cuda
 

@@ -26,7 +26,7 @@ struct Portable : Scalar32 {
 
 }  // namespace
 
-const SimdFills kPortableFills = {"portable", simd::fill_any<Portable>,
-                                  simd::words_range<Portable>};
+const SimdFills kPortableFills = {"portable", simd::fill_range<Portable>,
+                                  simd::fill_tiles<Portable>, simd::words_range<Portable>};
 
 }  // namespace winit_cuda

@@ -6,6 +6,7 @@
 
 #include "fill.h"
 #include "lanes_scalar.h"
+#include "tiles.h"
 
 namespace winit_cuda {
 
@@ -13,6 +14,8 @@ struct SimdFills {
   const char* name;
   // Local elements [begin, end) of a fill whose source has its key at hand.
   void (*fill)(const RandomFill& fill, int64_t begin, int64_t end);
+  // Tiles [begin, end) of such a fill.
+  void (*fill_tiles)(const RandomFill& fill, const Tiles& tiles, int64_t begin, int64_t end);
   void (*words)(const StreamKey& key, Domain domain, uint64_t index, int64_t count,
                 uint32_t* words);
 };
@@ -187,20 +190,34 @@ static inline void fill_run(const Map& map, C& chunk, const Run& run, T* base, b
   }
 }
 
-template <class L, class T, template <class> class Map, class N>
-static void fill_range(const RandomFill& fill, const N& numbers, int64_t begin, int64_t end) {
-  using C = Chunk<L, T, Map>;
-  const Map<typename C::Lanes> map(numbers);
-  T* base = static_cast<T*>(fill.target.pointer);
-  const bool streaming =
-      element_count(fill.target.box) * static_cast<int64_t>(sizeof(T)) >= kStreamBytes;
-  C chunk(fill, fill.target.box.index_offset);
-  for_each_run(fill.target.box, begin, end,
-               [&](const Run& run) { fill_run(map, chunk, run, base, streaming); });
+template <class C, class T, class Map>
+static inline void fill_tile(const Map& map, C& chunk, const Tiles& tiles, const Tile& tile,
+                             T* base) {
+  T values[Tiles::kBuffer];
+  const int64_t pitch = tiles.pitch();
+  if (tiles.is_one_stretch())
+    fill_contiguous(map, chunk, tile.index, tile.rows * tile.columns, values, false);
+  else
+    for (int64_t row = 0; row < tile.rows; ++row)
+      fill_contiguous(map, chunk, tile.index + static_cast<uint64_t>(row * tiles.row_index_stride),
+                      tile.columns, values + row * pitch, false);
+  for (int64_t column = 0; column < tile.columns; ++column) {
+    T* out = base + tile.offset + column * tiles.column_stride;
+    for (int64_t row = 0; row < tile.rows; ++row) out[row] = values[row * pitch + column];
+  }
 }
 
-template <class L, class T>
-static void fill_dtype(const RandomFill& fill, int64_t begin, int64_t end) {
+// What a fill of a range and one of tiles have in common: calls visit(map, chunk, base).
+template <class L, class T, template <class> class Map, class N, class Visit>
+static void with_chunk(const RandomFill& fill, const N& numbers, const Visit& visit) {
+  using C = Chunk<L, T, Map>;
+  const Map<typename C::Lanes> map(numbers);
+  C chunk(fill, fill.target.box.index_offset);
+  visit(map, chunk, static_cast<T*>(fill.target.pointer));
+}
+
+template <class L, class T, class Visit>
+static void with_law(const RandomFill& fill, const Visit& visit) {
   const auto& numbers = [&]() -> const auto& {
     if constexpr (std::is_same_v<T, double>)
       return fill.double_numbers;
@@ -209,32 +226,50 @@ static void fill_dtype(const RandomFill& fill, int64_t begin, int64_t end) {
   }();
   switch (fill.distribution) {
     case Distribution::kUniform:
-      return fill_range<L, T, UniformMap>(fill, numbers.uniform, begin, end);
+      return with_chunk<L, T, UniformMap>(fill, numbers.uniform, visit);
     case Distribution::kNormal:
-      return fill_range<L, T, NormalMap>(fill, numbers.normal, begin, end);
+      return with_chunk<L, T, NormalMap>(fill, numbers.normal, visit);
     case Distribution::kTruncNormal:
-      return fill_range<L, T, TruncNormalMap>(fill, numbers.trunc_normal, begin, end);
+      return with_chunk<L, T, TruncNormalMap>(fill, numbers.trunc_normal, visit);
     case Distribution::kTailNormal:
-      return fill_range<L, T, TailNormalMap>(fill, numbers.tail_normal, begin, end);
+      return with_chunk<L, T, TailNormalMap>(fill, numbers.tail_normal, visit);
+  }
+}
+
+template <class L, class Visit>
+static void with_dtype(const RandomFill& fill, const Visit& visit) {
+  switch (fill.target.dtype) {
+    case DType::kFloat32:
+      return with_law<L, float>(fill, visit);
+    case DType::kFloat64:
+      return with_law<L, double>(fill, visit);
+    case DType::kFloat16:
+      return with_law<L, Half>(fill, visit);
+    case DType::kBFloat16:
+      return with_law<L, BFloat16>(fill, visit);
+    case DType::kFloat8E4M3FN:
+      return with_law<L, Float8E4M3FN>(fill, visit);
+    case DType::kFloat8E5M2:
+      return with_law<L, Float8E5M2>(fill, visit);
   }
 }
 
 template <class L>
-static void fill_any(const RandomFill& fill, int64_t begin, int64_t end) {
-  switch (fill.target.dtype) {
-    case DType::kFloat32:
-      return fill_dtype<L, float>(fill, begin, end);
-    case DType::kFloat64:
-      return fill_dtype<L, double>(fill, begin, end);
-    case DType::kFloat16:
-      return fill_dtype<L, Half>(fill, begin, end);
-    case DType::kBFloat16:
-      return fill_dtype<L, BFloat16>(fill, begin, end);
-    case DType::kFloat8E4M3FN:
-      return fill_dtype<L, Float8E4M3FN>(fill, begin, end);
-    case DType::kFloat8E5M2:
-      return fill_dtype<L, Float8E5M2>(fill, begin, end);
-  }
+static void fill_range(const RandomFill& fill, int64_t begin, int64_t end) {
+  with_dtype<L>(fill, [&](const auto& map, auto& chunk, auto* base) {
+    const Box& box = fill.target.box;
+    const bool streaming = element_count(box) * static_cast<int64_t>(sizeof(*base)) >= kStreamBytes;
+    for_each_run(box, begin, end,
+                 [&](const Run& run) { fill_run(map, chunk, run, base, streaming); });
+  });
+}
+
+template <class L>
+static void fill_tiles(const RandomFill& fill, const Tiles& tiles, int64_t begin, int64_t end) {
+  with_dtype<L>(fill, [&](const auto& map, auto& chunk, auto* base) {
+    for (int64_t number = begin; number < end; ++number)
+      fill_tile(map, chunk, tiles, tile_at(tiles, number), base);
+  });
 }
 
 template <class L>

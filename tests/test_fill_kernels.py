@@ -76,13 +76,17 @@ class Case:
         reach = self.offset + sum((n - 1) * s for n, s in pairs) + 1 if all(self.sizes) else 1
         memory = torch.full(((reach + 20) * self.dtype.itemsize,), 0xA5, dtype=torch.uint8)
         view = memory.view(self.dtype).as_strided(self.sizes, self.strides, self.offset)
-        where = {"place": place, "box": self.box, "threads": 1 + self.offset % 3}
+        where = {"place": place, "box": self.box, "threads": self.threads}
         if self.what in RANDOM:
             in_memory = self.offset % 5 == 4
             fill(self.what, view, *self.arguments, key=self.key, key_in_memory=in_memory, **where)
         else:
             call(getattr(_C, self.what), view, *self.arguments, **where)
         return memory.numpy()
+
+    @property
+    def threads(self):
+        return (1, 2, 3, 8)[self.key.seed % 4]
 
     @property
     def aligned(self):
@@ -117,6 +121,13 @@ def random_case(seed):
     sizes = tuple(choose.choice([1, choose.randint(0, limit)]) for _ in range(rank))
     if choose.random() < 0.1:
         sizes = (choose.randint(1000, 9000),)
+    if choose.random() < 0.03:  # shared by several threads
+        sizes = choose.choice(
+            [
+                (choose.randint(1 << 16, 1 << 17),),
+                (choose.randint(9, 500), choose.randint(200, 400)),
+            ]
+        )
     if choose.random() < 0.3:
         shape, strides, box = sizes, row_major(sizes), None
     else:
@@ -139,7 +150,7 @@ def random_case(seed):
     return Case(what, dtype, arguments, sizes, strides, offset, box, key)
 
 
-CASES = [random_case(seed) for seed in range(3000)]
+CASES = [random_case(seed) for seed in range(10_000)]
 
 
 def test_the_random_cases_cover_what_they_should():
@@ -150,6 +161,9 @@ def test_the_random_cases_cover_what_they_should():
     assert sum(not case.aligned for case in whole) > 100
     assert sum(case.box is not None and case.box[3] > 1 << 32 for case in CASES) > 100
     assert sum(0 in case.sizes for case in CASES) > 60
+    large = [case for case in CASES if math.prod(case.sizes) > 1 << 15]
+    assert sum(case.strides != row_major(case.sizes) for case in large) > 50
+    assert {case.threads for case in large} == {1, 2, 3, 8}
 
 
 @others
