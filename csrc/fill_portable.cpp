@@ -6,6 +6,8 @@ namespace winit_cuda {
 namespace {
 
 struct Portable : Scalar32 {
+  using Double = Scalar64;
+
   // Of a table that it multiplies the scale into.
   struct Quantile {
     float table[kTableSize<float>];

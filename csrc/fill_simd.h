@@ -121,24 +121,37 @@ template <class L, template <class> class Map>
 class Chunk<L, double, Map> {
  public:
   static constexpr int kElements = 4 * L::kLanes;
-  using Lanes = Scalar64;
+  using Lanes = typename L::Double;
 
   Chunk(const RandomFill& fill, uint64_t index)
       : high_(fill.source.key, fill.source.domain, index / 4),
         low_(fill.source.key, low_domain(fill.source.domain), index / 4) {}
 
-  WINIT_HD_MEMBER void write(const Map<Scalar64>& map, uint64_t block, double* out, bool) {
-    typename L::U words[4];
-    alignas(64) uint32_t high[kElements], low[kElements];
-    high_.chunk(block, words);
-    std::memcpy(high, words, sizeof(high));
-    low_.chunk(block, words);
-    std::memcpy(low, words, sizeof(low));
-    for (int i = 0; i < kElements; ++i)
-      out[i] = map((static_cast<uint64_t>(high[i]) << 32) | low[i]);
+  WINIT_HD_MEMBER void write(const Map<Lanes>& map, uint64_t block, double* out, bool streaming) {
+    typename L::U high[4], low[4];
+    high_.chunk(block, high);
+    low_.chunk(block, low);
+    if constexpr (Lanes::kLanes == 1) {
+      alignas(64) uint32_t high_words[kElements], low_words[kElements];
+      std::memcpy(high_words, high, sizeof(high));
+      std::memcpy(low_words, low, sizeof(low));
+      for (int i = 0; i < kElements; ++i)
+        out[i] = map((static_cast<uint64_t>(high_words[i]) << 32) | low_words[i]);
+    } else {
+      static_assert(2 * Lanes::kLanes == L::kLanes);
+      for (int i = 0; i < 4; ++i) {
+        store(out + i * L::kLanes, map(Lanes::template join<0>(high[i], low[i])), streaming);
+        store(out + i * L::kLanes + Lanes::kLanes, map(Lanes::template join<1>(high[i], low[i])),
+              streaming);
+      }
+    }
   }
 
  private:
+  static WINIT_HD_MEMBER void store(double* out, typename Lanes::F value, bool streaming) {
+    streaming ? Lanes::stream(out, value) : Lanes::store(out, value);
+  }
+
   Words<L> high_, low_;
 };
 

@@ -24,6 +24,7 @@ struct Avx2 {
   using U = __m256i;
   using F = __m256;
   using Real = float;
+  using Double = Scalar64;
   static constexpr int kLanes = 8;
 
   static WINIT_HD_MEMBER F splat(float value) { return _mm256_set1_ps(value); }

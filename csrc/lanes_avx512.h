@@ -3,7 +3,7 @@
 
 #include <immintrin.h>
 
-#include "lanes_scalar.h"
+#include "lanes_avx512_double.h"
 
 namespace winit_cuda {
 
@@ -24,6 +24,7 @@ struct Avx512 {
   using U = __m512i;
   using F = __m512;
   using Real = float;
+  using Double = Avx512Double;
   static constexpr int kLanes = 16;
 
   static WINIT_HD_MEMBER F splat(float value) { return _mm512_set1_ps(value); }
