@@ -16,7 +16,7 @@ namespace {
 
 // Below this many elements a thread, waking it costs more than it saves.
 constexpr int64_t kGrain = int64_t{1} << 15;
-constexpr int64_t kConstantGrain = int64_t{1} << 18;
+constexpr int64_t kConstantGrain = int64_t{1} << 16;
 
 const SimdFills* best_fills() {
 #if defined(__x86_64__)
@@ -44,31 +44,35 @@ const SimdFills* usable_fills(const std::string& name) {
   return nullptr;
 }
 
-// Zeros, mostly: the C library writes equal bytes faster than a loop compiled for any processor.
+// Eight bytes of one value after the other.
 template <class T>
-void set_contiguous(T* out, int64_t count, T value) {
-  unsigned char bytes[sizeof(T)];
-  std::memcpy(bytes, &value, sizeof(T));
-  if (std::all_of(bytes, bytes + sizeof(T), [&](unsigned char b) { return b == bytes[0]; })) {
-    std::memset(out, bytes[0], static_cast<size_t>(count) * sizeof(T));
-    return;
-  }
-  std::fill_n(out, count, value);
+uint64_t repeated(T value) {
+  return (~uint64_t{0} / static_cast<T>(~T{0})) * value;
 }
 
 template <class T>
-void set_run(T* base, const Run& run, T value) {
+void set_contiguous(T* out, int64_t count, T value, bool streaming) {
+  const int64_t bytes = count * static_cast<int64_t>(sizeof(T));
+  if (bytes < 256)
+    std::fill_n(out, count, value);
+  else
+    active_fills.load(std::memory_order_relaxed)->set(out, repeated(value), bytes, streaming);
+}
+
+template <class T>
+void set_run(T* base, const Run& run, T value, bool streaming) {
   T* out = base + run.offset;
   if (run.stride == 1)
-    set_contiguous(out, run.count, value);
+    set_contiguous(out, run.count, value, streaming);
   else
     for (int64_t i = 0; i < run.count; ++i) out[i * run.stride] = value;
 }
 
 template <class T>
 void set_range(const ConstantFill& fill, int64_t begin, int64_t end) {
+  const bool streaming = is_streamed(fill.box, fill.itemsize);
   for_each_run(fill.box, begin, end, [&](const Run& run) {
-    set_run(static_cast<T*>(fill.pointer), run, static_cast<T>(fill.bits));
+    set_run(static_cast<T*>(fill.pointer), run, static_cast<T>(fill.bits), streaming);
   });
 }
 
@@ -76,7 +80,7 @@ template <class T>
 void dirac_range(const DiracFill& fill, int64_t begin, int64_t end) {
   for_each_run(fill.box, begin, end, [&](const Run& run) {
     T* base = static_cast<T*>(fill.pointer);
-    set_run(base, run, T{0});
+    set_run(base, run, T{0}, false);  // the ones are written while the zeros are in the cache
     // The ones lie rows apart: visit the rows that the run meets, not its elements.
     const int64_t first = static_cast<int64_t>(run.index);
     const int64_t step = static_cast<int64_t>(run.index_stride);

@@ -29,6 +29,7 @@ struct Portable : Scalar32 {
 }  // namespace
 
 const SimdFills kPortableFills = {"portable", simd::fill_range<Portable>,
-                                  simd::fill_tiles<Portable>, simd::words_range<Portable>};
+                                  simd::fill_tiles<Portable>, simd::set_bytes<Portable>,
+                                  simd::words_range<Portable>};
 
 }  // namespace winit_cuda

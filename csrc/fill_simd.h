@@ -16,6 +16,8 @@ struct SimdFills {
   void (*fill)(const RandomFill& fill, int64_t begin, int64_t end);
   // Tiles [begin, end) of such a fill.
   void (*fill_tiles)(const RandomFill& fill, const Tiles& tiles, int64_t begin, int64_t end);
+  // `bytes` bytes that repeat the eight of `pattern`, from an element on that has its first.
+  void (*set)(void* out, uint64_t pattern, int64_t bytes, bool streaming);
   void (*words)(const StreamKey& key, Domain domain, uint64_t index, int64_t count,
                 uint32_t* words);
 };
@@ -26,10 +28,13 @@ extern const SimdFills kAvx2Fills;
 extern const SimdFills kAvx512Fills;
 #endif
 
-namespace simd {
+// From some size on a tensor does not fit the caches anyway: write around them.
+static inline bool is_streamed(const Box& box, int64_t itemsize) {
+  constexpr int64_t kBytes = int64_t{8} << 20;
+  return element_count(box) * itemsize >= kBytes;
+}
 
-// From this size on a tensor does not fit the caches anyway: write around them.
-constexpr int64_t kStreamBytes = int64_t{8} << 20;
+namespace simd {
 
 // The words of a domain of a key. Blocks that differ in the lowest word of the counter alone share
 // the first two rounds.
@@ -271,7 +276,7 @@ template <class L>
 static void fill_range(const RandomFill& fill, int64_t begin, int64_t end) {
   with_dtype<L>(fill, [&](const auto& map, auto& chunk, auto* base) {
     const Box& box = fill.target.box;
-    const bool streaming = element_count(box) * static_cast<int64_t>(sizeof(*base)) >= kStreamBytes;
+    const bool streaming = is_streamed(box, sizeof(*base));
     for_each_run(box, begin, end,
                  [&](const Run& run) { fill_run(map, chunk, run, base, streaming); });
   });
@@ -283,6 +288,31 @@ static void fill_tiles(const RandomFill& fill, const Tiles& tiles, int64_t begin
     for (int64_t number = begin; number < end; ++number)
       fill_tile(map, chunk, tiles, tile_at(tiles, number), base);
   });
+}
+
+// Whole vectors begin where a line of the cache does; what comes before and after is copied from
+// the pattern, turned to where it begins.
+template <class L>
+static void set_bytes(void* out, uint64_t pattern, int64_t bytes, bool streaming) {
+  constexpr int64_t kLine = 64, kLanesOfLine = kLine / (4 * L::kLanes);
+  unsigned char* place = static_cast<unsigned char*>(out);
+  unsigned char repeated[2 * kLine];
+  for (size_t i = 0; i < sizeof(repeated); i += sizeof(pattern))
+    std::memcpy(repeated + i, &pattern, sizeof(pattern));
+  const int64_t before = std::min<int64_t>(
+      bytes, -static_cast<int64_t>(reinterpret_cast<uintptr_t>(place)) & (kLine - 1));
+  std::memcpy(place, repeated, static_cast<size_t>(before));
+  const unsigned char* turned = repeated + before % 8;
+  typename L::F line[kLanesOfLine];
+  std::memcpy(line, turned, kLine);
+  const int64_t lines = (bytes - before) / kLine;
+  float* next = reinterpret_cast<float*>(place + before);
+  for (int64_t i = 0; i < lines; ++i, next += kLine / 4)
+    for (int64_t j = 0; j < kLanesOfLine; ++j)
+      streaming ? L::stream(next + j * L::kLanes, line[j])
+                : L::store(next + j * L::kLanes, line[j]);
+  const int64_t after = bytes - before - lines * kLine;
+  std::memcpy(place + bytes - after, turned, static_cast<size_t>(after));
 }
 
 template <class L>
