@@ -25,7 +25,7 @@ from .gpu_cases import gpu_plan
 from .gpu_machine import describe_gpu
 from .gpu_report import GpuReport, GpuRow, write
 from .gpu_rivals import SAMPLE, SIDES, US, AbsentError
-from .measure import _memory_missing, _ratios, _take_turns, _timing
+from .measure import memory_missing, ratios_of, take_turns, timing_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -43,7 +43,7 @@ _POISON = 7.0
 
 def measure(case: Case, plan: Plan, sides: Mapping[str, Rival] = SIDES) -> GpuRow:
     """Measure one case as the plan says, with whoever can do it."""
-    missing = _memory_missing(case)
+    missing = memory_missing(case)
     if missing:
         return GpuRow(case, {}, {}, {US: missing})
     tensor = torch.empty(case.shape, dtype=DTYPES[case.dtype], device=case.device)
@@ -55,11 +55,11 @@ def measure(case: Case, plan: Plan, sides: Mapping[str, Rival] = SIDES) -> GpuRo
         else:
             timers[name] = taking_part
     try:
-        rounds = _take_turns(timers, plan)
+        rounds = take_turns(timers, plan)
     except Exception as error:
         return GpuRow(case, {}, {}, {**notes, US: f"while measuring: {_reason(error)}"})
-    timings = {name: _timing(turns, len(turns) < plan.rounds) for name, turns in rounds.items()}
-    paired = {name: _ratios(rounds, name) for name in rounds}
+    timings = {name: timing_of(turns, len(turns) < plan.rounds) for name, turns in rounds.items()}
+    paired = {name: ratios_of(rounds, name) for name in rounds}
     ratios = {name: statistics.median(each) for name, each in paired.items() if each}
     return GpuRow(case, timings, ratios, notes)
 

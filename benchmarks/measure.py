@@ -90,16 +90,16 @@ def measure(case: Case, plan: Plan) -> Row:
 
 
 def _measure_once(case: Case, plan: Plan) -> Row:
-    short_of = _memory_missing(case)
+    short_of = memory_missing(case)
     if short_of:
         return Row(case, None, None, None, None, None, None, short_of)
     reasons = _unsupported(case)
     calls = case.setup()
     timers = {side: _timer(calls[side], case.threads) for side in calls if side not in reasons}
-    rounds = _take_turns(timers, plan)
-    timings = {side: _timing(turns, len(turns) < plan.rounds) for side, turns in rounds.items()}
-    ratios = _ratios(rounds, "torch.nn.init")
-    fill_ratios = _ratios(rounds, "fill_")
+    rounds = take_turns(timers, plan)
+    timings = {side: timing_of(turns, len(turns) < plan.rounds) for side, turns in rounds.items()}
+    ratios = ratios_of(rounds, "torch.nn.init")
+    fill_ratios = ratios_of(rounds, "fill_")
     return Row(
         case,
         timings.get("winit_cuda"),
@@ -132,7 +132,7 @@ def _error(call: Callable[[], object], threads: int) -> str:
     return ""
 
 
-def _memory_missing(case: Case) -> str:
+def memory_missing(case: Case) -> str:
     """Why the case does not fit into memory; torch.nn.init needs a few times the tensor."""
     available = machine.available_bytes() if case.device == "cpu" else torch.cuda.mem_get_info()[0]
     needed = 5 * case.bytes
@@ -141,7 +141,7 @@ def _memory_missing(case: Case) -> str:
     return f"skipped: needs {needed / 2**30:.1f} GiB, {available / 2**30:.1f} GiB are free"
 
 
-def _take_turns(timers: Mapping[str, Timer], plan: Plan) -> dict[str, list[float]]:
+def take_turns(timers: Mapping[str, Timer], plan: Plan) -> dict[str, list[float]]:
     """Seconds of a call, for each side and round; a side over its budget drops out."""
     rounds: dict[str, list[float]] = {side: [] for side in timers}
     spent = dict.fromkeys(timers, 0.0)
@@ -176,7 +176,7 @@ def _time(timer: Timer, calls: int) -> float:
     return timer.timeit(calls).median
 
 
-def _timing(turns: list[float], capped: bool) -> Timing:
+def timing_of(turns: list[float], capped: bool) -> Timing:
     return Timing(statistics.median(turns), _iqr(turns), len(turns), capped)
 
 
@@ -187,7 +187,7 @@ def _iqr(values: list[float]) -> float:
     return third - first
 
 
-def _ratios(rounds: Mapping[str, list[float]], side: str) -> list[float]:
+def ratios_of(rounds: Mapping[str, list[float]], side: str) -> list[float]:
     pairs = zip(rounds.get(side, []), rounds.get("winit_cuda", []), strict=False)
     return [theirs / ours for theirs, ours in pairs]
 

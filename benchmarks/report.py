@@ -217,9 +217,9 @@ def _row_as_data(row: Row, all_threads: int) -> dict[str, object]:
         "shape": case.shape,
         "elements": case.numel,
         "threads": case.threads,
-        "winit_cuda": _timing_as_data(row.winit_cuda),
-        "torch": _timing_as_data(row.torch),
-        "fill": _timing_as_data(row.fill),
+        "winit_cuda": timing_as_data(row.winit_cuda),
+        "torch": timing_as_data(row.torch),
+        "fill": timing_as_data(row.fill),
         "ratio": _rounded(row.ratio),
         "ratio_iqr": _rounded(row.ratio_iqr),
         "fill_ratio": _rounded(row.fill_ratio),
@@ -229,7 +229,7 @@ def _row_as_data(row: Row, all_threads: int) -> dict[str, object]:
     }
 
 
-def _timing_as_data(timing: Timing | None) -> dict[str, object] | None:
+def timing_as_data(timing: Timing | None) -> dict[str, object] | None:
     """Seconds; four digits are more than a measurement holds."""
     if timing is None:
         return None

@@ -136,7 +136,7 @@ def test_a_fill_that_does_nothing_is_a_failure(monkeypatch):
 
 
 def test_what_does_not_fit_is_left_out(monkeypatch):
-    monkeypatch.setattr(gpu_bench, "_memory_missing", lambda _: "skipped: needs 5.0 GiB")
+    monkeypatch.setattr(gpu_bench, "memory_missing", lambda _: "skipped: needs 5.0 GiB")
     row = gpu_bench.measure(case("normal_"), FAST, TORCH_SIDES)
     assert row.timings == {}
     assert row.failure == ""
