@@ -26,7 +26,8 @@ def uniform_(
 ) -> Tensor:
     """Fill `tensor` with values from the uniform distribution on [a, b), and return it.
 
-    All 32 bits of a word are used, and `b` is never returned, in no dtype. a == b gives `a`.
+    value = (a + b) / 2 + (b - a) v / 2^32, with v the element's 32-bit word as a signed integer.
+    `b` is never returned, in no dtype. a == b gives `a`.
 
     Args:
         tensor: Any shape; float64, float32, float16, bfloat16, float8_e4m3fn or float8_e5m2.
@@ -67,7 +68,8 @@ def normal_(
 ) -> Tensor:
     r"""Fill `tensor` with values from the normal distribution N(mean, std^2), and return it.
 
-    value = mean + std * Phi^-1(u), with u in (0, 1) the 32-bit word of the element.
+    value = mean + std * Phi^-1(u), u = 1/2 + v / 2^32, with v the element's 32-bit word as a signed
+    integer; the one word of u = 0 is taken for u = 2^-31.
 
     Args:
         tensor: Any shape; float64, float32, float16, bfloat16, float8_e4m3fn or float8_e5m2.
@@ -111,8 +113,8 @@ def trunc_normal_(
     r"""Fill `tensor` from the normal distribution truncated to [a, b], and return it.
 
     value = mean + std * Phi^-1(Phi(alpha) + u (Phi(beta) - Phi(alpha))), alpha = (a - mean) / std,
-    beta = (b - mean) / std, with u in (0, 1) the 32-bit word of the element: one pass, nothing is
-    drawn again, however far from the mean the interval is. `a` and `b` are values, not multiples of
+    beta = (b - mean) / std, with u = 1/2 + v / 2^32 and v the element's 32-bit word as a signed
+    integer: one pass, nothing is drawn again, however far from the mean the interval is. `a` and `b` are values, not multiples of
     std. std == 0 gives the mean, moved into [a, b]; a == b gives `a`.
 
     Args:
