@@ -21,9 +21,11 @@ namespace {
 
 // How many ranges a thread gets, if all come at once.
 constexpr int64_t kRangesPerThread = 8;
-// Waking a thread that sleeps takes about as long as filling 100,000 elements. Models are made of
-// many fills in a row, so a worker looks out for the next one for a while before it sleeps.
-constexpr std::chrono::microseconds kLookOut{50};
+// Waking a thread that sleeps can take as long as filling 100,000 elements. Models are made of many
+// fills in a row, so a worker looks out for the next one for a while before it sleeps; and sleepers
+// are woken for much work only, or for the second of two jobs that come soon after each other.
+constexpr std::chrono::microseconds kLookOut{50}, kSoon{300};
+constexpr int64_t kGrainsWorthWaking = 16;
 constexpr int kPausesBetweenLooks = 32;
 
 void pause() {
@@ -64,7 +66,16 @@ struct Pool {
   std::mutex mutex;
   std::condition_variable new_job;
   std::atomic<int> sleeping{0};
-  int64_t workers = 0;
+  int64_t workers = 0;                               // this and the next belong to the owner
+  std::chrono::steady_clock::time_point last_asked;  // when there was a job for more than one
+
+  // Whether to do a job of so many grains with the workers.
+  bool is_worth_it(int64_t grains) {
+    const auto now = std::chrono::steady_clock::now();
+    const bool soon = now - last_asked < kSoon;
+    last_asked = now;
+    return soon || grains >= kGrainsWorthWaking || sleeping.load() < workers;
+  }
 
   // Until there has been another job than the `seen` ones.
   uint64_t wait(uint64_t seen) {
@@ -131,7 +142,7 @@ void parallel_for(int64_t count, int64_t grain, int threads,
   if (most <= 1) return body(0, count);
   Pool& shared = the_pool();
   std::unique_lock<std::mutex> ours(shared.owner, std::try_to_lock);
-  if (!ours) return body(0, count);
+  if (!ours || !shared.is_worth_it(grains)) return body(0, count);
   const int64_t grains_a_range = std::max<int64_t>(1, grains / (most * kRangesPerThread));
   Job job{body, count, grains_a_range * grain, {0}, {static_cast<int>(most - 1)}, {}, {}};
   shared.run(job, most - 1);
