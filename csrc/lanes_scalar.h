@@ -24,6 +24,30 @@ WINIT_HD float toward_zero(int32_t integer) {
 #endif
 }
 
+WINIT_HD float magnitude(float value) {
+#if defined(__CUDA_ARCH__)
+  return fabsf(value);
+#else
+  return float_of(bits_of(value) & 0x7FFFFFFFu);
+#endif
+}
+
+// No value is NaN, and zeros of both signs do not meet.
+WINIT_HD float lesser(float a, float b) {
+#if defined(__CUDA_ARCH__)
+  return fminf(a, b);
+#else
+  return b < a ? b : a;
+#endif
+}
+WINIT_HD float greater(float a, float b) {
+#if defined(__CUDA_ARCH__)
+  return fmaxf(a, b);
+#else
+  return a < b ? b : a;
+#endif
+}
+
 struct Scalar32 {
   using U = uint32_t;
   using F = float;
@@ -39,15 +63,15 @@ struct Scalar32 {
     // Never rounded up to 2^31, where the table ends.
     t = toward_zero(static_cast<int32_t>(word ^ 0x80000000u));
   }
-  static WINIT_HD_MEMBER F absolute(F value) { return float_of(bits_of(value) & 0x7FFFFFFFu); }
+  static WINIT_HD_MEMBER F absolute(F value) { return magnitude(value); }
   static WINIT_HD_MEMBER F select(U word, F when_negative, F otherwise) {
     return (word >> 31) ? when_negative : otherwise;
   }
   static WINIT_HD_MEMBER F fma(F a, F b, F c) { return fused(a, b, c); }
   static WINIT_HD_MEMBER F multiply(F a, F b) { return a * b; }
   static WINIT_HD_MEMBER F subtract(F a, F b) { return a - b; }
-  static WINIT_HD_MEMBER F smaller(F a, F b) { return b < a ? b : a; }
-  static WINIT_HD_MEMBER F larger(F a, F b) { return a < b ? b : a; }
+  static WINIT_HD_MEMBER F smaller(F a, F b) { return lesser(a, b); }
+  static WINIT_HD_MEMBER F larger(F a, F b) { return greater(a, b); }
 
   // Of a table that the scale has been multiplied into, as the threads of a block share it.
   struct Quantile {

@@ -89,7 +89,7 @@ struct TruncNormalMap {
   explicit WINIT_HD_MEMBER TruncNormalMap(const TruncNormalNumbers<Real>& numbers)
       : slope(L::splat(numbers.slope)),
         center_start(L::splat(numbers.center_start)),
-        tail_start{L::splat(numbers.tail_start[0]), L::splat(numbers.tail_start[1])},
+        tail_start{L::splat(numbers.tail_start[0]), L::splat(-numbers.tail_start[1])},
         lowest(L::splat(numbers.lowest)),
         highest(L::splat(numbers.highest)),
         quantile(numbers.quantile, numbers.scale, numbers.base) {}
@@ -97,7 +97,7 @@ struct TruncNormalMap {
   WINIT_HD_MEMBER F operator()(typename L::U word) const {
     F x, t;
     L::distances(word, x, t);
-    const F unfolded = L::fma(L::absolute(t), slope, L::select(word, tail_start[0], tail_start[1]));
+    const F unfolded = L::absolute(L::fma(t, slope, L::select(word, tail_start[0], tail_start[1])));
     const F p = L::smaller(unfolded, L::subtract(L::splat(kBelowOne<Real>), unfolded));
     const F value = quantile(L::fma(x, slope, center_start), L::larger(p, L::splat(Real(1))));
     return L::smaller(L::larger(value, lowest), highest);

@@ -22,9 +22,22 @@ inline constexpr int kTableSize = (kDegree<Real> + 2) * kSegments;
 // say it, and neither the sign nor the rest of the exponent matters.
 constexpr int octave_column(int e) { return 4 * ((e + 31) % kOctaves); }
 
+// The mantissa of f without its top two bits, as a float from 1 to 1.25.
+WINIT_HD float mantissa_below_quarter(float f) {
+#if defined(__CUDA_ARCH__)
+  uint32_t bits;
+  asm("lop3.b32 %0, %1, %2, %3, 0xEA;"
+      : "=r"(bits)
+      : "r"(bits_of(f)), "r"(0x001FFFFFu), "r"(0x3F800000u));
+  return float_of(bits);
+#else
+  return float_of((bits_of(f) & 0x001FFFFFu) | 0x3F800000u);
+#endif
+}
+
 // fma(c, a0, fma(c u, R(u), base)) for the entries of one segment, `step` apart.
 WINIT_HD float polynomial_value(const float* entries, int step, float base, float c, float f) {
-  const float u = float_of((bits_of(f) & 0x001FFFFFu) | 0x3F800000u) - entries[0];
+  const float u = mantissa_below_quarter(f) - entries[0];
   float rest = entries[(kFloatDegree + 1) * step];
 #if defined(__CUDA_ARCH__)
 #pragma unroll
