@@ -23,7 +23,6 @@ namespace winit_cuda {
 namespace {
 
 constexpr int kBlockThreads = 256;
-constexpr int64_t kBlocksPerProcessor = 8;  // 2048 threads, what a multiprocessor can hold
 
 template <class Real>
 struct Table {
@@ -88,8 +87,16 @@ __device__ ThreadIndex this_thread() {
 
 template <class T, class Map, class N, class Tab>
 __global__ void __launch_bounds__(kBlockThreads)
-    fill_aligned_kernel(const __grid_constant__ RandomFill fill, const __grid_constant__ N numbers,
-                        const __grid_constant__ Tab table) {
+    fill_span_kernel(const __grid_constant__ Span span, const __grid_constant__ N numbers,
+                     const __grid_constant__ Tab table) {
+  const Map map = make_map(numbers, table, Type<Map>{});
+  fill_span<T>(map, span, this_thread());
+}
+
+template <class T, class Map, class N, class Tab>
+__global__ void __launch_bounds__(kBlockThreads)
+    fill_keyed_kernel(const __grid_constant__ RandomFill fill, const __grid_constant__ N numbers,
+                      const __grid_constant__ Tab table) {
   const Map map = make_map(numbers, table, Type<Map>{});
   fill_aligned<T>(map, fill, this_thread());
 }
@@ -169,13 +176,23 @@ class CurrentDevice {
   bool changed_ = false;
 };
 
-unsigned blocks_for(int64_t threads, int device) {
-  int processors = 0;
-  check(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device),
-        "cudaDeviceGetAttribute");
-  const int64_t wanted = (threads + kBlockThreads - 1) / kBlockThreads;
-  return static_cast<unsigned>(
-      std::max<int64_t>(1, std::min(wanted, kBlocksPerProcessor * processors)));
+int attribute(cudaDeviceAttr name, int device) {
+  int value = 0;
+  check(cudaDeviceGetAttribute(&value, name, device), "cudaDeviceGetAttribute");
+  return value;
+}
+
+// As many blocks as the threads need, but no more than the device runs at once: each would make its
+// map anew.
+template <class Kernel>
+unsigned blocks_for(int64_t threads, Kernel* kernel, int device) {
+  const int64_t wanted = std::max<int64_t>(1, (threads + kBlockThreads - 1) / kBlockThreads);
+  const int processors = attribute(cudaDevAttrMultiProcessorCount, device);
+  if (wanted <= processors) return static_cast<unsigned>(wanted);
+  int resident = 0;
+  check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, kernel, kBlockThreads, 0),
+        "cudaOccupancyMaxActiveBlocksPerMultiprocessor");
+  return static_cast<unsigned>(std::min<int64_t>(wanted, int64_t{resident} * processors));
 }
 
 // Launches `kernel` for `work` threads' worth of steps.
@@ -183,9 +200,15 @@ template <class... Parameters, class... Arguments>
 void launch_on(const Launch& launch, int64_t work, void (*kernel)(Parameters...),
                const Arguments&... arguments) {
   const CurrentDevice current(launch.device);
-  kernel<<<blocks_for(work, launch.device), kBlockThreads, 0,
+  kernel<<<blocks_for(work, kernel, launch.device), kBlockThreads, 0,
            static_cast<cudaStream_t>(launch.stream)>>>(arguments...);
   check(cudaGetLastError(), "kernel launch");
+}
+
+// The threads that fill_span gives its groups to in one go.
+template <class T>
+int64_t threads_for(int64_t count) {
+  return count / (Element<T>::kGroup * kGroupsInFlight<T>)+1;
 }
 
 template <class N>
@@ -209,12 +232,21 @@ void fill_cuda(const RandomFill& fill, const Launch& launch) {
     using N = std::decay_t<decltype(numbers)>;
     const auto table = table_of(numbers);
     using Tab = std::decay_t<decltype(table)>;
-    if (is_aligned(fill))
-      launch_on(launch, element_count(fill.target.box) / Element<T>::kGroup + 1,
-                &fill_aligned_kernel<T, Map, N, Tab>, fill, numbers, table);
-    else
+    if (!is_aligned(fill)) {
       launch_on(launch, rows.rows * rows.slots, &fill_rows_kernel<T, Map, N, Tab>, fill, rows,
                 numbers, table);
+    } else if (fill.source.key_pointer) {
+      launch_on(launch, threads_for<T>(element_count(fill.target.box)),
+                &fill_keyed_kernel<T, Map, N, Tab>, fill, numbers, table);
+    } else {
+      for (int64_t begin = 0; begin < element_count(fill.target.box);) {
+        const Span span = span_at<T>(fill, fill.source.key, begin);
+        const int64_t count = element_count<T>(span);
+        launch_on(launch, threads_for<T>(count), &fill_span_kernel<T, Map, N, Tab>, span, numbers,
+                  table);
+        begin += count;
+      }
+    }
   });
 }
 

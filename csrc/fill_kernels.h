@@ -2,37 +2,13 @@
 //
 // fill.cu wraps them in __global__ functions; fill_serial.cpp runs them on the CPU, one thread
 // after the other, so that their index, alignment and tail logic is tested where there is no GPU.
-// How many threads there are does not matter to the values: each walks the work in steps of the
-// number of threads.
 #pragma once
 
 #include "cuda_fills.h"
+#include "fill_span.h"
 #include "lanes_scalar.h"
 
 namespace winit_cuda {
-
-struct ThreadIndex {
-  int64_t thread, threads;
-};
-
-constexpr int kStoreBytes = 16;
-
-struct alignas(kStoreBytes) StoreUnit {
-  uint32_t words[4];
-};
-
-// The scalar lanes that make a T, and the number of elements one thread makes in a go: whole blocks
-// of words and whole stores.
-template <class T>
-struct Element {
-  using Lanes = Scalar32;
-  static constexpr int kGroup = sizeof(T) == 1 ? 16 : sizeof(T) == 2 ? 8 : 4;
-};
-template <>
-struct Element<double> {
-  using Lanes = Scalar64;
-  static constexpr int kGroup = 4;
-};
 
 // The four elements of one block of words.
 template <class T, class Map>
@@ -40,44 +16,42 @@ WINIT_HD void make_block(const Map& map, const StreamKey& key, Domain domain, ui
                          T* values) {
   uint32_t words[4];
   philox_block(key, first_block_of(domain) + block, words);
-  if constexpr (sizeof(T) == 8) {
+  if constexpr (kRefined<T>) {
     uint32_t low[4];
     const Domain low_domain = static_cast<Domain>(static_cast<uint32_t>(domain) + 1);
     philox_block(key, first_block_of(low_domain) + block, low);
     for (int i = 0; i < 4; ++i) values[i] = map((static_cast<uint64_t>(words[i]) << 32) | low[i]);
+  } else if constexpr (std::is_same_v<T, float>) {
+    for (int i = 0; i < 4; ++i) values[i] = map(words[i]);
   } else {
-    for (int i = 0; i < 4; ++i) values[i] = round_to<T>(map(words[i]));
+    for (int i = 0; i < 4; i += 2) {
+      const uint32_t pair = round_pair<T>(map(words[i]), map(words[i + 1]));
+      values[i] = T{static_cast<decltype(T::bits)>(pair)};
+      values[i + 1] = T{static_cast<decltype(T::bits)>(pair >> (8 * sizeof(T)))};
+    }
   }
 }
 
+// Stores the elements [begin, end) of a run, which are those of values from `skipped` on. A whole
+// block that lies where it can be stored in one go is.
 template <class T>
-WINIT_HD void store_group(T* out, const T* values, int64_t count) {
-  constexpr int kGroup = Element<T>::kGroup;
-  if (count >= kGroup) {
-    constexpr int kUnits = kGroup * static_cast<int>(sizeof(T)) / kStoreBytes;
-    StoreUnit units[kUnits];
-    std::memcpy(units, values, sizeof(units));
-    for (int i = 0; i < kUnits; ++i) reinterpret_cast<StoreUnit*>(out)[i] = units[i];
+WINIT_HD void store_block(T* base, const Run& run, int64_t begin, int64_t end, int64_t skipped,
+                          const T* values) {
+  constexpr int kBytes = 4 * sizeof(T) < kStoreBytes ? 4 * sizeof(T) : kStoreBytes;
+  struct alignas(kBytes) Part {
+    uint32_t words[kBytes / 4];
+  };
+  constexpr int kParts = 4 * sizeof(T) / kBytes;
+  T* out = base + run.offset + begin * run.stride;
+  if (end - begin == 4 && run.stride == 1 && reinterpret_cast<uintptr_t>(out) % kBytes == 0) {
+    Part parts[kParts];
+    std::memcpy(parts, values, sizeof(parts));
+    for (int i = 0; i < kParts; ++i) reinterpret_cast<Part*>(out)[i] = parts[i];
     return;
   }
-  for (int i = 0; i < kGroup; ++i)
-    if (i < count) out[i] = values[i];
-}
-
-// Contiguous elements from the start of a block on, in memory aligned to 16 bytes.
-template <class T, class Map>
-WINIT_HD void fill_aligned(const Map& map, const RandomFill& fill, const ThreadIndex& at) {
-  constexpr int kGroup = Element<T>::kGroup;
-  const int64_t count = fill.target.box.size[0];
-  T* out = static_cast<T*>(fill.target.pointer);
-  const uint64_t first = fill.target.box.index_offset / 4;
-  const int64_t groups = (count + kGroup - 1) / kGroup;
-  for (int64_t group = at.thread; group < groups; group += at.threads) {
-    alignas(kStoreBytes) T values[kGroup];
-    for (int block = 0; block < kGroup / 4; ++block)
-      make_block(map, fill.source.key, fill.source.domain,
-                 first + static_cast<uint64_t>(group * (kGroup / 4) + block), values + 4 * block);
-    store_group(out + group * kGroup, values, count - group * kGroup);
+  for (int i = 0; i < 4; ++i) {
+    const int64_t element = begin - skipped + i;
+    if (element >= begin && element < end) base[run.offset + element * run.stride] = values[i];
   }
 }
 
@@ -87,14 +61,15 @@ struct Rows {
   Box box;
   int64_t rows, length, slots;  // slots: the most blocks that a row can touch
 
-  // The place of one row's first element.
+  // The place of one row's first element. Divisions are most of what it costs: a matrix has none.
   WINIT_HD_MEMBER Run row(int64_t number) const {
     Run run{box.index_offset, 1, 0, box.stride[box.rank - 1], length};
     for (int d = box.rank - 2; d >= 0; --d) {
-      const int64_t position = number % box.size[d];
-      number /= box.size[d];
+      const int64_t above = d > 0 ? number / box.size[d] : 0;
+      const int64_t position = number - above * box.size[d];
       run.index += static_cast<uint64_t>(position) * box.index_stride[d];
       run.offset += position * box.stride[d];
+      number = above;
     }
     return run;
   }
@@ -117,17 +92,22 @@ static inline Rows rows_of(const Box& box) {
 // holds.
 template <class Visit>
 WINIT_HD void for_each_slot(const Rows& rows, const ThreadIndex& at, const Visit& visit) {
-  for (int64_t slot = at.thread; slot < rows.rows * rows.slots; slot += at.threads) {
-    const Run run = rows.row(slot / rows.slots);
-    const uint64_t block = run.index / 4 + static_cast<uint64_t>(slot % rows.slots);
+  int64_t row = at.thread / rows.slots, slot = at.thread - row * rows.slots;
+  const bool once = at.threads >= rows.rows * rows.slots;
+  const int64_t row_step = once ? rows.rows : at.threads / rows.slots;
+  const int64_t slot_step = at.threads - row_step * rows.slots;
+  while (row < rows.rows) {
+    const Run run = rows.row(row);
+    const uint64_t block = run.index / 4 + static_cast<uint64_t>(slot);
     const int64_t begin = static_cast<int64_t>(4 * block - run.index);
     visit(run, block, begin < 0 ? 0 : begin, begin + 4 < run.count ? begin + 4 : run.count);
+    row += row_step;
+    slot += slot_step;
+    if (slot >= rows.slots) {
+      slot -= rows.slots;
+      ++row;
+    }
   }
-}
-
-WINIT_HD StreamKey key_of(const Source& source) {
-  return source.key_pointer ? make_stream_key(source.key_pointer[0], source.key_pointer[1])
-                            : source.key;
 }
 
 // A map whose values are made on another scale (distributions.cpp).
@@ -150,10 +130,8 @@ WINIT_HD void fill_rows(const Map& map, const RandomFill& fill, const Rows& rows
   for_each_slot(rows, at, [&](const Run& run, uint64_t block, int64_t begin, int64_t end) {
     T values[4];
     make_block(rescaled, key, fill.source.domain, block, values);
-    for (int i = 0; i < 4; ++i) {
-      const int64_t element = static_cast<int64_t>(4 * block - run.index) + i;
-      if (element >= begin && element < end) base[run.offset + element * run.stride] = values[i];
-    }
+    const int64_t skipped = begin - static_cast<int64_t>(4 * block - run.index);
+    store_block(base, run, begin, end, skipped, values);
   });
 }
 
@@ -248,18 +226,6 @@ WINIT_HD void write_words(const StreamKey& key, Domain domain, uint64_t index, i
                           uint32_t* words, const ThreadIndex& at) {
   for (int64_t i = at.thread; i < count; i += at.threads)
     words[i] = philox_word(key, domain, index + static_cast<uint64_t>(i));
-}
-
-// Whether the quick kernels may run: one contiguous stretch, aligned, from the start of a block,
-// with the key at hand.
-static inline bool is_contiguous(const void* pointer, const Box& box) {
-  return box.rank == 1 && box.stride[0] == 1 && box.index_stride[0] == 1 &&
-         reinterpret_cast<uintptr_t>(pointer) % kStoreBytes == 0;
-}
-
-static inline bool is_aligned(const RandomFill& fill) {
-  return is_contiguous(fill.target.pointer, fill.target.box) &&
-         fill.target.box.index_offset % 4 == 0 && !fill.source.key_pointer && fill.rescaling == 1;
 }
 
 }  // namespace winit_cuda

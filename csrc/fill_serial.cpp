@@ -8,9 +8,9 @@
 namespace winit_cuda {
 namespace {
 
-// A small odd grid, walked backwards: no result may depend on the grid or on the order of its
-// threads.
-constexpr int64_t kThreads = 3 * 7;
+// A small odd grid of whole warps, walked backwards: no result may depend on the grid or on the
+// order of its threads.
+constexpr int64_t kThreads = 3 * kNeighbours;
 
 template <class Body>
 void launch(const Body& body) {
