@@ -15,8 +15,8 @@ Sources of the figures:
   occupies its lane for two clocks: 32 a clock were measured on compute capability 8.9; taken for
   all architectures here.
 - Shared memory moves 128 bytes a clock and multiprocessor (Programming Guide, "Shared Memory"), so
-  a load of 16 bytes a lane takes four clocks. Bank conflicts come on top and are not counted. The
-  same is taken for what stores hand on.
+  a load of 16 bytes a lane takes four clocks. Bank conflicts come on top and are not counted
+  (sass_notes.md has an estimate). The same is taken for what stores hand on.
 - Multiprocessors, boost clocks and bandwidths: the data sheets of the GPUs. Bandwidths are the
   peak; no fill reaches it.
 """

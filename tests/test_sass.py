@@ -69,10 +69,29 @@ def test_the_main_loop_is_the_one_with_wide_stores(sample: list[sass.Instruction
 
 
 def test_of_nested_loops_the_inner_one_counts(sample: list[sass.Instruction]) -> None:
-    outer = replace(sample[27], opcode="BRA", target=0)
-    loop = sass.find_main_loop([*sample[:27], outer, *sample[28:]])
+    store = replace(sample[27], opcode="STG.E.128")
+    outer = replace(sample[28], opcode="BRA", target=0)
+    loop = sass.find_main_loop([*sample[:27], store, outer, *sample[29:]])
     assert loop is not None
     assert loop[0].address == 0xF0
+
+
+def test_of_loops_that_store_the_same_the_shorter_one_counts(
+    sample: list[sass.Instruction],
+) -> None:
+    loop = [replace(each, address=each.address + 0x400) for each in sample[15:27]]
+    branch = replace(loop[-1], target=loop[2].address)
+    found = sass.find_main_loop([*sample, *loop[:-1], branch])
+    assert found is not None
+    assert found[0].address == loop[2].address
+
+
+def test_stores_for_the_tail_make_no_elements(sample: list[sass.Instruction]) -> None:
+    tail = replace(sample[22], opcode="STG.E")
+    cost = sass.cost("sample", 4, "sm_90", [*sample[:22], tail, *sample[23:]], NO_RESOURCES)
+    assert cost is not None
+    assert cost.elements == 4
+    assert cost.bytes_per_store == 10
 
 
 def test_a_loop_without_stores_is_no_main_loop(sample: list[sass.Instruction]) -> None:
@@ -155,6 +174,13 @@ def test_integer_products_take_half_of_the_pipe_for_floats() -> None:
     assert floats.elements_per_second == products.elements_per_second * 2
 
 
+def test_integers_and_floats_share_their_pipe() -> None:
+    a100 = next(gpu for gpu in roofline.GPUS if gpu.name == "A100")
+    line = roofline.roofline(a100, ["FFMA", "IMAD"] * 100, elements=4, bytes_per_element=4)
+    assert line.bound == "fma"
+    assert line.elements_per_second == pytest.approx(108 * 1.41e9 * 4 * 64 / 200)
+
+
 # ---------------------------------------------------------------------------- compilation
 
 
@@ -180,9 +206,9 @@ ptxas info    : Used 8 registers, used 0 barriers
     ("demangled", "name"),
     [
         (
-            "void winit_cuda::(anonymous namespace)::fill_aligned_kernel<winit_cuda::BFloat16, "
-            "winit_cuda::TruncNormalMap<winit_cuda::Scalar32>, int>(winit_cuda::RandomFill)",
-            ("fill_aligned trunc_normal bfloat16", 2),
+            "void winit_cuda::(anonymous namespace)::fill_span_kernel<winit_cuda::BFloat16, "
+            "winit_cuda::TruncNormalMap<winit_cuda::Scalar32>, int>(winit_cuda::Span)",
+            ("fill_span trunc_normal bfloat16", 2),
         ),
         ("void winit_cuda::set_aligned_kernel<unsigned char>(int)", ("set_aligned 1 byte", 1)),
         ("void winit_cuda::words_kernel(int)", None),
@@ -229,3 +255,22 @@ def test_the_command_writes_all_it_counts(tmp_path: Path, capsys) -> None:
 def test_a_source_that_is_not_there_is_one_line(tmp_path: Path, capsys) -> None:
     assert sass.main(["--source", str(tmp_path / "none.cu")]) == 1
     assert capsys.readouterr().err.startswith("sass: ")
+
+
+@needs_compiler
+def test_the_kernels_keep_their_cost() -> None:
+    source = Path(__file__).parents[1] / "csrc" / "fill.cu"
+    costs = {cost.kernel: cost for cost in sass.count_kernels(source, "sm_90", "fill_(span|keyed)")}
+    assert len(costs) == 2 * 4 * 6  # with the key as an argument or in memory; laws; dtypes
+    for cost in costs.values():
+        assert cost.bytes_per_store == 16
+        assert cost.branches == 1
+        assert cost.resources.spilled_bytes == cost.resources.local_bytes == 0
+        assert cost.resources.registers <= 64
+    limits = {"uniform": 15, "normal": 31, "trunc_normal": 40, "tail_normal": 38}
+    for law, limit in limits.items():
+        for dtype in ("float32", "float16", "bfloat16", "float8_e4m3fn"):
+            assert costs[f"fill_span {law} {dtype}"].instructions < limit
+    # A block of four words: 18 products of 32 bits, each one instruction.
+    uniform = costs["fill_span uniform float32"]
+    assert uniform.by_opcode["IMAD.WIDE.U32"] / (uniform.elements / 4) < 19
