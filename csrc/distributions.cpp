@@ -135,6 +135,24 @@ TruncNormalNumbers<Real> two_sided(double mean, double std, double a, double b) 
   return numbers;
 }
 
+// The same with the mean in the middle, or false where that map does not serve.
+template <class Real>
+bool symmetric(const TruncNormalNumbers<Real>& general, double mean, double a, double b,
+               SymmetricTruncNormalNumbers<Real>& numbers) {
+  if (b - mean != mean - a || general.slope < Real(0x1p-10) || general.tail_start[0] < 1)
+    return false;
+  numbers.slope = numbers.tail_slope = general.slope;
+  numbers.tail_start = general.tail_start[0];
+  while (fused(Real(0x1p31), numbers.tail_slope, numbers.tail_start) > kBelowHalf<Real>)
+    numbers.tail_slope = std::nextafter(numbers.tail_slope, Real(0));
+  numbers.scale = general.scale;
+  numbers.base = general.base;
+  numbers.lowest = general.lowest;
+  numbers.highest = general.highest;
+  numbers.quantile = general.quantile;
+  return true;
+}
+
 // The interval lies beyond alpha >= 0 on one side of the mean: p is half the conditional tail, and
 // c = 1/2 - p is measured from the near bound, so that nothing cancels however far out the interval
 // is or however narrow. The tables end at 1/2.
@@ -197,10 +215,17 @@ void fill_in_trunc_normal(double mean, double std, double a, double b, const Bou
                           const Real* normal_table, DistributionNumbers& made,
                           Numbers<Real>& numbers) {
   if (a < mean && mean < b) {
-    made.distribution = Distribution::kTruncNormal;
-    numbers.trunc_normal = two_sided<Real>(mean, std, a, b);
-    numbers.trunc_normal.quantile = normal_table;
-    bound<Real>(bounds, numbers.trunc_normal);
+    TruncNormalNumbers<Real> general = two_sided<Real>(mean, std, a, b);
+    general.quantile = normal_table;
+    bound<Real>(bounds, general);
+    SymmetricTruncNormalNumbers<Real> special;
+    if (symmetric(general, mean, a, b, special)) {
+      made.distribution = Distribution::kSymmetricTruncNormal;
+      numbers.symmetric_trunc_normal = special;
+    } else {
+      made.distribution = Distribution::kTruncNormal;
+      numbers.trunc_normal = general;
+    }
     return;
   }
   const double direction = a >= mean ? 1 : -1;

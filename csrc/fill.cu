@@ -74,6 +74,14 @@ __device__ TruncNormalMap<L> make_map(TruncNormalNumbers<typename L::Real> numbe
 }
 
 template <class L>
+__device__ SymmetricTruncNormalMap<L> make_map(
+    SymmetricTruncNormalNumbers<typename L::Real> numbers, const NoTable&,
+    Type<SymmetricTruncNormalMap<L>>) {
+  numbers.quantile = share_table(normal_table(typename L::Real{}), numbers.scale);
+  return SymmetricTruncNormalMap<L>(numbers);
+}
+
+template <class L>
 __device__ TailNormalMap<L> make_map(TailNormalNumbers<typename L::Real> numbers,
                                      const Table<typename L::Real>& table, Type<TailNormalMap<L>>) {
   numbers.quantile = share_table(table.entries, numbers.scale);

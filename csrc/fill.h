@@ -26,7 +26,13 @@ struct Source {
   Domain domain;
 };
 
-enum class Distribution : int { kUniform, kNormal, kTruncNormal, kTailNormal };
+enum class Distribution : int {
+  kUniform,
+  kNormal,
+  kTruncNormal,
+  kSymmetricTruncNormal,
+  kTailNormal
+};
 
 // The numbers of a distribution, in the precision the target's dtype computes in.
 template <class Real>
@@ -34,6 +40,7 @@ union Numbers {
   UniformNumbers<Real> uniform;
   NormalNumbers<Real> normal;
   TruncNormalNumbers<Real> trunc_normal;
+  SymmetricTruncNormalNumbers<Real> symmetric_trunc_normal;
   TailNormalNumbers<Real> tail_normal;
 };
 

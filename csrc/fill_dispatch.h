@@ -51,6 +51,8 @@ void with_map(const RandomFill& fill, Visit&& visit) {
         return visit(element, Type<NormalMap<L>>{}, numbers.normal);
       case Distribution::kTruncNormal:
         return visit(element, Type<TruncNormalMap<L>>{}, numbers.trunc_normal);
+      case Distribution::kSymmetricTruncNormal:
+        return visit(element, Type<SymmetricTruncNormalMap<L>>{}, numbers.symmetric_trunc_normal);
       case Distribution::kTailNormal:
         return visit(element, Type<TailNormalMap<L>>{}, numbers.tail_normal);
     }

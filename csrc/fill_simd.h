@@ -249,6 +249,8 @@ static void with_law(const RandomFill& fill, const Visit& visit) {
       return with_chunk<L, T, NormalMap>(fill, numbers.normal, visit);
     case Distribution::kTruncNormal:
       return with_chunk<L, T, TruncNormalMap>(fill, numbers.trunc_normal, visit);
+    case Distribution::kSymmetricTruncNormal:
+      return with_chunk<L, T, SymmetricTruncNormalMap>(fill, numbers.symmetric_trunc_normal, visit);
     case Distribution::kTailNormal:
       return with_chunk<L, T, TailNormalMap>(fill, numbers.tail_normal, visit);
   }

@@ -40,6 +40,9 @@ struct Avx2 {
   static WINIT_HD_MEMBER F absolute(F value) {
     return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), value);
   }
+  static WINIT_HD_MEMBER F with_sign_of(F value, F other) {
+    return _mm256_or_ps(value, _mm256_and_ps(other, _mm256_set1_ps(-0.0f)));
+  }
   static WINIT_HD_MEMBER F select(U word, F when_negative, F otherwise) {
     return _mm256_blendv_ps(otherwise, when_negative, _mm256_castsi256_ps(word));
   }

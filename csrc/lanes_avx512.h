@@ -35,6 +35,12 @@ struct Avx512 {
                                  _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC);
   }
   static WINIT_HD_MEMBER F absolute(F value) { return _mm512_abs_ps(value); }
+  // value | (other & sign)
+  static WINIT_HD_MEMBER F with_sign_of(F value, F other) {
+    return _mm512_castsi512_ps(_mm512_ternarylogic_epi32(_mm512_castps_si512(value),
+                                                         _mm512_castps_si512(other),
+                                                         _mm512_set1_epi32(INT32_MIN), 0xF8));
+  }
   static WINIT_HD_MEMBER F select(U word, F when_negative, F otherwise) {
     return _mm512_mask_blend_ps(_mm512_movepi32_mask(word), otherwise, when_negative);
   }

@@ -29,6 +29,12 @@ struct Avx512Double {
     t = fma(low, share, coarse);
   }
   static WINIT_HD_MEMBER F absolute(F value) { return _mm512_abs_pd(value); }
+  // value | (other & sign)
+  static WINIT_HD_MEMBER F with_sign_of(F value, F other) {
+    return _mm512_castsi512_pd(_mm512_ternarylogic_epi64(_mm512_castpd_si512(value),
+                                                         _mm512_castpd_si512(other),
+                                                         _mm512_set1_epi64(INT64_MIN), 0xF8));
+  }
   static WINIT_HD_MEMBER F select(U word, F when_negative, F otherwise) {
     return _mm512_mask_blend_pd(_mm256_movepi32_mask(word.high), otherwise, when_negative);
   }

@@ -64,6 +64,10 @@ struct Scalar32 {
     t = toward_zero(static_cast<int32_t>(word ^ 0x80000000u));
   }
   static WINIT_HD_MEMBER F absolute(F value) { return magnitude(value); }
+  // `value`, which is not negative, with the sign of another.
+  static WINIT_HD_MEMBER F with_sign_of(F value, F other) {
+    return float_of(bits_of(value) | (bits_of(other) & 0x80000000u));
+  }
   static WINIT_HD_MEMBER F select(U word, F when_negative, F otherwise) {
     return (word >> 31) ? when_negative : otherwise;
   }
@@ -107,6 +111,9 @@ struct Scalar64 {
   }
   static WINIT_HD_MEMBER F absolute(F value) {
     return double_of(bits_of(value) & 0x7FFFFFFFFFFFFFFFull);
+  }
+  static WINIT_HD_MEMBER F with_sign_of(F value, F other) {
+    return double_of(bits_of(value) | (bits_of(other) & 0x8000000000000000ull));
   }
   static WINIT_HD_MEMBER F select(U word, F when_negative, F otherwise) {
     return (word >> 63) ? when_negative : otherwise;

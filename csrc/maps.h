@@ -104,6 +104,40 @@ struct TruncNormalMap {
   }
 };
 
+// Normal truncated to [a, b] with the mean in the middle: both halves start alike, and the slope of
+// p is rounded such that p stays below 1/2. For intervals with 2^-10 of the law in them, or more,
+// and one word or more on either side.
+template <class Real>
+struct SymmetricTruncNormalNumbers {
+  Real slope, tail_slope, tail_start;
+  Real scale, base, lowest, highest;
+  const Real* quantile;
+};
+
+template <class L>
+struct SymmetricTruncNormalMap {
+  using F = typename L::F;
+  using Real = typename L::Real;
+  F slope, tail_slope, tail_start, lowest, highest;
+  typename L::Quantile quantile;
+
+  explicit WINIT_HD_MEMBER SymmetricTruncNormalMap(const SymmetricTruncNormalNumbers<Real>& numbers)
+      : slope(L::splat(numbers.slope)),
+        tail_slope(L::splat(numbers.tail_slope)),
+        tail_start(L::splat(numbers.tail_start)),
+        lowest(L::splat(numbers.lowest)),
+        highest(L::splat(numbers.highest)),
+        quantile(numbers.quantile, numbers.scale, numbers.base) {}
+
+  WINIT_HD_MEMBER F operator()(typename L::U word) const {
+    F x, t;
+    L::distances(word, x, t);
+    const F p = L::fma(t, tail_slope, L::with_sign_of(tail_start, t));  // signed like t
+    const F value = quantile(L::multiply(x, slope), p);
+    return L::smaller(L::larger(value, lowest), highest);
+  }
+};
+
 // Normal truncated to an interval on one side of the mean: the same with a table of the
 // interval's own, c and p affine in t with a start for each half.
 template <class Real>

@@ -260,8 +260,15 @@ def trunc_normal(
         starts = [real(float(mp.ldexp(tail, 32))) for tail in (below, above)]
     x, t = distances(word)
     v, _ = signed_halves(word)
-    p = fma(np.abs(t), slope, np.where(v < 0, *starts))
-    p = np.maximum(np.minimum(p, np.nextafter(real(2.0**32), real(0)) - p), real(1))
+    if b - mean == mean - a and slope >= 2.0**-10 and starts[0] >= 1:
+        tail_slope = slope
+        while fma(real(2.0**31), tail_slope, starts[0]) >= 2.0**31:
+            tail_slope = np.nextafter(tail_slope, real(0))
+        p = fma(np.abs(t), tail_slope, starts[0])
+    else:
+        p = fma(np.abs(t), slope, np.where(v < 0, *starts))
+        p = np.minimum(p, np.nextafter(real(2.0**32), real(0)) - p)
+    p = np.maximum(p, real(1))
     value = quantile(fma(x, slope, center), p, real(std), real(mean))
     return np.clip(value, *map(real, bounds))
 

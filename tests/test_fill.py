@@ -120,6 +120,23 @@ def test_constant_bits_take_the_low_bytes(value, dtype, place):
     assert (view == expected).all()
 
 
+def test_constants_in_memory_that_is_not_aligned_to_the_item():
+    for name, value, pattern in (
+        ("float64", -0.1, np.float64(-0.1)),
+        ("float32", 0.3, np.float32(0.3)),
+        ("float16", 0.5, np.float16(0.5)),
+    ):
+        size = pattern.itemsize
+        for start in range(1, 9):
+            memory = np.full(1200 + start, 0xA5, dtype=np.uint8)
+            address = memory.ctypes.data + start
+            _C.constant(address, _C.DTYPES[name], 1000 // size, None, -1, 0, 1, value)
+            end = start + 1000 // size * size
+            assert memory[start:end].tobytes() == pattern.tobytes() * (1000 // size)
+            assert (memory[:start] == 0xA5).all()
+            assert (memory[end:] == 0xA5).all()
+
+
 def test_constant_bits_of_other_sizes():
     memory = torch.zeros(16)
     for size in (0, 3, 16, -1):

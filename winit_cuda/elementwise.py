@@ -114,8 +114,9 @@ def trunc_normal_(
 
     value = mean + std * Phi^-1(Phi(alpha) + u (Phi(beta) - Phi(alpha))), alpha = (a - mean) / std,
     beta = (b - mean) / std, with u = 1/2 + v / 2^32 and v the element's 32-bit word as a signed
-    integer: one pass, nothing is drawn again, however far from the mean the interval is. `a` and `b` are values, not multiples of
-    std. std == 0 gives the mean, moved into [a, b]; a == b gives `a`.
+    integer: one pass, nothing is drawn again, however far from the mean the interval is. `a` and
+    `b` are values, not multiples of std. std == 0 gives the mean, moved into [a, b]; a == b gives
+    `a`.
 
     Args:
         tensor: Any shape; float64, float32, float16, bfloat16, float8_e4m3fn or float8_e5m2.
