@@ -94,50 +94,60 @@ void dirac_range(const DiracFill& fill, int64_t begin, int64_t end) {
   });
 }
 
-template <class Fill, class Range>
-void run_by_itemsize(const Fill& fill, int threads, Range range) {
-  parallel_for(element_count(fill.box), kConstantGrain, threads, [&](int64_t begin, int64_t end) {
-    switch (fill.itemsize) {
-      case 1:
-        return range(uint8_t{}, begin, end);
-      case 2:
-        return range(uint16_t{}, begin, end);
-      case 4:
-        return range(uint32_t{}, begin, end);
-      default:
-        return range(uint64_t{}, begin, end);
-    }
-  });
+// Calls range(element), an unsigned integer of the item size.
+template <class Range>
+void by_itemsize(int itemsize, Range range) {
+  switch (itemsize) {
+    case 1:
+      return range(uint8_t{});
+    case 2:
+      return range(uint16_t{});
+    case 4:
+      return range(uint32_t{});
+    default:
+      return range(uint64_t{});
+  }
 }
 
 }  // namespace
 
+void fill_range_cpu(const RandomFill& fill, int64_t begin, int64_t end) {
+  active_fills.load(std::memory_order_relaxed)->fill(fill, begin, end);
+}
+
+void fill_range_cpu(const ConstantFill& fill, int64_t begin, int64_t end) {
+  by_itemsize(fill.itemsize, [&](auto element) { set_range<decltype(element)>(fill, begin, end); });
+}
+
+void fill_tiles_cpu(const RandomFill& fill, const Tiles& tiles, int64_t begin, int64_t end) {
+  active_fills.load(std::memory_order_relaxed)->fill_tiles(fill, tiles, begin, end);
+}
+
 void fill_cpu(const RandomFill& fill, int threads) {
-  const SimdFills* fills = active_fills.load(std::memory_order_relaxed);
   Tiles tiles;
   if (find_tiles(fill.target.box, item_size(fill.target.dtype), tiles)) {
     parallel_for(tiles.count, kGrain / Tiles::kElements, threads, [&](int64_t begin, int64_t end) {
       const DefaultFloatingPoint environment;
-      fills->fill_tiles(fill, tiles, begin, end);
+      fill_tiles_cpu(fill, tiles, begin, end);
     });
     return;
   }
   const int64_t count = element_count(fill.target.box);
   parallel_for(count, kGrain, threads, [&](int64_t begin, int64_t end) {
     const DefaultFloatingPoint environment;
-    fills->fill(fill, begin, end);
+    fill_range_cpu(fill, begin, end);
   });
 }
 
 void fill_cpu(const ConstantFill& fill, int threads) {
-  run_by_itemsize(fill, threads, [&](auto element, int64_t begin, int64_t end) {
-    set_range<decltype(element)>(fill, begin, end);
-  });
+  parallel_for(element_count(fill.box), kConstantGrain, threads,
+               [&](int64_t begin, int64_t end) { fill_range_cpu(fill, begin, end); });
 }
 
 void fill_cpu(const DiracFill& fill, int threads) {
-  run_by_itemsize(fill, threads, [&](auto element, int64_t begin, int64_t end) {
-    dirac_range<decltype(element)>(fill, begin, end);
+  parallel_for(element_count(fill.box), kConstantGrain, threads, [&](int64_t begin, int64_t end) {
+    by_itemsize(fill.itemsize,
+                [&](auto element) { dirac_range<decltype(element)>(fill, begin, end); });
   });
 }
 

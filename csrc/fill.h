@@ -8,6 +8,7 @@
 #include "dtype.h"
 #include "maps.h"
 #include "philox.h"
+#include "tiles.h"
 
 namespace winit_cuda {
 
@@ -82,6 +83,12 @@ WINIT_HD int64_t dirac_column(const DiracFill& fill, int64_t o) {
 void fill_cpu(const RandomFill& fill, int threads);
 void fill_cpu(const ConstantFill& fill, int threads);
 void fill_cpu(const DiracFill& fill, int threads);
+// Local elements [begin, end), in row-major order, on the calling thread; the caller sees to the
+// floating-point environment. Of a random fill's source `key` and `domain` count.
+void fill_range_cpu(const RandomFill& fill, int64_t begin, int64_t end);
+void fill_range_cpu(const ConstantFill& fill, int64_t begin, int64_t end);
+// The same for tiles of a fill whose box has them (tiles.h).
+void fill_tiles_cpu(const RandomFill& fill, const Tiles& tiles, int64_t begin, int64_t end);
 void words_cpu(const StreamKey& key, Domain domain, uint64_t index, int64_t count, uint32_t* words);
 
 // The instruction sets of the CPU fills.

@@ -4,6 +4,7 @@
 #include <stdexcept>
 
 #include "cuda_fills.h"
+#include "fill_many_cuda.h"
 
 namespace winit_cuda {
 namespace {
@@ -18,6 +19,9 @@ void fill_cuda(const DiracFill&, const Launch&) { refuse(); }
 void sparse_cuda(const SparseFill&, const Launch&) { refuse(); }
 void reflectors_cuda(const Reflectors&, const Source&, const Launch&) { refuse(); }
 void words_cuda(const StreamKey&, Domain, uint64_t, int64_t, uint32_t*, const Launch&) { refuse(); }
+void fill_many_cuda(const ManyDescriptors&, const ManyKeys&, const unsigned char*, const Launch&) {
+  refuse();
+}
 int cuda_device_count() { return 0; }
 
 }  // namespace winit_cuda
