@@ -85,7 +85,7 @@ uint32_t tiles_for(int64_t steps, int64_t steps_per_thread) {
 }
 
 // Steps of about the same cost make a tile: so many blocks of words, or stores of a constant.
-constexpr int64_t kBlocksPerThread = 4, kStoresPerThread = 8;
+constexpr int64_t kBlocksPerThread = 8, kStoresPerThread = 8;
 
 // Describes a fill but for its first tile, and says how many it has.
 uint32_t describe_one(const RandomFill& fill, ManyTensor& tensor, SharedBytes& shared) {

@@ -43,7 +43,7 @@ struct ManyTensor {
   uint32_t first_tile;  // how many tiles the tensors before it have
   uint32_t numbers;     // offset of its PackedNumbers; a constant has none
   uint32_t rows;        // offset of its Rows, unless it is contiguous and aligned
-  DType dtype : 8;      // of a constant: one of the same size
+  uint8_t dtype;        // a DType; of a constant: one of the same size
   Law law;
 };
 static_assert(sizeof(ManyTensor) == 56, "no more than it has to be: parameters are few");
