@@ -16,7 +16,7 @@ from winit_cuda.console import CommandError, Progress
 
 from . import plot
 from .cases import DTYPES, INITIALIZERS, PRESETS, parse_size, plan
-from .measure import measure_all
+from .measure import measure, measure_all
 from .report import Report, as_json, as_markdown, as_text, file_stem
 
 RESULTS = Path("benchmarks") / "results"
@@ -146,7 +146,7 @@ def run(arguments: argparse.Namespace) -> int:
     facts = machine.describe()  # the load is that of the others, before the work begins
 
     progress = Progress(len(work.cases))
-    rows, complete = measure_all(work, lambda case: progress.step(case.label))
+    rows, complete = measure_all(work, measure, lambda case: progress.step(case.label))
     progress.clear()
     report = Report(
         preset=preset,

@@ -11,6 +11,7 @@ import shlex
 import signal
 import statistics
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,19 +21,19 @@ import winit_cuda
 from winit_cuda import machine
 from winit_cuda.console import Progress
 
-from .cases import DTYPES, Case, Plan
 from .gpu_cases import gpu_plan
 from .gpu_machine import describe_gpu
 from .gpu_report import GpuReport, GpuRow, write
-from .gpu_rivals import SAMPLE, SIDES, US, AbsentError
-from .measure import memory_missing, ratios_of, take_turns, timing_of
+from .gpu_rivals import MEMORY, RIVALS, SAMPLE, US, AbsentError, on_tensor
+from .measure import measure_all, memory_missing, ratios_of, take_turns, timing_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from torch.utils.benchmark import Timer
 
-    from .gpu_rivals import Rival, Side
+    from .cases import Case, Plan
+    from .gpu_rivals import Side
 
 # What no fill of the cases leaves behind.
 _POISON = 7.0
@@ -41,15 +42,17 @@ _POISON = 7.0
 # ------------------------------------------------------------------------- measuring
 
 
-def measure(case: Case, plan: Plan, sides: Mapping[str, Rival] = SIDES) -> GpuRow:
+def measure(case: Case, plan: Plan) -> GpuRow:
     """Measure one case as the plan says, with whoever can do it."""
+    if case.device == "cuda":
+        torch.cuda.empty_cache()  # CuPy and JAX have memory of their own
     missing = memory_missing(case)
     if missing:
         return GpuRow(case, {}, {}, {US: missing})
-    tensor = torch.empty(case.shape, dtype=DTYPES[case.dtype], device=case.device)
     timers, notes = {}, {}
-    for name, rival in sides.items():
-        taking_part = _timer(rival, case, tensor)
+    tensor, sides = _sides(case)
+    for name, make in sides.items():
+        taking_part = _timer(make, tensor, case.threads)
         if isinstance(taking_part, str):
             notes[name] = taking_part
         else:
@@ -64,23 +67,33 @@ def measure(case: Case, plan: Plan, sides: Mapping[str, Rival] = SIDES) -> GpuRo
     return GpuRow(case, timings, ratios, notes)
 
 
-def _timer(rival: Rival, case: Case, tensor: torch.Tensor) -> Timer | str:
-    """What times the rival on the tensor, or why it cannot take part."""
+def _sides(case: Case) -> tuple[torch.Tensor, dict[str, Callable[[], Side]]]:
+    """The tensor that all sides share, and what makes each side."""
+    calls = case.setup()
+    tensor = calls[MEMORY]()
+    assert isinstance(tensor, torch.Tensor)
+    own = {name: partial(on_tensor, tensor, call) for name, call in calls.items()}
+    rivals = {name: partial(rival, case, tensor) for name, rival in RIVALS.items()}
+    return tensor, {**own, **rivals}
+
+
+def _timer(make: Callable[[], Side], tensor: torch.Tensor, threads: int) -> Timer | str:
+    """What times a side, or why it cannot take part."""
     from torch.utils.benchmark import Timer
 
     try:
-        side = rival(case, tensor)
+        side = make()
         _check(side, tensor)
     except Exception as error:  # other libraries raise what they like
         return _reason(error)
-    return Timer(side.statement, globals=side.names, timer=side.clock, num_threads=case.threads)
+    return Timer("call()", globals={"call": side.call}, timer=side.clock, num_threads=threads)
 
 
 def _check(side: Side, tensor: torch.Tensor) -> None:
     """Raise where a run leaves the tensor as it was: nothing would be measured."""
     start = tensor.view(-1)[:SAMPLE]
     start.copy_(torch.full(start.shape, _POISON))
-    exec(compile(side.statement, "<side>", "exec"), side.names)
+    side.call()
     side.wait()
     written = side.sample()
     if (written == _POISON).any() or not written.isfinite().all():
@@ -91,20 +104,6 @@ def _reason(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     text = lines[0][:120] if lines else ""
     return text if isinstance(error, AbsentError) else f"{type(error).__name__}: {text}"
-
-
-def measure_all(plan: Plan, begin: Callable[[Case], None]) -> tuple[list[GpuRow], bool]:
-    """All rows of the plan, and whether it came to its end; a stop keeps what was measured."""
-    rows: list[GpuRow] = []
-    try:
-        for case in plan.cases:
-            begin(case)
-            rows.append(measure(case, plan))
-            if case.device == "cuda":
-                torch.cuda.empty_cache()  # CuPy and JAX have memory of their own
-    except KeyboardInterrupt:
-        return rows, False
-    return rows, True
 
 
 # ------------------------------------------------------------------------- the command
@@ -130,7 +129,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     plan = gpu_plan(arguments.dry_run)
     idle = describe_gpu()
     progress = Progress(len(plan.cases))
-    rows, complete = measure_all(plan, lambda case: progress.step(case.label))
+    rows, complete = measure_all(plan, measure, lambda case: progress.step(case.label))
     progress.clear()
     report = GpuReport(
         command=shlex.join(["python", "-m", "winit_cuda.benchmarks.gpu_bench", *words]),

@@ -7,62 +7,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from .cases import DTYPES, INITIALIZERS, Case, Plan
+from .cases import DTYPES, INITIALIZERS, Fill, Goal, Plan
+from .plot import CHARTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-# The initializers of the chart and of every dtype.
-PLAIN = ("uniform_", "normal_", "trunc_normal_")
-
-
-def gpu_plan(dry_run: bool) -> Plan:
-    """The cases on CUDA, or a few small ones on the CPU."""
-    threads = torch.get_num_threads()
-    if dry_run:
-        small = _cases("cpu", threads, (10, 12), (10,), orthogonal=(8,), sparse=8)
-        # One law in the other dtypes: each program of torch.compile takes a fifth of a second.
-        few = (
-            each for each in small if each.dtype == "float32" or each.initializer.name == PLAIN[0]
-        )
-        return Plan(tuple(few), rounds=2, seconds_per_round=1e-4, budget=0.2)
-    sizes = range(10, 29, 2)
-    others = (16, 22, 28)
-    cases = tuple(_cases("cuda", threads, sizes, others, orthogonal=(20, 22, 24), sparse=24))
-    return Plan(cases, rounds=7, seconds_per_round=0.008, budget=0.5)
-
-
-def _cases(
-    device: str,
-    threads: int,
-    sizes: Sequence[int],
-    sizes_of_other_dtypes: Sequence[int],
-    orthogonal: Sequence[int],
-    sparse: int,
-) -> Iterator[Case]:
-    """The most wanted first: a run that is stopped keeps what it has."""
-
-    def case(name: str, exponent: int, dtype: str = "float32") -> Case:
-        return Case(INITIALIZERS[name], exponent, dtype, threads, device)
-
-    for name in (*PLAIN, "xavier_uniform_", "kaiming_normal_", "constant_"):
-        yield from (case(name, exponent) for exponent in sizes)
-    yield from (case(name, 4) for name in INITIALIZERS)  # the call alone
-    yield case("sparse_", sparse)
-    yield from (case("orthogonal_", exponent) for exponent in orthogonal)
-    for dtype in DTYPES:
-        if dtype != "float32":
-            for name in PLAIN:
-                yield from (case(name, exponent, dtype) for exponent in sizes_of_other_dtypes)
-
-
-@dataclass(frozen=True)
-class Goal:
-    """How many times as fast as torch.nn.init, and as what part of the speed of ``fill_``."""
-
-    ratio: float
-    of_fill: float | None = None
-
 
 _LARGE_BYTES = 256 << 20
 _LARGE = {
@@ -83,11 +32,58 @@ _MATRICES = {
 }
 
 
-def goal(case: Case) -> Goal | None:
-    """What this case has to reach on an H200, None where nothing is set."""
-    name = case.initializer.name
-    if case.exponent == 4:
-        return Goal(1)
-    if case.bytes >= _LARGE_BYTES:
-        return _LARGE.get((name, case.dtype))
-    return _MATRICES.get((name, case.exponent))
+@dataclass(frozen=True, kw_only=True)
+class GpuFill(Fill):
+    """A fill with what it has to reach on an H200."""
+
+    @property
+    def goal(self) -> Goal | None:
+        if self.exponent == 4:
+            return Goal(1)
+        if self.bytes >= _LARGE_BYTES:
+            return _LARGE.get((self.name, self.dtype))
+        return _MATRICES.get((self.name, self.exponent))
+
+
+def gpu_plan(dry_run: bool) -> Plan:
+    """The cases on CUDA, or a few small ones on the CPU."""
+    threads = torch.get_num_threads()
+    if dry_run:
+        small = _cases("cpu", threads, (10, 12), (10,), orthogonal=(8,), sparse=8)
+        # One law in the other dtypes: each program of torch.compile takes a fifth of a second.
+        few = (each for each in small if each.dtype == "float32" or each.name == CHARTED[0])
+        return Plan(tuple(few), rounds=2, seconds_per_round=1e-4, budget=0.2, reruns=0)
+    sizes = range(10, 29, 2)
+    others = (16, 22, 28)
+    cases = tuple(_cases("cuda", threads, sizes, others, orthogonal=(20, 22, 24), sparse=24))
+    return Plan(cases, rounds=7, seconds_per_round=0.008, budget=0.5, reruns=0)
+
+
+def _cases(
+    device: str,
+    threads: int,
+    sizes: Sequence[int],
+    sizes_of_other_dtypes: Sequence[int],
+    orthogonal: Sequence[int],
+    sparse: int,
+) -> Iterator[GpuFill]:
+    """The most wanted first: a run that is stopped keeps what it has."""
+
+    def case(name: str, exponent: int, dtype: str = "float32") -> GpuFill:
+        return GpuFill(
+            initializer=INITIALIZERS[name],
+            exponent=exponent,
+            dtype=dtype,
+            threads=threads,
+            device=device,
+        )
+
+    for name in (*CHARTED, "xavier_uniform_", "kaiming_normal_", "constant_"):
+        yield from (case(name, exponent) for exponent in sizes)
+    yield from (case(name, 4) for name in INITIALIZERS)  # the call alone
+    yield case("sparse_", sparse)
+    yield from (case("orthogonal_", exponent) for exponent in orthogonal)
+    for dtype in DTYPES:
+        if dtype != "float32":
+            for name in CHARTED:
+                yield from (case(name, exponent, dtype) for exponent in sizes_of_other_dtypes)

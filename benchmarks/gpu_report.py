@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from winit_cuda.console import format_ratio, format_seconds, format_significant, markdown_table
+from winit_cuda.console import format_ratio, format_significant, markdown_table
 
-from .gpu_cases import goal
 from .gpu_machine import versions
-from .gpu_rivals import SIDES, US
+from .gpu_rivals import MEMORY, RIVALS, TORCH, US
+from .report import join_json, machine_lines, rounded, timing_as_data
+from .tables import format_outcomes, format_timing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from .cases import Case
     from .measure import Timing
-
-RIVALS = [name for name in SIDES if name not in (US, "fill_")]
 
 
 @dataclass(frozen=True)
@@ -44,11 +42,19 @@ class GpuRow:
         timing = self.timings.get(side)
         return self.case.bytes / timing.median / 1e9 if timing else None
 
+    @property
+    def ratio(self) -> float | None:
+        return self.ratios.get(TORCH)
+
+    @property
+    def fill_ratio(self) -> float | None:
+        return self.ratios.get(MEMORY)
+
     def of_fill(self, side: str) -> float | None:
         """Time of ``fill_`` / time of the side: the part of the speed of memory that it reaches."""
         if side == US:
-            return self.ratios.get("fill_")
-        fill, other = self.timings.get("fill_"), self.timings.get(side)
+            return self.fill_ratio
+        fill, other = self.timings.get(MEMORY), self.timings.get(side)
         return fill.median / other.median if fill and other else None
 
 
@@ -98,15 +104,16 @@ _LEGEND = (
     "Times are medians of one call, the spread behind ± is the interquartile range. GB/s: bytes "
     "written per nanosecond. of fill_: time of tensor.fill_ on the same tensor / time of "
     "winit_cuda. The columns with names: how many times as fast as that one winit_cuda is. All "
-    "took turns in one process; ratios are medians over the rounds. Times of small tensors are "
+    "took turns in one process; ratios are medians over the rounds. (n): slow enough that its time "
+    "budget allowed only n rounds. Times of small tensors are "
     "those of the call, on the host."
 )
 
 
 def as_markdown(report: GpuReport, why_no_chart: str = "") -> str:
     matrices = ("orthogonal_", "sparse_")
-    calls = [row for row in report.rows if row.case.exponent == 4]
-    square = [row for row in report.rows if row.case.initializer.name in matrices]
+    calls = [row for row in report.rows if row.case.numel == 16]
+    square = [row for row in report.rows if row.case.name in matrices]
     square = [row for row in square if row not in calls]
     fills = [row for row in report.rows if row not in calls and row not in square]
     parts = [
@@ -131,10 +138,7 @@ def as_markdown(report: GpuReport, why_no_chart: str = "") -> str:
 
 
 def _facts(report: GpuReport) -> Iterator[str]:
-    facts = report.machine
-    for name in ("cuda_devices", "cuda_driver", "cpu", "cores", "platform", "python", "torch"):
-        yield f"- {name}: {facts.get(name)}"
-    yield f"- winit_cuda: {facts['winit_cuda']}, commit {facts.get('commit')}"
+    yield from machine_lines(report.machine)
     for name, version in versions().items():
         yield f"- {name}: {version or 'not there'}"
     for when, state in (("idle", report.gpu_idle), ("at work", report.gpu_at_work)):
@@ -154,32 +158,22 @@ def _about_l2(report: GpuReport) -> str:
 
 
 def _goals(rows: Sequence[GpuRow]) -> str:
-    header = ["initializer", "dtype", "shape", "torch.nn.init", "goal", "of fill_", "goal"]
-    lines = []
-    for row in rows:
-        wanted = goal(row.case)
-        if wanted is not None:
-            ratio, of_fill = row.ratios.get("torch.nn.init"), row.of_fill(US)
-            lines.append(
-                [
-                    *_name(row.case),
-                    format_ratio(ratio) if ratio else "-",
-                    _reached(ratio, wanted.ratio, "x"),
-                    f"{of_fill:.2f}" if of_fill else "-",
-                    _reached(of_fill, wanted.of_fill, ""),
-                ]
-            )
-    return markdown_table(header, lines, "lllrlrl") if lines else "No case with a goal was run."
+    header = ["initializer", "dtype", "shape", "torch.nn.init", "of fill_", "goal"]
+    lines = [
+        [*_name(row.case), *_ratios(row), format_outcomes(row, row.case.goal)]
+        for row in rows
+        if row.case.goal is not None
+    ]
+    return markdown_table(header, lines, "lllrrl") if lines else "No case with a goal was run."
 
 
-def _reached(value: float | None, wanted: float | None, unit: str) -> str:
-    if wanted is None:
-        return ""
-    return f"{wanted:g}{unit} {'reached' if value is not None and value >= wanted else 'MISSED'}"
+def _ratios(row: GpuRow) -> tuple[str, str]:
+    of_fill = f"{row.fill_ratio:.2f}" if row.fill_ratio else "-"
+    return format_ratio(row.ratio) if row.ratio else "-", of_fill
 
 
 def _name(case: Case) -> list[str]:
-    return [case.initializer.name, case.dtype, "x".join(map(str, case.shape))]
+    return [case.name, case.dtype, case.size]
 
 
 def _by_dtype(rows: Sequence[GpuRow]) -> Iterator[list[GpuRow]]:
@@ -189,30 +183,23 @@ def _by_dtype(rows: Sequence[GpuRow]) -> Iterator[list[GpuRow]]:
 
 def _table(report: GpuReport, rows: Sequence[GpuRow]) -> str:
     """One line a case; of the rivals only those that took part in one."""
-    rivals = [name for name in RIVALS if any(name in row.ratios for row in rows)]
+    rivals = [name for name in (TORCH, *RIVALS) if any(name in row.ratios for row in rows)]
     header = ["initializer", "dtype", "shape", "", "winit_cuda", "GB/s", "of fill_", *rivals]
     lines = []
     for row in rows:
-        rate, of_fill = row.gigabytes_per_second(US), row.of_fill(US)
+        rate = row.gigabytes_per_second(US)
         cached = report.l2_bytes is not None and row.case.bytes <= report.l2_bytes
         lines.append(
             [
                 *_name(row.case),
                 "L2" if cached else "",
-                _time(row.timings.get(US)),
+                format_timing(row.timings.get(US)),
                 format_significant(rate) if rate else "-",
-                f"{of_fill:.2f}" if of_fill else "-",
+                _ratios(row)[1],
                 *(format_ratio(row.ratios[name]) if name in row.ratios else "-" for name in rivals),
             ]
         )
     return markdown_table(header, lines, "llll" + "r" * (3 + len(rivals))) if lines else ""
-
-
-def _time(timing: Timing | None) -> str:
-    if timing is None:
-        return "-"
-    spread = f" ±{timing.iqr / timing.median:.0%}" if timing.runs > 1 else ""
-    return format_seconds(timing.median) + spread
 
 
 def _notes(report: GpuReport) -> Iterator[str]:
@@ -231,7 +218,7 @@ def _notes(report: GpuReport) -> Iterator[str]:
 
 
 def as_json(report: GpuReport) -> str:
-    """Everything as JSON, one row a line so that two runs can be compared with diff."""
+    """Everything as JSON."""
     head = {
         "command": report.command,
         "dry_run": report.dry_run,
@@ -242,30 +229,17 @@ def as_json(report: GpuReport) -> str:
         "gpu_at_work": report.gpu_at_work,
         "backend": asdict(report.backend),
     }
-    text = json.dumps(head, indent=1)
-    rows = ",\n  ".join(json.dumps(_row_as_data(row)) for row in report.rows)
-    return f'{text[:-2]},\n "rows": [\n  {rows}\n ]\n}}\n'
+    return join_json(head, map(_row_as_data, report.rows))
 
 
 def _row_as_data(row: GpuRow) -> dict[str, object]:
-    wanted = goal(row.case)
     return {
-        "initializer": row.case.initializer.name,
+        "initializer": row.case.name,
         "dtype": row.case.dtype,
         "shape": row.case.shape,
         "bytes": row.case.bytes,
-        "seconds": {name: _timing_as_data(timing) for name, timing in row.timings.items()},
-        "ratios": {name: _rounded(ratio) for name, ratio in row.ratios.items()},
-        "goal": asdict(wanted) if wanted else None,
+        "seconds": {name: timing_as_data(timing) for name, timing in row.timings.items()},
+        "ratios": {name: rounded(ratio) for name, ratio in row.ratios.items()},
+        "goal": asdict(row.case.goal) if row.case.goal else None,
         "notes": row.notes,
     }
-
-
-def _timing_as_data(timing: Timing) -> dict[str, object]:
-    """Seconds; four digits are more than a measurement holds."""
-    median, iqr = _rounded(timing.median), _rounded(timing.iqr)
-    return {"median": median, "iqr": iqr, "runs": timing.runs, "capped": timing.capped}
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.4g}")

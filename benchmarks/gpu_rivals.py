@@ -1,8 +1,8 @@
 """What else fills a tensor with random numbers on a GPU, each called the fastest way it has.
 
-A rival makes a `Side` of a case: a statement that ``torch.utils.benchmark`` can time. It writes to
-the tensor itself where its library can, else to new memory of its own. One that is not installed,
-or cannot do the case, raises, and what it raises is the note of the report.
+A rival makes a `Side` of a case: a call to time. It writes to the tensor itself where its library
+can, else to new memory of its own. One that is not installed, or cannot do the case, raises, and
+what it raises is the note of the report.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-import winit_cuda
-
-from .cases import Case
+if TYPE_CHECKING:
+    from .cases import Case
 
 
 class AbsentError(Exception):
@@ -28,13 +28,12 @@ class AbsentError(Exception):
 
 @dataclass(frozen=True)
 class Side:
-    """A statement to time, the names in it, and how to wait until its last run is done."""
+    """A call to time, and how to wait until the last one is done."""
 
-    statement: str
-    names: dict[str, Any]
-    wait: Callable[[], Any]
+    call: Callable[[], object]
+    wait: Callable[[], object]
     sample: Callable[[], torch.Tensor]
-    """The first elements that the last run wrote, as float64 on the CPU."""
+    """The first elements that the last call wrote, as float64 on the CPU."""
 
     def clock(self) -> float:
         """The time once everything before is done."""
@@ -42,7 +41,7 @@ class Side:
         return time.perf_counter()
 
 
-Rival = Callable[[Case, torch.Tensor], Side]
+Rival = Callable[["Case", torch.Tensor], Side]
 
 SAMPLE = 4096
 
@@ -56,28 +55,15 @@ LAWS: dict[str, tuple[float, ...]] = {
 }
 
 
-def on_tensor(tensor: torch.Tensor, statement: str, **names: Any) -> Side:
-    """A side whose statement writes to `tensor` on torch's current stream."""
+def on_tensor(tensor: torch.Tensor, call: Callable[[], object]) -> Side:
+    """A side whose call writes to `tensor` on torch's current stream."""
     wait = torch.cuda.synchronize if tensor.is_cuda else _no_wait
     flat = tensor.view(-1)[:SAMPLE]
-    names = {"tensor": tensor, **names}
-    return Side(statement, names, wait, lambda: flat.to("cpu", torch.float64))
+    return Side(call, wait, lambda: flat.to("cpu", torch.float64))
 
 
 def _no_wait() -> None:
     """On the CPU a call returns when it is done."""
-
-
-def winit(case: Case, tensor: torch.Tensor) -> Side:
-    return on_tensor(tensor, case.initializer.statement, init=winit_cuda)
-
-
-def fill(_: Case, tensor: torch.Tensor) -> Side:
-    return on_tensor(tensor, "tensor.fill_(0.5)")
-
-
-def torch_init(case: Case, tensor: torch.Tensor) -> Side:
-    return on_tensor(tensor, case.initializer.statement, init=torch.nn.init)
 
 
 # ------------------------------------------------------------------------- torch.func._random
@@ -92,7 +78,7 @@ def func_random(case: Case, tensor: torch.Tensor) -> Side:
     except (ImportError, AttributeError) as error:
         raise AbsentError(f"torch {torch.__version__} has no torch.func._random.{name}") from error
     key = random.key(0, device=tensor.device)
-    return on_tensor(tensor, "function(key, tensor)", function=function, key=key)
+    return on_tensor(tensor, partial(function, key, tensor))
 
 
 # ------------------------------------------------------------------------- torch.compile
@@ -128,7 +114,7 @@ _COMPILED = {
 def _compiled(name: str, device: str) -> Callable[[torch.Tensor], torch.Tensor]:
     """One program for all sizes of a dtype."""
     # On the CPU inductor needs a C++ compiler and seconds, to measure what nobody asks for.
-    backend = "inductor" if device == "cuda" else "aot_eager"
+    backend = "inductor" if device == "cuda" else "eager"
     return torch.compile(_COMPILED[name], dynamic=True, fullgraph=True, backend=backend)
 
 
@@ -141,7 +127,7 @@ def _forget_other_dtypes(_dtype: str) -> None:
 def compiled_fill(case: Case, tensor: torch.Tensor) -> Side:
     function = _compiled(_one_of(case, *_COMPILED), case.device)
     _forget_other_dtypes(case.dtype)
-    return on_tensor(tensor, "function(flat)", function=function, flat=tensor.view(-1))
+    return on_tensor(tensor, partial(function, tensor.view(-1)))
 
 
 # ------------------------------------------------------------------------- cuRAND through CuPy
@@ -157,15 +143,10 @@ def curand(case: Case, tensor: torch.Tensor) -> Side:
     library = _installed("cupy").cuda.curand
     law = "Uniform" if name == "uniform_" else "Normal"
     generate = getattr(library, f"generate{law}{'Double' if case.dtype == 'float64' else ''}")
-    return on_tensor(
-        tensor,
-        "generate(generator, address, count, *numbers)",
-        generate=generate,
-        generator=_curand_generator(library),
-        address=tensor.data_ptr(),
-        count=tensor.numel(),
-        numbers=() if law == "Uniform" else LAWS[name],
-    )
+    numbers = () if law == "Uniform" else LAWS[name]
+    generator = _curand_generator(library)
+    fill = partial(generate, generator, tensor.data_ptr(), tensor.numel(), *numbers)
+    return on_tensor(tensor, fill)
 
 
 @functools.cache
@@ -189,11 +170,14 @@ def jax_fill(implementation: str, case: Case, tensor: torch.Tensor) -> Side:
     if (platform in ("gpu", "cuda")) != tensor.is_cuda:
         raise AbsentError(f"JAX runs on {platform} here")
     draw = _jax_function(jax, name, case.shape, getattr(jax.numpy, case.dtype))
-    last = [draw(jax.random.key(0, impl=implementation))]
-    names = {"draw": draw, "key": jax.random.key(0, impl=implementation), "last": last}
+    key = jax.random.key(0, impl=implementation)
+    last = [draw(key)]
+
+    def draw_anew() -> None:
+        last[0] = draw(key)
+
     return Side(
-        "last[0] = draw(key)",
-        names,
+        draw_anew,
         lambda: last[0].block_until_ready(),  # one stream: the last is done when all are
         lambda: torch.tensor(last[0].ravel()[:SAMPLE].astype("float64").tolist()).double(),
     )
@@ -216,9 +200,9 @@ def _jax_function(jax: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Ca
 
 
 def _one_of(case: Case, *names: str) -> str:
-    if case.initializer.name not in names:
+    if case.name not in names:
         raise AbsentError(f"only for {', '.join(names)}")
-    return case.initializer.name
+    return case.name
 
 
 def _installed(module: str) -> Any:
@@ -228,14 +212,11 @@ def _installed(module: str) -> Any:
         raise AbsentError(f"{module} cannot be imported: {error}") from error
 
 
-US = "winit_cuda"
-SIDES: dict[str, Rival] = {
-    US: winit,
-    "fill_": fill,
-    "torch.nn.init": torch_init,
+RIVALS: dict[str, Rival] = {
     "torch.func._random": func_random,
     "torch.compile": compiled_fill,
     "cuRAND (CuPy)": curand,
-    "JAX threefry": functools.partial(jax_fill, "threefry2x32"),
-    "JAX rbg": functools.partial(jax_fill, "rbg"),
+    "JAX threefry": partial(jax_fill, "threefry2x32"),
+    "JAX rbg": partial(jax_fill, "rbg"),
 }
+US, MEMORY, TORCH = "winit_cuda", "fill_", "torch.nn.init"  # the calls of every case

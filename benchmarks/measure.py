@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import statistics
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from torch.utils.benchmark import Timer
 
     from .cases import Case, Plan
+
+Result = TypeVar("Result")
 
 # The interquartile range, as a part of the median, from which on a case counts as disturbed. Calm
 # runs stay below 0.05, only fill_ and other constants at the limit of memory come near.
@@ -192,13 +194,15 @@ def ratios_of(rounds: Mapping[str, list[float]], side: str) -> list[float]:
     return [theirs / ours for theirs, ours in pairs]
 
 
-def measure_all(plan: Plan, begin: Callable[[Case], None]) -> tuple[list[Row], bool]:
+def measure_all(
+    plan: Plan, measure_one: Callable[[Case, Plan], Result], begin: Callable[[Case], None]
+) -> tuple[list[Result], bool]:
     """All rows of the plan, and whether it came to its end; Ctrl-C keeps what was measured."""
-    rows = []
+    rows: list[Result] = []
     try:
         for case in plan.cases:
             begin(case)
-            rows.append(measure(case, plan))
+            rows.append(measure_one(case, plan))
     except KeyboardInterrupt:
         return rows, False
     return rows, True

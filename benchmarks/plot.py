@@ -7,16 +7,17 @@ again without measuring. The same results and the same matplotlib give the same 
 from __future__ import annotations
 
 import json
+import math
 import statistics
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from winit_cuda.console import CommandError, format_ratio
 
 from .tables import threads as in_threads
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from matplotlib.axes import Axes
@@ -30,6 +31,7 @@ NOTHING_CHARTED = f"a chart needs one of {', '.join(CHARTED)} in {', '.join(DTYP
 SUFFIXES = (".svg", ".png")
 
 WIDTH = 8.6  # inches; with 8 point text it is legible where a page shows it 830 pixels wide
+LEGEND_LINE = 0.18  # inches
 STYLE = {
     "axes.edgecolor": "#777777",
     "axes.labelsize": 8,
@@ -168,44 +170,59 @@ def subtitle(results: dict[str, Any]) -> str:
 
 def draw(results: dict[str, Any], path: Path) -> None:
     """Draw the chart of these results into an SVG or PNG file."""
-    import matplotlib as mpl
-
     found = panels(results)
     if not found:
         raise CommandError(NOTHING_CHARTED)
+    save(lambda: _figure(found, subtitle(results)), path)
+
+
+def save(make: Callable[[], Figure], path: Path) -> None:
+    """Make a figure in the style of all charts, and write it into an SVG or PNG file."""
+    import matplotlib as mpl
+
     style: Any = {**mpl.rcParamsDefault, **STYLE}  # nothing of the user's own style
     with mpl.rc_context(style):
-        figure = _figure(found, subtitle(results))
         # What matplotlib adds by itself, such as the date, would change with every drawing.
         unstated = ("Date", "Creator") if path.suffix == ".svg" else ("Software",)
-        figure.savefig(path, dpi=200, metadata=dict.fromkeys(unstated))
+        make().savefig(path, dpi=200, metadata=dict.fromkeys(unstated))
 
 
 def _figure(found: list[Panel], subtitle: str) -> Figure:
-    from matplotlib.figure import Figure
-
     names = [name for name in CHARTED if any(name == panel.name for panel in found)]
     dtypes = [dtype for dtype in DTYPES if any(dtype == panel.dtype for panel in found)]
-    height = 1.35 + 1.95 * len(dtypes)
-    figure = Figure(figsize=(WIDTH, height), facecolor="white")
-    grid = figure.subplots(len(dtypes), len(names), sharex=True, sharey=True, squeeze=False)
+    figure, grid = figure_of_panels(len(dtypes), len(names), sharey=True)
     for panel in found:
-        _draw_panel(grid[dtypes.index(panel.dtype), names.index(panel.name)], panel)
+        draw_panel(grid[dtypes.index(panel.dtype), names.index(panel.name)], panel)
     for axes in grid[:, 0]:
         axes.set_ylabel("G elements / s")
-    for axes in grid[-1]:
-        axes.set_xlabel("elements")
+    label_figure(figure, "Throughput of the fills over size", subtitle)
+    return figure
+
+
+def figure_of_panels(
+    rows: int, columns: int, *, sharey: bool | Literal["row"], legend_lines: int = 1
+) -> tuple[Figure, Any]:
+    """A figure and its grid of axes, over which ``label_figure`` has room."""
+    from matplotlib.figure import Figure
+
+    height = 1.35 + LEGEND_LINE * (legend_lines - 1) + 1.95 * rows
+    figure = Figure(figsize=(WIDTH, height), facecolor="white")
+    return figure, figure.subplots(rows, columns, sharex=True, sharey=sharey, squeeze=False)
+
+
+def label_figure(figure: Figure, title: str, subtitle: str, legend_lines: int = 1) -> None:
+    """The title, the legend of all panels below it, and the label of the last row."""
+    height = figure.get_figheight()
 
     def below_top(inches: float) -> float:
         return 1 - inches / height
 
     left = 0.012
-    title = "Throughput of the fills over size"
     figure.text(left, below_top(0.1), title, va="top", fontsize=11, fontweight="bold")
     figure.text(left, below_top(0.34), subtitle, va="top", color="#555555")
     handles = {
         handle.get_label(): handle
-        for axes in grid.flat
+        for axes in figure.axes
         for handle in axes.get_legend_handles_labels()[0]
     }
     figure.legend(
@@ -213,31 +230,41 @@ def _figure(found: list[Panel], subtitle: str) -> Figure:
         list(handles),
         loc="upper left",
         bbox_to_anchor=(0.004, below_top(0.48)),
-        ncols=len(handles),
+        ncols=math.ceil(len(handles) / legend_lines),
         columnspacing=1.6,
         frameon=False,
     )
-    bottom = 0.42 / height
-    figure.subplots_adjust(0.07, bottom, 0.985, below_top(0.97), wspace=0.07, hspace=0.24)
-    return figure
+    for axes in figure.axes:
+        if axes.get_subplotspec().is_last_row():
+            axes.set_xlabel("elements")
+    bottom, top = 0.42 / height, below_top(0.97 + LEGEND_LINE * (legend_lines - 1))
+    figure.subplots_adjust(0.07, bottom, 0.985, top, wspace=0.07, hspace=0.24)
 
 
-def _draw_panel(axes: Axes, panel: Panel) -> None:
-    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+def draw_panel(axes: Axes, panel: Panel) -> None:
+    """Throughput over size, both logarithmic."""
+    from matplotlib.ticker import FuncFormatter, NullLocator
 
     axes.set_title(f"{panel.name}  {panel.dtype}", loc="left")
-    axes.set_xscale("log", base=2)
     axes.set_yscale("log")
+    draw_lines(axes, panel.lines)
+    _draw_ratio(axes, panel)
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def draw_lines(axes: Axes, lines: Iterable[Line]) -> None:
+    """The lines over a logarithmic axis of sizes."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+    axes.set_xscale("log", base=2)
     axes.grid(visible=True)
     axes.set_axisbelow(True)
-    for line in panel.lines:
+    for line in lines:
         axes.plot(list(line.points), list(line.points.values()), label=line.label, **line.style)
-    _draw_ratio(axes, panel)
     axes.xaxis.set_major_locator(FixedLocator([2**exponent for exponent in range(4, 41, 4)]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda numel, _: _power(int(numel))))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def _draw_ratio(axes: Axes, panel: Panel) -> None:

@@ -15,6 +15,8 @@ from .measure import DISTURBED, IMPLAUSIBLE
 from .tables import SLOWER, details, goals_line, ratios, threads, threads_check, throughput
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from winit_cuda.backend import BackendInfo
 
     from .measure import Row, Timing
@@ -141,8 +143,7 @@ def as_markdown(report: Report) -> str:
     parts = [
         f"# Fills on {title(report)}",
         f"Written by `{report.command}` on {facts['date']}.",
-        "\n".join(f"- {name}: {_fact(facts[name])}" for name in FACTS if facts.get(name))
-        + f"\n- {backend(report)}",
+        "\n".join([*machine_lines(facts), f"- {backend(report)}"]),
         LEGEND,
         "\n".join(f"- {line}" for line in notes(report)),
     ]
@@ -161,6 +162,11 @@ def as_markdown(report: Report) -> str:
     parts.append(details(report.rows, report.all_threads, markdown_table))
     parts.append(goals_line(report.rows, report.all_threads))
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def machine_lines(facts: Mapping[str, object]) -> list[str]:
+    """What is known of the machine, as a list."""
+    return [f"- {name}: {_fact(facts[name])}" for name in FACTS if facts.get(name)]
 
 
 def _fact(value: object) -> str:
@@ -194,7 +200,7 @@ def file_stem(report: Report) -> str:
 
 
 def as_json(report: Report) -> str:
-    """Everything as JSON, one row a line so that two runs can be compared with diff."""
+    """Everything as JSON."""
     head = {
         "preset": report.preset,
         "command": report.command,
@@ -203,9 +209,14 @@ def as_json(report: Report) -> str:
         "machine": report.machine,
         "backend": asdict(report.backend),
     }
+    return join_json(head, [_row_as_data(row, report.all_threads) for row in report.rows])
+
+
+def join_json(head: Mapping[str, object], rows: Iterable[Mapping[str, object]]) -> str:
+    """The head, then one row a line so that two runs can be compared with diff."""
     text = json.dumps(head, indent=1)
-    rows = ",\n  ".join(json.dumps(_row_as_data(row, report.all_threads)) for row in report.rows)
-    return f'{text[:-2]},\n "rows": [\n  {rows}\n ]\n}}\n'
+    lines = ",\n  ".join(map(json.dumps, rows))
+    return f'{text[:-2]},\n "rows": [\n  {lines}\n ]\n}}\n'
 
 
 def _row_as_data(row: Row, all_threads: int) -> dict[str, object]:
@@ -220,9 +231,9 @@ def _row_as_data(row: Row, all_threads: int) -> dict[str, object]:
         "winit_cuda": timing_as_data(row.winit_cuda),
         "torch": timing_as_data(row.torch),
         "fill": timing_as_data(row.fill),
-        "ratio": _rounded(row.ratio),
-        "ratio_iqr": _rounded(row.ratio_iqr),
-        "fill_ratio": _rounded(row.fill_ratio),
+        "ratio": rounded(row.ratio),
+        "ratio_iqr": rounded(row.ratio_iqr),
+        "fill_ratio": rounded(row.fill_ratio),
         "goal": asdict(wanted) if wanted else None,
         "reruns": row.reruns,
         "note": row.note,
@@ -234,12 +245,12 @@ def timing_as_data(timing: Timing | None) -> dict[str, object] | None:
     if timing is None:
         return None
     return {
-        "median": _rounded(timing.median),
-        "iqr": _rounded(timing.iqr),
+        "median": rounded(timing.median),
+        "iqr": rounded(timing.iqr),
         "rounds": timing.rounds,
         "capped": timing.capped,
     }
 
 
-def _rounded(value: float | None) -> float | None:
+def rounded(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.4g}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from winit_cuda.console import format_ratio, format_seconds, format_significant
 
@@ -38,17 +38,24 @@ def details(rows: Sequence[Row], all_threads: int, table: Table) -> str:
     lines = []
     for (row, ours), wanted in zip(measured, goals, strict=True):
         case = row.case
-        line = [case.name, case.dtype, case.size, str(case.threads), _time(ours), _time(row.torch)]
+        line = [
+            case.name,
+            case.dtype,
+            case.size,
+            str(case.threads),
+            format_timing(ours),
+            format_timing(row.torch),
+        ]
         line += [
             format_ratio(row.ratio) if row.ratio else "-",
             f"{row.fill_ratio:.2f}" if row.fill_ratio else "-",
             format_significant(case.numel / ours.median / 1e9),
         ]
-        lines.append(line + [_outcomes(row, wanted)] * any(goals))
+        lines.append(line + [format_outcomes(row, wanted)] * any(goals))
     return table(header, lines, "lll" + "r" * 6 + "l" * any(goals))
 
 
-def _time(timing: Timing | None) -> str:
+def format_timing(timing: Timing | None) -> str:
     """Median and spread: the interquartile range in percent of the median."""
     if timing is None:
         return "-"
@@ -68,7 +75,17 @@ class Outcome:
         return f"{self.wanted} {'reached' if self.reached else 'MISSED'}"
 
 
-def outcomes(row: Row, wanted: Goal | None) -> list[Outcome]:
+class Judged(Protocol):
+    """What a goal is held against."""
+
+    @property
+    def ratio(self) -> float | None: ...
+
+    @property
+    def fill_ratio(self) -> float | None: ...
+
+
+def outcomes(row: Judged, wanted: Goal | None) -> list[Outcome]:
     """The numbers of a goal against those of a row; what was not measured is missed."""
     if wanted is None:
         return []
@@ -80,7 +97,7 @@ def outcomes(row: Row, wanted: Goal | None) -> list[Outcome]:
     return found
 
 
-def _outcomes(row: Row, wanted: Goal | None) -> str:
+def format_outcomes(row: Judged, wanted: Goal | None) -> str:
     return ", ".join(map(str, outcomes(row, wanted)))
 
 
@@ -184,7 +201,7 @@ class Pair:
     @property
     def line(self) -> list[str]:
         case = self.more.case
-        times = [_time(timing) for timing in self._timings]
+        times = [format_timing(timing) for timing in self._timings]
         return [case.name, case.dtype, case.size, str(case.threads), *times, f"{self.ratio:.2f}x"]
 
 

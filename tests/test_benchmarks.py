@@ -165,7 +165,7 @@ def test_interrupt_keeps_what_was_measured() -> None:
             raise KeyboardInterrupt
 
     plan = replace(FAST, cases=(case("ones_"), case("zeros_")))
-    rows, complete = measure.measure_all(plan, begin)
+    rows, complete = measure.measure_all(plan, measure.measure, begin)
     assert [row.case.name for row in rows] == ["ones_"]
     assert not complete
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -16,16 +17,26 @@ from winit_cuda.benchmarks import (
     gpu_report,
     gpu_rivals,
 )
-from winit_cuda.benchmarks.gpu_rivals import SIDES, US
-from winit_cuda.benchmarks.measure import Timing
+from winit_cuda.benchmarks.gpu_rivals import MEMORY, RIVALS, TORCH, US
+from winit_cuda.benchmarks.measure import Timing, measure_all
+from winit_cuda.benchmarks.plot import CHARTED
 
 import winit_cuda
 
-FAST = cases.Plan((), rounds=2, seconds_per_round=1e-4, budget=1.0)
+FAST = cases.Plan((), rounds=2, seconds_per_round=1e-4, budget=1.0, reruns=0)
 
 
 def case(name, exponent=10, dtype="float32", device="cpu"):
-    return cases.Case(cases.INITIALIZERS[name], exponent, dtype, 1, device)
+    initializer = cases.INITIALIZERS[name]
+    return gpu_cases.GpuFill(
+        initializer=initializer, exponent=exponent, dtype=dtype, threads=1, device=device
+    )
+
+
+@pytest.fixture
+def no_rivals(monkeypatch):
+    """They take seconds to compile."""
+    monkeypatch.setattr(gpu_bench, "RIVALS", {})
 
 
 # ---------------------------------------------------------------------------- cases
@@ -34,24 +45,24 @@ def case(name, exponent=10, dtype="float32", device="cpu"):
 def test_the_plan_spans_sizes_and_dtypes():
     plan = gpu_cases.gpu_plan(dry_run=False).cases
     assert len(plan) == len(set(plan))
-    for name in gpu_cases.PLAIN:
-        sizes = {each.exponent for each in plan if each.initializer.name == name}
+    for name in CHARTED:
+        sizes = {each.exponent for each in plan if each.name == name}
         assert sizes == {4, *range(10, 29, 2)}
-        assert {each.dtype for each in plan if each.initializer.name == name} == set(cases.DTYPES)
-    assert {each.initializer.name for each in plan if each.exponent == 4} == set(cases.INITIALIZERS)
-    matrices = {each.shape for each in plan if each.initializer.name == "orthogonal_"}
+        assert {each.dtype for each in plan if each.name == name} == set(cases.DTYPES)
+    assert {each.name for each in plan if each.exponent == 4} == set(cases.INITIALIZERS)
+    matrices = {each.shape for each in plan if each.name == "orthogonal_"}
     assert {(1024, 1024), (2048, 2048), (4096, 4096)} < matrices
     assert {each.device for each in plan} == {"cuda"}
 
 
 def test_every_goal_is_measured():
     plan = gpu_cases.gpu_plan(dry_run=False).cases
-    wanted = {(each.initializer.name, each.dtype) for each in plan if gpu_cases.goal(each)}
+    wanted = {(each.name, each.dtype) for each in plan if each.goal}
     assert set(gpu_cases._LARGE) < wanted
-    assert gpu_cases.goal(case("normal_", 26)) == gpu_cases.Goal(3, 0.90)
-    assert gpu_cases.goal(case("normal_", 24)) is None
-    assert gpu_cases.goal(case("sparse_", 24)).ratio == 1000
-    assert gpu_cases.goal(case("eye_", 4)).ratio == 1
+    assert case("normal_", 26).goal == cases.Goal(3, 0.90)
+    assert case("normal_", 24).goal is None
+    assert case("sparse_", 24).goal.ratio == 1000
+    assert case("eye_", 4).goal.ratio == 1
 
 
 def test_the_dry_run_is_small_and_on_the_cpu():
@@ -64,14 +75,14 @@ def test_the_dry_run_is_small_and_on_the_cpu():
 
 
 @pytest.mark.parametrize("name", ["uniform_", "normal_", "trunc_normal_", "constant_"])
-@pytest.mark.parametrize("side", [side for side in SIDES if side not in (US, "fill_")])
+@pytest.mark.parametrize("side", RIVALS)
 def test_a_rival_draws_from_the_law(side, name):
     """A rival that fills with something else would be measured for nothing."""
     each = case(name, 16)
     tensor = torch.zeros(each.shape)
     try:
-        made = SIDES[side](each, tensor)
-        exec(made.statement, made.names)
+        made = RIVALS[side](each, tensor)
+        made.call()
     except (gpu_rivals.AbsentError, NotImplementedError) as error:
         pytest.skip(str(error)[:100])
     made.wait()
@@ -95,62 +106,62 @@ def test_who_cannot_says_why():
         ("torch.func._random", "trunc_normal_", "only for uniform_, normal_"),
     ):
         with pytest.raises(gpu_rivals.AbsentError, match=why):
-            SIDES[side](case(name), tensor)
+            RIVALS[side](case(name), tensor)
 
 
 def test_what_is_not_installed_says_so(monkeypatch):
     monkeypatch.setitem(sys.modules, "jax", None)
     with pytest.raises(gpu_rivals.AbsentError, match="jax cannot be imported"):
-        SIDES["JAX rbg"](case("uniform_"), torch.zeros(32, 32))
+        RIVALS["JAX rbg"](case("uniform_"), torch.zeros(32, 32))
 
 
 # ---------------------------------------------------------------------------- measuring
 
-TORCH_SIDES = {name: SIDES[name] for name in (US, "fill_", "torch.nn.init")}
 
-
-def test_a_case_has_a_time_or_a_note_for_each_side():
-    sides = {**TORCH_SIDES, "cuRAND (CuPy)": SIDES["cuRAND (CuPy)"]}
-    row = gpu_bench.measure(case("normal_"), FAST, sides)
-    assert list(row.timings) == list(TORCH_SIDES)
+def test_a_case_has_a_time_or_a_note_for_each_side(monkeypatch):
+    monkeypatch.setattr(gpu_bench, "RIVALS", {"cuRAND (CuPy)": gpu_rivals.curand})
+    row = gpu_bench.measure(case("normal_"), FAST)
+    assert set(row.timings) == {US, MEMORY, TORCH}
     assert row.notes == {"cuRAND (CuPy)": "cuRAND fills CUDA memory only"}
     assert row.ratios[US] == 1
     assert row.failure == ""
     assert row.gigabytes_per_second(US) == row.case.bytes / row.timings[US].median / 1e9
 
 
-def test_a_rival_that_fails_does_not_end_the_case():
+def test_a_rival_that_fails_does_not_end_the_case(monkeypatch):
     def broken(*_):
         raise OSError("no library\nno luck")
 
-    row = gpu_bench.measure(case("normal_"), FAST, {**TORCH_SIDES, "broken": broken})
+    monkeypatch.setattr(gpu_bench, "RIVALS", {"broken": broken})
+    row = gpu_bench.measure(case("normal_"), FAST)
     assert row.notes == {"broken": "OSError: no library"}
     assert US in row.timings
 
 
+@pytest.mark.usefixtures("no_rivals")
 def test_a_fill_that_does_nothing_is_a_failure(monkeypatch):
     monkeypatch.setattr(winit_cuda, "normal_", lambda tensor: tensor)
-    row = gpu_bench.measure(case("normal_"), FAST, TORCH_SIDES)
+    row = gpu_bench.measure(case("normal_"), FAST)
     assert "does not write finite numbers" in row.failure
     assert "torch.nn.init" in row.timings
 
 
+@pytest.mark.usefixtures("no_rivals")
 def test_what_does_not_fit_is_left_out(monkeypatch):
     monkeypatch.setattr(gpu_bench, "memory_missing", lambda _: "skipped: needs 5.0 GiB")
-    row = gpu_bench.measure(case("normal_"), FAST, TORCH_SIDES)
+    row = gpu_bench.measure(case("normal_"), FAST)
     assert row.timings == {}
     assert row.failure == ""
 
 
-def test_a_stop_keeps_what_was_measured(monkeypatch):
-    monkeypatch.setattr(gpu_bench, "SIDES", TORCH_SIDES)
-
+@pytest.mark.usefixtures("no_rivals")
+def test_a_stop_keeps_what_was_measured():
     def begin(each):
         if each.exponent == 4:
             gpu_bench._stop()
 
-    plan = cases.Plan((case("ones_"), case("ones_", 4)), 1, 1e-4, 1.0)
-    rows, complete = gpu_bench.measure_all(plan, begin)
+    plan = replace(FAST, cases=(case("ones_"), case("ones_", 4)))
+    rows, complete = measure_all(plan, gpu_bench.measure, begin)
     assert len(rows) == 1
     assert not complete
 
@@ -163,8 +174,9 @@ def test_without_a_gpu_it_says_so(monkeypatch, capsys, tmp_path):
     assert gpu_machine.describe_gpu() == {}
 
 
+@pytest.mark.usefixtures("no_rivals")
 def test_a_failure_is_the_exit_status(monkeypatch, capsys, tmp_path):
-    plan = cases.Plan((case("ones_"), case("zeros_")), 1, 1e-4, 1.0)
+    plan = replace(FAST, cases=(case("ones_"), case("zeros_")))
     monkeypatch.setattr(gpu_bench, "gpu_plan", lambda _: plan)
     monkeypatch.setattr(winit_cuda, "ones_", lambda tensor: tensor)
     assert gpu_bench.main([str(tmp_path), "--dry-run"]) == 1
@@ -197,7 +209,7 @@ def made_up_row(each, notes=None, **seconds):
 
 
 ROWS = [
-    *(made_up_row(case(name, e)) for name in gpu_cases.PLAIN for e in (10, 20, 26)),
+    *(made_up_row(case(name, e)) for name in CHARTED for e in (10, 20, 26)),
     made_up_row(case("uniform_", 26, "bfloat16"), {"JAX rbg": "not there"}),
     made_up_row(case("orthogonal_", 22)),
     made_up_row(case("uniform_", 4)),
@@ -207,8 +219,14 @@ ROWS = [
 def test_the_page_has_times_ratios_and_goals():
     page = gpu_report.as_markdown(made_up_report(ROWS))
     assert page.startswith("# Fills on Made Up 100\n")
-    assert "| uniform_ | float32 | 8192x8192 | 2.00x | 2.5x MISSED | 0.92 | 0.95 MISSED |" in page
-    assert "| normal_ | float32 | 8192x8192 | 2.00x | 3x MISSED | 0.92 | 0.9 reached |" in page
+    assert (
+        "| uniform_ | float32 | 8192x8192 | 2.00x | 0.92 | 2.5x MISSED, 0.95 of fill_ MISSED |"
+        in page
+    )
+    assert (
+        "| normal_ | float32 | 8192x8192 | 2.00x | 0.92 | 3x MISSED, 0.90 of fill_ reached |"
+        in page
+    )
     assert (
         "| uniform_ | float32 | 8192x8192 |  | 1.00 ms ±0% | 268 | 0.92 | 2.00x |"
         in page.partition("## Throughput")[2]
@@ -242,27 +260,28 @@ def test_an_empty_report_can_be_written(tmp_path):
 
 
 def test_without_matplotlib_the_page_says_so(monkeypatch, tmp_path):
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
     names = [path.name for path in gpu_report.write(made_up_report(ROWS), tmp_path)]
     assert names == ["results.json", "results.md"]
     assert "No chart: " in (tmp_path / "results.md").read_text()
     assert "winit_cuda[plot]" in (tmp_path / "results.md").read_text()
 
 
-def test_the_chart_has_both_panels_of_each_law(monkeypatch, tmp_path):
-    figure = pytest.importorskip("matplotlib.figure")
-    drawn = []
-    monkeypatch.setattr(figure.Figure, "savefig", lambda self, _: drawn.append(self))
-    assert gpu_chart.draw(made_up_report(ROWS), tmp_path / "chart.svg") == ""
-    panels = drawn[0].axes
-    labels = [panel.get_ylabel() for panel in panels]
-    assert labels[::2] == [f"{name}: GB/s written" for name in gpu_cases.PLAIN]
-    for throughput, ratio in zip(panels[::2], panels[1::2], strict=True):
+def test_the_chart_has_both_panels_of_each_law():
+    pytest.importorskip("matplotlib")
+    axes = gpu_chart._figure(made_up_report(ROWS)).axes
+    assert [panel.get_title(loc="left") for panel in axes[:3]] == [f"{n}  float32" for n in CHARTED]
+    for throughput, ratio in zip(axes[:3], axes[3:], strict=True):
         sides = {line.get_label(): line for line in throughput.lines}
-        assert list(sides) == [US, "fill_", "torch.nn.init"]
-        assert list(sides[US].get_xdata()) == [4096, 1 << 22, 1 << 28]
+        assert list(sides) == [TORCH, MEMORY, US]
+        assert list(sides[US].get_xdata()) == [1 << 10, 1 << 20, 1 << 26]
         assert sides[US].get_ydata()[-1] == pytest.approx(268, rel=0.01)
         shares = {line.get_label(): line for line in ratio.lines}
         assert list(shares[US].get_ydata()) == pytest.approx([0.92] * 3)
-        assert list(shares["torch.nn.init"].get_ydata()) == pytest.approx([0.46] * 3)
-        assert list(shares["fill_"].get_ydata()) == pytest.approx([1.0] * 3)
+        assert list(shares[TORCH].get_ydata()) == pytest.approx([0.46] * 3)
+        assert list(shares[MEMORY].get_ydata()) == pytest.approx([1.0] * 3)
+
+
+def test_every_side_has_a_line_of_its_own():
+    styles = [gpu_chart._STYLES[side] for side in (US, MEMORY, TORCH, *RIVALS)]
+    assert len({style["color"] for style in styles}) == len(styles) == len(gpu_chart._STYLES)
