@@ -31,12 +31,19 @@ KEY = (0x0123456789ABCDEF, 0x0FEDCBA987654321)  # (seed, stream), both below 2**
 PATTERN = 0xA5
 THREADS = 2  # of the CPU
 
-# The numbers of each law; the last two truncated ones have a table of their own.
+# The numbers of each law. Truncated on one side of the mean, it has a map and a table of its own.
 LAWS: dict[str, list[tuple[float, ...]]] = {
     "uniform": [(-1.0, 1.0)],
     "normal": [(0.0, 1.0)],
-    "trunc_normal": [(0.0, 1.0, -2.0, 2.0), (0.0, 1.0, 1.0, 9.0), (0.5, 2.0, -1.0, 30.0)],
+    "trunc_normal": [(0.0, 1.0, -2.0, 2.0), (0.0, 1.0, 1.0, 3.0), (0.5, 2.0, -30.0, -1.0)],
 }
+# Spreads below 2^-90 are made on another scale, by other kernels, in the dtypes that hold them.
+TINY: dict[str, list[tuple[float, ...]]] = {
+    "uniform": [(-1e-30, 1e-30)],
+    "normal": [(0.0, 1e-30), (0.0, 1e-40)],
+    "trunc_normal": [(0.0, 1e-30, -2e-30, 2e-30), (0.0, 1e-30, 1e-30, 3e-30)],
+}
+TINY_DTYPES = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -134,11 +141,12 @@ def dtypes() -> Iterator[tuple[str, int, int]]:
 
 def random_fills() -> Iterator[Case]:
     for name, code, itemsize in dtypes():
-        for law, variants in LAWS.items():
-            for numbers in variants:
+        for kind, laws in (("", LAWS), ("tiny ", TINY if name in TINY_DTYPES else {})):
+            for law, numbers in ((each, numbers) for each in laws for numbers in laws[each]):
                 for where, layout in LAYOUTS.items():
-                    label = f"{law}{numbers} {name}, {where}"
+                    label = f"{kind}{law}{numbers} {name}, {where}"
                     yield random_fill(label, law, numbers, code, itemsize, layout)
+        for law, variants in LAWS.items():
             label = f"{law} {name}, key in memory"
             yield random_fill(label, law, variants[0], code, itemsize, LAYOUTS["odd size"], True)
     for law, variants in LAWS.items():
@@ -204,13 +212,24 @@ def sparse_matrices() -> Iterator[Case]:
             for name, code, itemsize in dtypes():
                 label = f"sparse {name}, {rows}x{columns} with {zeros} zeros a column"
                 yield sparse(label, rows, columns, zeros, code, itemsize)
+    for name in TINY_DTYPES:
+        code, itemsize = _C.DTYPES[name], getattr(torch, name).itemsize
+        yield sparse(f"tiny sparse {name}", 64, 33, 32, code, itemsize, std=1e-30)
 
 
-def sparse(label: str, rows: int, columns: int, zeros: int, code: int, itemsize: int) -> Case:
+def sparse(
+    label: str,
+    rows: int,
+    columns: int,
+    zeros: int,
+    code: int,
+    itemsize: int,
+    std: float = 0.5,
+) -> Case:
     def call(address: int, device: int, stream: int) -> None:
         room = torch.empty(2 * columns, dtype=torch.int64, device=torch_device(device))
         place = (address, code, rows * columns, None, device, stream, THREADS)
-        _C.sparse(*place, 0, *KEY, rows, columns, zeros, 0.5, room.data_ptr())
+        _C.sparse(*place, 0, *KEY, rows, columns, zeros, std, room.data_ptr())
         wait(device)  # before the thresholds' memory goes
 
     return Case(label, rows * columns * itemsize, call, True)

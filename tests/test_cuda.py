@@ -50,7 +50,22 @@ def apply(initializer, tensor, key=KEY):
 # ------------------------------------------------------------------------- dtypes and layouts
 
 
-@every
+# Truncated on one side of the mean; spreads below 2^-90: maps and kernels of their own.
+SPECIAL = [
+    Initializer("trunc_normal_", (6, 5), (0.0, 1.0, 1.0, 3.0)),
+    Initializer("uniform_", (6, 5), (-1e-30, 1e-30)),
+    Initializer("normal_", (6, 5), (0.0, 1e-30)),
+    Initializer("trunc_normal_", (6, 5), (0.0, 1e-30, -2e-30, 2e-30)),
+    Initializer("trunc_normal_", (6, 5), (0.0, 1e-30, 0.0, 3e-30)),
+]
+every_and_special = pytest.mark.parametrize(
+    "initializer",
+    [*RANDOM, *FIXED, *(pytest.param(each, id=f"{each}{each.arguments}") for each in SPECIAL)],
+    ids=str,
+)
+
+
+@every_and_special
 @every_dtype
 def test_every_initializer_and_dtype(initializer, dtype):
     for shape in (initializer.shape, (67, 43, *initializer.shape[2:])):
@@ -83,7 +98,7 @@ def expanded_then_cut(shape, dtype, device):
 LAYOUTS = (transposed, sliced, misaligned, expanded_then_cut)
 
 
-@every
+@every_and_special
 @every_dtype
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.__name__)
 def test_every_layout(initializer, dtype, layout):
@@ -121,20 +136,25 @@ def test_parameters_of_modules(initializer):
 # ------------------------------------------------------------------------- sizes
 
 LAWS = {
-    "uniform_": ("uniform", (-1.0, 1.0)),
-    "normal_": ("normal", (0.0, 1.0)),
-    "trunc_normal_": ("trunc_normal", (0.0, 1.0, -2.0, 2.0)),
+    "uniform": (winit.uniform_, "uniform", (-1.0, 1.0)),
+    "normal": (winit.normal_, "normal", (0.0, 1.0)),
+    "two-sided": (winit.trunc_normal_, "trunc_normal", (0.0, 1.0, -2.0, 2.0)),
+    "one-sided": (winit.trunc_normal_, "trunc_normal", (0.0, 1.0, 1.0, 3.0)),
 }
-every_law = pytest.mark.parametrize("name", LAWS)
+TINY = {
+    "tiny uniform": (winit.uniform_, "uniform", (-1e-30, 1e-30)),
+    "tiny normal": (winit.normal_, "normal", (0.0, 1e-30)),
+}
+every_law = pytest.mark.parametrize("law", LAWS)
 
 
-@every_law
+@pytest.mark.parametrize("law", [*LAWS, *TINY])
 @every_dtype
-def test_odd_sizes(name, dtype):
-    numbers = LAWS[name][1]
+def test_odd_sizes(law, dtype):
+    function, _, numbers = {**LAWS, **TINY}[law]
     for count in (1, 2, 3, 5, 255, 257, 4095, 4097, 65537, 1_000_003):
         tensors = torch.empty(count, dtype=dtype, device="cuda"), torch.empty(count, dtype=dtype)
-        assert same_bits(*(getattr(winit, name)(each, *numbers, key=KEY) for each in tensors))
+        assert same_bits(*(function(each, *numbers, key=KEY) for each in tensors))
 
 
 def require_free(count):
@@ -143,20 +163,21 @@ def require_free(count):
         pytest.skip(f"needs {count / 2**30:.1f} GiB of CUDA memory, {free / 2**30:.1f} are free")
 
 
-def expected_at(name, dtype, index, count=1000):
-    law, numbers = LAWS[name]
-    return draw(law, count, dtype, *numbers, key=(KEY.seed, KEY.stream), index=index)
+def expected_at(law, dtype, index, count=1000):
+    _, name, numbers = LAWS[law]
+    return draw(name, count, dtype, *numbers, key=(KEY.seed, KEY.stream), index=index)
 
 
 @every_law
 @pytest.mark.parametrize("offset", [0, 1], ids=["aligned", "misaligned"])
-def test_more_than_2_32_elements(name, offset):
+def test_more_than_2_32_elements(law, offset):
     dtype, count = torch.float8_e5m2, (1 << 32) + (1 << 20) + 7
     require_free(2 * count)
     tensor = torch.empty(count + offset, dtype=dtype, device="cuda")[offset:]
-    getattr(winit, name)(tensor, *LAWS[name][1], key=KEY)
+    function, _, numbers = LAWS[law]
+    function(tensor, *numbers, key=KEY)
     for index in (0, (1 << 31) - 99, (1 << 32) - 101, count - 1000):
-        assert same_bits(tensor[index : index + 1000], expected_at(name, dtype, index))
+        assert same_bits(tensor[index : index + 1000], expected_at(law, dtype, index))
 
 
 def test_more_than_2_32_bytes_of_float64():
@@ -165,17 +186,18 @@ def test_more_than_2_32_bytes_of_float64():
     tensor = winit.normal_(torch.empty(count, dtype=torch.float64, device="cuda"), key=KEY)
     for index in (0, (1 << 29) - 101, count - 1000):
         found = tensor[index : index + 1000]
-        assert same_bits(found, expected_at("normal_", torch.float64, index))
+        assert same_bits(found, expected_at("normal", torch.float64, index))
 
 
 @every_law
-def test_more_than_2_32_elements_transposed(name):
+def test_more_than_2_32_elements_transposed(law):
     dtype, rows, columns = torch.float8_e5m2, (1 << 16) + 1, (1 << 16) + 3
     require_free(2 * rows * columns)
     tensor = torch.empty(columns, rows, dtype=dtype, device="cuda").t()
-    getattr(winit, name)(tensor, *LAWS[name][1], key=KEY)
+    function, _, numbers = LAWS[law]
+    function(tensor, *numbers, key=KEY)
     for row in (0, 1 << 15, (1 << 16) - 1, 1 << 16):
-        expected = expected_at(name, dtype, row * columns, columns)
+        expected = expected_at(law, dtype, row * columns, columns)
         assert same_bits(tensor[row], expected)
 
 

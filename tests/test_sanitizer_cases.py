@@ -9,7 +9,8 @@ import torch
 
 _C = pytest.importorskip("winit_cuda._C", reason="winit_cuda was installed without its core")
 sanitizer_cases = importlib.import_module("winit_cuda.benchmarks.sanitizer_cases")
-LABELS = [case.label for case in sanitizer_cases.cases()]
+CASES = list(sanitizer_cases.cases())
+LABELS = [case.label for case in CASES]
 
 
 def test_every_case_agrees(capsys):
@@ -28,9 +29,29 @@ def test_every_law_dtype_and_layout_is_run(law, dtype):
         assert any(label.endswith(where) for label in ours)
 
 
-@pytest.mark.parametrize("kind", ["constant of 8", "dirac bf", "sparse", "reflectors", "words"])
+KINDS = ["constant of 8", "dirac bfloat16", "sparse", "reflectors", "words", "tiny sparse bfloat16"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_other_kernels_are_run(kind):
-    assert any(label.startswith(kind.replace("bf", "bfloat16")) for label in LABELS)
+    assert any(label.startswith(kind) for label in LABELS)
+
+
+@pytest.mark.parametrize("dtype", _C.DTYPES)
+def test_truncation_on_both_sides_and_on_one_is_run(dtype):
+    """Around the mean, above it and below it: the last two have a map of their own."""
+    for numbers in ((0.0, 1.0, -2.0, 2.0), (0.0, 1.0, 1.0, 3.0), (0.5, 2.0, -30.0, -1.0)):
+        for where in sanitizer_cases.LAYOUTS:
+            assert f"trunc_normal{numbers} {dtype}, {where}" in LABELS
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("law", sanitizer_cases.LAWS)
+def test_tiny_spreads_are_run(law, dtype):
+    for numbers in sanitizer_cases.TINY[law]:
+        spread = numbers[1] - numbers[0] if law == "uniform" else numbers[1]
+        assert 0 < spread < 2**-90
+        assert f"tiny {law}{numbers} {dtype}, whole groups" in LABELS
 
 
 def test_labels_are_unique():
@@ -56,9 +77,11 @@ def test_a_kernel_that_does_nothing_is_noticed(name, monkeypatch, capsys):
         if sanitizer_cases.SERIAL not in arguments:
             real(*arguments)
 
+    own = [case for case in CASES if case.label.startswith(name.partition("_")[0])]
+    monkeypatch.setattr(sanitizer_cases, "cases", lambda: own)
     monkeypatch.setattr(_C, name, only_on_the_cpu)
     assert sanitizer_cases.main(["--device", "cpu"]) == 1
-    assert f"NOT as on the CPU: {name.partition('_')[0]}" in capsys.readouterr().out
+    assert f"NOT as on the CPU: {own[0].label}" in capsys.readouterr().out
 
 
 def test_a_write_beside_the_elements_is_noticed(monkeypatch):
@@ -80,6 +103,7 @@ def test_an_error_of_the_device_is_told(monkeypatch, capsys):
     def fail(*_):
         raise RuntimeError("an illegal memory access")
 
+    monkeypatch.setattr(sanitizer_cases, "cases", lambda: CASES[-1:])
     monkeypatch.setattr(_C, "words", fail)
     assert sanitizer_cases.main(["--device", "cpu"]) == 1
     assert "words: an illegal memory access" in capsys.readouterr().out
