@@ -87,17 +87,22 @@ uint32_t tiles_for(int64_t steps, int64_t steps_per_thread) {
 // Steps of about the same cost make a tile: so many blocks of words, or stores of a constant.
 constexpr int64_t kBlocksPerThread = 8, kStoresPerThread = 8;
 
+Law law_of(Distribution distribution) {
+  if (distribution == Distribution::kUniform) return Law::kUniform;
+  return distribution == Distribution::kNormal ? Law::kNormal : Law::kTruncNormal;
+}
+
 // Describes a fill but for its first tile, and says how many it has.
 uint32_t describe_one(const RandomFill& fill, ManyTensor& tensor, SharedBytes& shared) {
   const Box& box = fill.target.box;
   tensor.pointer = fill.target.pointer;
   tensor.dtype = static_cast<uint8_t>(fill.target.dtype);
-  tensor.law = static_cast<Law>(fill.distribution);
+  tensor.law = law_of(fill.distribution);
   uint32_t tiles = 0;
   with_map(fill, [&](auto element, auto, const auto& numbers) {
     using T = typename decltype(element)::type;
     constexpr int64_t group = Element<T>::kGroup, blocks = group / 4 * (sizeof(T) == 8 ? 2 : 1);
-    tensor.numbers = add_numbers(numbers, fill.rescaling, shared);
+    tensor.numbers = add_numbers(any_form(numbers), fill.rescaling, shared);
     if (is_aligned(fill)) tiles = tiles_for(box.size[0] / group + 1, kBlocksPerThread / blocks);
   });
   if (tiles) {

@@ -20,15 +20,8 @@ struct ManyHeader {
   uint32_t unused;
 };
 
-// The distributions of fill.h, and one more.
-enum class Law : uint8_t {
-  kUniform,
-  kNormal,
-  kTruncNormal,
-  kSymmetricTruncNormal,
-  kTailNormal,
-  kConstant,
-};
+// kTruncNormal stands for the three of fill.h (fill_many_maps.h).
+enum class Law : uint8_t { kUniform, kNormal, kTruncNormal, kConstant };
 
 constexpr uint32_t kNowhere = ~0u;  // an offset
 

@@ -9,6 +9,7 @@
 
 #include "fill_kernels.h"
 #include "fill_many_descriptors.h"
+#include "fill_many_maps.h"
 
 namespace winit_cuda {
 
@@ -57,8 +58,8 @@ template <class Real>
 WINIT_HD Real scale_of(const NormalNumbers<Real>& numbers) {
   return numbers.std;
 }
-template <template <class> class Numbers, class Real>
-WINIT_HD Real scale_of(const Numbers<Real>& numbers) {
+template <class Real>
+WINIT_HD Real scale_of(const AnyTruncNormalNumbers<Real>& numbers) {
   return numbers.scale;
 }
 
@@ -73,15 +74,11 @@ WINIT_HD Numbers<Real> unpack(const ManyView& view, const PackedNumbers<Numbers<
   return numbers;
 }
 
-template <class T, template <class> class Map, template <class> class Numbers, class Tables>
-WINIT_HD void draw_tiles(const ManyView& view, const TensorTiles& tiles, const ThreadIndex& at,
-                         Tables& tables) {
-  using L = typename Element<T>::Lanes;
-  using N = Numbers<typename L::Real>;
-  const ManyTensor& tensor = view.tensor(tiles.number);
-  const auto& packed = *view.shared<PackedNumbers<N>>(tensor.numbers);
-  const Map<L> map(unpack(view, packed, tables));
-  const uint64_t* key = view.keys ? view.keys + 2 * size_t{tiles.number} : nullptr;
+// A tensor's fill but for its box.
+template <class N>
+WINIT_HD RandomFill fill_of(const ManyView& view, uint32_t number, const PackedNumbers<N>& packed) {
+  const ManyTensor& tensor = view.tensor(number);
+  const uint64_t* key = view.keys ? view.keys + 2 * size_t{number} : nullptr;
   RandomFill fill;
   fill.target.pointer = tensor.pointer;
   fill.target.box.size[0] = tensor.count;
@@ -91,16 +88,72 @@ WINIT_HD void draw_tiles(const ManyView& view, const TensorTiles& tiles, const T
   fill.source.key_pointer = nullptr;
   fill.source.domain = Domain::kElement;
   fill.rescaling = packed.rescaling;
-  if (tensor.rows != kNowhere) {
-    const Rows& rows = *view.shared<Rows>(tensor.rows);
-    return for_each_tile(tiles, at,
-                         [&](const ThreadIndex& place) { fill_rows<T>(map, fill, rows, place); });
+  return fill;
+}
+
+// Rounded as the dtype says when the value is there: one program for all short dtypes.
+WINIT_HD void store_short(void* base, int64_t element, float value, DType dtype) {
+  switch (dtype) {
+    case DType::kFloat16:
+      static_cast<Half*>(base)[element] = round_to<Half>(value);
+      return;
+    case DType::kBFloat16:
+      static_cast<BFloat16*>(base)[element] = round_to<BFloat16>(value);
+      return;
+    case DType::kFloat8E4M3FN:
+      static_cast<Float8E4M3FN*>(base)[element] = round_to<Float8E4M3FN>(value);
+      return;
+    default:
+      static_cast<Float8E5M2*>(base)[element] = round_to<Float8E5M2>(value);
   }
+}
+
+template <class Map>
+WINIT_HD void fill_short_rows(const Map& map, const RandomFill& fill, DType dtype, const Rows& rows,
+                              const ThreadIndex& at) {
+  for_each_slot(rows, at, [&](const Run& run, uint64_t block, int64_t begin, int64_t end) {
+    float values[4];
+    make_block(map, fill.source.key, fill.source.domain, block, values);
+    for (int i = 0; i < 4; ++i) {
+      const int64_t element = static_cast<int64_t>(4 * block - run.index) + i;
+      if (element >= begin && element < end)
+        store_short(fill.target.pointer, run.offset + element * run.stride,
+                    values[i] * fill.rescaling, dtype);
+    }
+  });
+}
+
+template <class T, template <class> class Map, template <class> class Numbers, class Tables>
+WINIT_HD void draw_span_tiles(const ManyView& view, const TensorTiles& tiles, const ThreadIndex& at,
+                              Tables& tables) {
+  using L = typename Element<T>::Lanes;
+  const ManyTensor& tensor = view.tensor(tiles.number);
+  const auto& packed = *view.shared<PackedNumbers<Numbers<typename L::Real>>>(tensor.numbers);
+  const Map<L> map(unpack(view, packed, tables));
+  const RandomFill fill = fill_of(view, tiles.number, packed);
   for (int64_t begin = 0; begin < tensor.count;) {
     const Span span = span_at<T>(fill, fill.source.key, begin);
     for_each_tile(tiles, at, [&](const ThreadIndex& place) { fill_span<T>(map, span, place); });
     begin += element_count<T>(span);
   }
+}
+
+template <class L, template <class> class Map, template <class> class Numbers, class Tables>
+WINIT_HD void draw_row_tiles(const ManyView& view, const TensorTiles& tiles, const ThreadIndex& at,
+                             Tables& tables) {
+  using Real = typename L::Real;
+  const ManyTensor& tensor = view.tensor(tiles.number);
+  const auto& packed = *view.shared<PackedNumbers<Numbers<Real>>>(tensor.numbers);
+  const Map<L> map(unpack(view, packed, tables));
+  const RandomFill fill = fill_of(view, tiles.number, packed);
+  const DType dtype = static_cast<DType>(tensor.dtype);
+  const Rows& rows = *view.shared<Rows>(tensor.rows);
+  for_each_tile(tiles, at, [&](const ThreadIndex& place) {
+    if (sizeof(Real) == 8 || dtype == DType::kFloat32)
+      fill_rows<Real>(map, fill, rows, place);
+    else if constexpr (sizeof(Real) == 4)
+      fill_short_rows(map, fill, dtype, rows, place);
+  });
 }
 
 template <class T>
@@ -136,22 +189,28 @@ WINIT_HD void set_tiles_of(const ManyView& view, const TensorTiles& tiles, const
 }
 
 template <class T, class Tables>
-WINIT_HD void draw_tiles_of(const ManyView& view, const TensorTiles& tiles, const ThreadIndex& at,
+WINIT_HD void draw_spans_of(const ManyView& view, const TensorTiles& tiles, const ThreadIndex& at,
                             Tables& tables) {
   switch (view.tensor(tiles.number).law) {
     case Law::kUniform:
-      return draw_tiles<T, UniformMap, UniformNumbers>(view, tiles, at, tables);
+      return draw_span_tiles<T, UniformMap, UniformNumbers>(view, tiles, at, tables);
     case Law::kNormal:
-      return draw_tiles<T, NormalMap, NormalNumbers>(view, tiles, at, tables);
-    case Law::kTruncNormal:
-      return draw_tiles<T, TruncNormalMap, TruncNormalNumbers>(view, tiles, at, tables);
-    case Law::kSymmetricTruncNormal:
-      return draw_tiles<T, SymmetricTruncNormalMap, SymmetricTruncNormalNumbers>(view, tiles, at,
-                                                                                 tables);
-    case Law::kTailNormal:
-      return draw_tiles<T, TailNormalMap, TailNormalNumbers>(view, tiles, at, tables);
-    case Law::kConstant:
-      return;
+      return draw_span_tiles<T, NormalMap, NormalNumbers>(view, tiles, at, tables);
+    default:
+      return draw_span_tiles<T, AnyTruncNormalMap, AnyTruncNormalNumbers>(view, tiles, at, tables);
+  }
+}
+
+template <class L, class Tables>
+WINIT_HD void draw_rows_of(const ManyView& view, const TensorTiles& tiles, const ThreadIndex& at,
+                           Tables& tables) {
+  switch (view.tensor(tiles.number).law) {
+    case Law::kUniform:
+      return draw_row_tiles<L, UniformMap, UniformNumbers>(view, tiles, at, tables);
+    case Law::kNormal:
+      return draw_row_tiles<L, NormalMap, NormalNumbers>(view, tiles, at, tables);
+    default:
+      return draw_row_tiles<L, AnyTruncNormalMap, AnyTruncNormalNumbers>(view, tiles, at, tables);
   }
 }
 
@@ -159,20 +218,25 @@ template <class Tables>
 WINIT_HD void run_tiles(const ManyView& view, const TensorTiles& tiles, const ThreadIndex& at,
                         Tables& tables) {
   const ManyTensor& tensor = view.tensor(tiles.number);
+  const DType dtype = static_cast<DType>(tensor.dtype);
   if (tensor.law == Law::kConstant) return set_tiles_of(view, tiles, at);
-  switch (static_cast<DType>(tensor.dtype)) {
+  if (tensor.rows != kNowhere) {
+    if (dtype == DType::kFloat64) return draw_rows_of<Scalar64>(view, tiles, at, tables);
+    return draw_rows_of<Scalar32>(view, tiles, at, tables);
+  }
+  switch (dtype) {
     case DType::kFloat32:
-      return draw_tiles_of<float>(view, tiles, at, tables);
+      return draw_spans_of<float>(view, tiles, at, tables);
     case DType::kFloat64:
-      return draw_tiles_of<double>(view, tiles, at, tables);
+      return draw_spans_of<double>(view, tiles, at, tables);
     case DType::kFloat16:
-      return draw_tiles_of<Half>(view, tiles, at, tables);
+      return draw_spans_of<Half>(view, tiles, at, tables);
     case DType::kBFloat16:
-      return draw_tiles_of<BFloat16>(view, tiles, at, tables);
+      return draw_spans_of<BFloat16>(view, tiles, at, tables);
     case DType::kFloat8E4M3FN:
-      return draw_tiles_of<Float8E4M3FN>(view, tiles, at, tables);
+      return draw_spans_of<Float8E4M3FN>(view, tiles, at, tables);
     case DType::kFloat8E5M2:
-      return draw_tiles_of<Float8E5M2>(view, tiles, at, tables);
+      return draw_spans_of<Float8E5M2>(view, tiles, at, tables);
   }
 }
 
