@@ -269,3 +269,46 @@ def set_simd(name: str | None, /) -> None:
 
 def cuda_device_count() -> int:
     """Number of CUDA devices, 0 where there is no driver; never raises."""
+
+FillListItem: TypeAlias = tuple[str | int | float | Box | None, ...]
+"""(law, pointer, dtype, numel, box, *numbers): a fill, as above, of at least one element.
+
+The laws are "constant", "constant_bits", "uniform", "normal" and "trunc_normal", with the numbers
+that the functions of these names end with.
+"""
+
+class FillList:
+    """Fills of one device, set up once and run many times with other keys.
+
+    Every value is the one that the fill alone writes. On the CPU all fills are one stretch of work
+    for the threads; on CUDA they are one launch, or several where their descriptors are more than a
+    kernel's parameters hold and are not passed in memory.
+    """
+
+    def __init__(self, device: int, items: list[FillListItem], /) -> None:
+        """Set up the fills of `device`, a code as above.
+
+        ValueError: an item is not one, or two fills write the same memory. Seen are fills that
+        begin at one address, and contiguous ones that overlap.
+        """
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes that one launch of all fills needs; 0 on the CPU and where parameters hold them."""
+
+    def write(self, memory: int, keys: int, /) -> None:
+        """Write `memory_bytes` bytes to CPU memory, for a copy to the device before `run`.
+
+        `memory` is aligned to 16; `keys` are as for `run`, in CPU memory, or 0 where `run` gets
+        keys in the memory of the device.
+        """
+
+    def run(
+        self, keys: int, keys_there: bool, cuda_stream: int, threads: int, memory: int, /
+    ) -> None:
+        """Write all tensors.
+
+        `keys` is the address of two uint64 (seed, stream) for each item in turn, of CPU memory or,
+        with `keys_there`, of the device's. `memory` is the address, on the device, of a copy of
+        what `write` wrote; 0 launches in parts.
+        """

@@ -118,7 +118,7 @@ def _elsewhere(
     if what.is_random:
         if not traced:  # a traced number may be a symbol
             numbers = what.as_floats(function, numbers)
-        what.check(function, _random_code(function, tensor.dtype), numbers)
+        what.check(function, random_code(function, tensor.dtype), numbers)
         generators.check(function, tensor, generator, key)
     if traced:
         _through_operator(what, function, tensor, numbers, generator, key)
@@ -172,7 +172,7 @@ def _constant_elsewhere(function: str, tensor: torch.Tensor, value: Any) -> torc
     return tensor
 
 
-def _random_code(function: str, dtype: torch.dtype) -> int:
+def random_code(function: str, dtype: torch.dtype) -> int:
     """The code of the dtype that random numbers are rounded to."""
     code = CODES.get(COMPONENTS.get(dtype, dtype))
     if code is None:

@@ -72,6 +72,10 @@ class Fill:
         """
         raise NotImplementedError
 
+    def only_value(self, code: int, numbers: Numbers) -> float | None:  # noqa: ARG002
+        """The value of every element in the dtype `code`, where there is nothing to choose from."""
+        return None
+
     def write(self, place: Place, words: Words, numbers: Numbers, tensor: torch.Tensor) -> None:
         """Fill `tensor`, whose elements lie at `place`, by the core."""
         raise NotImplementedError
@@ -123,13 +127,18 @@ class UniformFill(Fill):
             raise _empty(function, f"[{a}, {b})", code)
         return bool(a != b)
 
+    def only_value(self, code: int, numbers: Numbers) -> float | None:  # noqa: ARG002
+        """The bounds, where they are equal."""
+        a, b = numbers
+        return a if a == b else None
+
     def write(self, place: Place, words: Words, numbers: Numbers, tensor: torch.Tensor) -> None:
         """One word an element, unless there is nothing to choose from."""
-        a, b = numbers
-        if a == b:
-            CONSTANT.write(place, words, (a,), tensor)
+        value = self.only_value(place[1], numbers)
+        if value is not None:
+            CONSTANT.write(place, words, (value,), tensor)
         else:
-            self.native(*place, *words, a, b)
+            self.native(*place, *words, *numbers)
 
     def aten(self, tensor: torch.Tensor, numbers: Numbers, generator: Any) -> None:
         """Fill as `torch.nn.init.uniform_` does."""
@@ -195,11 +204,17 @@ class TruncNormalFill(Fill):
             raise _empty(function, f"[{a}, {b}]", code)
         return False
 
-    def write(self, place: Place, words: Words, numbers: Numbers, tensor: torch.Tensor) -> None:
-        """One word an element, unless there is nothing to choose from."""
+    def only_value(self, code: int, numbers: Numbers) -> float | None:
+        """The mean or what is nearest to it in [a, b], where nothing is spread."""
         mean, std, a, b = numbers
         if std == 0.0 or a == b:
-            value = nearest_inside(min(max(mean, a), b), a, b, place[1])
+            return nearest_inside(min(max(mean, a), b), a, b, code)
+        return None
+
+    def write(self, place: Place, words: Words, numbers: Numbers, tensor: torch.Tensor) -> None:
+        """One word an element, unless there is nothing to choose from."""
+        value = self.only_value(place[1], numbers)
+        if value is not None:
             CONSTANT.write(place, words, (value,), tensor)
         else:
             self.native(*place, *words, *numbers)

@@ -102,7 +102,7 @@ def _check_generator(function: str, device: int, generator: Any) -> None:
 def _cuda_words(function: str, device: int, generator: Any) -> Words:
     if generator is not None:
         _check_generator(function, device, generator)
-    if _is_capturing(device):
+    if is_capturing(device):
         return _captured_words(function, device, generator)
     if generator is None:
         buffer.words.random_()
@@ -116,7 +116,8 @@ def _cuda_words(function: str, device: int, generator: Any) -> Words:
     return 0, seed, stream
 
 
-def _is_capturing(device: int) -> bool:
+def is_capturing(device: int) -> bool:
+    """Whether the current stream of CUDA device `device` is captured into a graph."""
     if torch.cuda.current_device() == device:
         return torch.cuda.is_current_stream_capturing()
     with torch.cuda.device(device):

@@ -46,7 +46,7 @@ cuda_stream = getattr(torch._C, "_cuda_getCurrentRawStream", _current_stream)  #
 """The handle of the current CUDA stream of a device, without building a Stream object."""
 
 
-def _version_bump() -> Callable[[tuple[torch.Tensor]], None]:
+def _version_bump() -> Callable[[tuple[torch.Tensor, ...]], None]:
     """The C function under `torch.autograd.graph.increment_version`.
 
     It took a tensor up to torch 2.5 and takes any iterable of tensors since.
@@ -55,7 +55,12 @@ def _version_bump() -> Callable[[tuple[torch.Tensor]], None]:
     try:
         bump((torch.empty(0, device="cpu"),))
     except (TypeError, RuntimeError):  # which of the two depends on the release
-        return lambda tensors: bump(tensors[0])
+
+        def bump_each(tensors: tuple[torch.Tensor, ...]) -> None:
+            for tensor in tensors:
+                bump(tensor)
+
+        return bump_each
     return bump
 
 
