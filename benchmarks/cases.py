@@ -244,7 +244,10 @@ def plan(
 
 
 def _target_cases(device: str, threads: int) -> Iterator[Case]:
-    """16 M elements, where the memory limits, and 4x4, where only the call itself counts."""
+    """16 M elements, where memory limits, 4x4, where only the call counts, and many in between."""
+    from .many import SmallTensors  # a case, made of what is here
+
+    yield SmallTensors(dtype="float32", threads=threads, device=device)
     at_16m = [*_GOALS_AT_16M, ("constant_", "float32")]
     at_4x4 = [(name, "float32") for name in INITIALIZERS]
     for exponent, fills in ((24, at_16m), (4, at_4x4)):

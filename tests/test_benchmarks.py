@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from winit_cuda.benchmarks import cases, command, measure
+from winit_cuda.benchmarks import cases, command, many, measure
 
 import winit_cuda
+from initializers import needs_core
 from measurements import TwoTensors, made_up_row
 from measurements import fill as case
 from winit_cuda import cli
+from winit_cuda.many import fill_many
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -93,6 +96,8 @@ def test_targets_hold_the_goals() -> None:
     }
     expected = {(*fill, 1 << 24): goal for fill, goal in GOALS_AT_16M.items()}
     expected |= {(name, "float32", 16): cases.Goal(1) for name in cases.INITIALIZERS}
+    small = many.SmallTensors(dtype="float32", threads=2, device="cpu")
+    expected[small.name, "float32", small.numel] = cases.Goal(10)
     assert goals == expected
 
 
@@ -102,6 +107,42 @@ def test_goals_are_for_all_threads_of_the_cpu() -> None:
     assert cases.goal(case("normal_", 20, threads=2), all_threads=2) is None
     assert cases.goal(case("normal_", 4, "bfloat16", threads=2), all_threads=2) is None
     assert cases.goal(replace(case("normal_", 24), device="cuda"), all_threads=1) is None
+
+
+def test_small_tensors_have_the_sizes_they_are_called_by() -> None:
+    matrices = many.small_matrices()
+    assert len(matrices) == 300
+    sizes = sorted(matrix.rows * matrix.columns for matrix in matrices)
+    assert 256 <= sizes[0] < 300
+    assert 60_000 < sizes[-1] <= 65_536
+    assert 3_500 < sizes[150] < 5_000  # the logarithm is uniform
+    assert Counter(matrix.initializer for matrix in matrices) == {
+        "kaiming_uniform_": 75,
+        "xavier_normal_": 75,
+        "normal_": 75,
+        "uniform_": 75,
+    }
+
+
+@needs_core
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_small_tensors_are_filled_as_by_their_initializers(dtype: torch.dtype) -> None:
+    keys = winit_cuda.split(winit_cuda.key(0), 300)
+    for matrix, key in zip(many.small_matrices(), keys, strict=True):
+        ours, single = (torch.empty(matrix.rows, matrix.columns, dtype=dtype) for _ in range(2))
+        fill_many([matrix.job(ours)], [key])
+        getattr(winit_cuda, matrix.initializer)(single, key=key)
+        assert torch.equal(ours, single)
+
+
+@needs_core
+def test_small_tensors_can_be_measured() -> None:
+    small = many.SmallTensors(dtype="float32", threads=2, device="cpu")
+    row = measure.measure(small, FAST)
+    assert row.note == ""
+    assert None not in (row.winit_cuda, row.torch, row.fill)
+    assert row.ratio is not None
+    assert 0.5 < row.ratio < 1000
 
 
 @pytest.mark.parametrize(("numel", "text"), [(1, "2^0"), (4096, "2^12"), (1000, "1,000")])
