@@ -39,6 +39,14 @@ std::vector<int64_t> places_of(const FillList& list) {
   return places;
 }
 
+// Where a piece of the work begins, of the `pieces` that threads take in turn: they become shorter
+// towards the end, so that the threads end at about the same time.
+int64_t cut(int64_t piece, int64_t pieces, int64_t total) {
+  const double left = static_cast<double>(pieces - piece) / static_cast<double>(pieces);
+  const auto behind = static_cast<int64_t>(static_cast<double>(total / kAlignment) * left * left);
+  return total - behind * kAlignment;
+}
+
 // The units [begin, end) of one fill; the alignment may have added some to its end.
 void fill_units(RandomFill fill, const uint64_t* key, int64_t begin, int64_t end) {
   fill.source = {make_stream_key(key[0], key[1]), nullptr, Domain::kElement};
@@ -126,9 +134,10 @@ void refuse_overlap(const FillList& list) {
 void fill_many_cpu(const FillList& list, const uint64_t* keys, int threads) {
   const std::vector<int64_t> places = places_of(list);
   const int64_t total = places.back();
-  parallel_for(total, kGrain, threads, [&](int64_t begin, int64_t end) {
+  const int64_t pieces = (total + kGrain - 1) / kGrain;
+  parallel_for(pieces, 1, threads, [&](int64_t begin, int64_t end) {
     const DefaultFloatingPoint environment;
-    fill_piece(list, places, keys, begin, end);
+    fill_piece(list, places, keys, cut(begin, pieces, total), cut(end, pieces, total));
   });
 }
 

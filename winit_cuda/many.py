@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 _Tensor, _Parameter = torch.Tensor, torch.nn.Parameter
+_data_ptr = torch.Tensor.data_ptr
 _is_compiling = torch.compiler.is_dynamo_compiling
 
 # The fills that a list of the core may hold.
@@ -195,13 +196,13 @@ class _Lot:
         """Whether the tensors are where they were."""
         for job in self._inference:
             target.check(job.function, job.tensor)
-        return [tensor.data_ptr() for tensor in self._tensors] == self._pointers
+        return list(map(_data_ptr, self._tensors)) == self._pointers
 
     def run(self, keys: Sequence[Key]) -> None:
         """Write the tensors; `keys` are those of all jobs."""
         if self._indices is not None:
             keys = [keys[i] for i in self._indices]
-        words = array("Q", [word for key in keys for word in (key.seed, key.stream)])
+        words = _words(keys)
         address, _ = words.buffer_info()
         if self._device == _CPU:
             self._list.run(address, False, 0, torch.get_num_threads(), 0)
@@ -223,6 +224,14 @@ class _Lot:
             there.copy_(pinned, non_blocking=True)
             memory = there.data_ptr()
         self._list.run(keys, False, cuda_stream(self._device), 1, memory)
+
+
+def _words(keys: Sequence[Key]) -> array[int]:
+    """Seed and stream of each key in turn, as the core reads them."""
+    words = [0] * (2 * len(keys))
+    words[::2] = [key.seed for key in keys]
+    words[1::2] = [key.stream for key in keys]
+    return array("Q", words)
 
 
 # What is not for a list of the core: it needs a single call, or there is nothing to write.
