@@ -309,7 +309,10 @@ def _checked_numbers(fill: Fill, function: str, tensor: torch.Tensor, numbers: N
             if type(number) is not float:
                 numbers = fill.as_floats(function, numbers)
                 break
-        fill.check(function, dispatch.random_code(function, tensor.dtype), numbers)
+        code = CODES.get(tensor.dtype, -1)
+        if code < 0:
+            code = dispatch.random_code(function, tensor.dtype)
+        fill.check(function, code, numbers)
     return numbers
 
 
