@@ -7,6 +7,7 @@ namespace {
 
 struct Portable : Scalar32 {
   using Double = Scalar64;
+  static constexpr int kBlocks = 1;
 
   // Of a table that it multiplies the scale into.
   struct Quantile {

@@ -36,6 +36,10 @@ static inline bool is_streamed(const Box& box, int64_t itemsize) {
 
 namespace simd {
 
+// A chunk is what L makes at a time: kBlocks blocks, in so many vectors.
+template <class L>
+inline constexpr int kVectors = 4 * L::kBlocks / L::kLanes;
+
 // The words of a domain of a key. Blocks that differ in the lowest word of the counter alone share
 // the first two rounds.
 template <class L>
@@ -46,11 +50,11 @@ class Words {
     shared_ = share_rounds(key_, high_);
   }
 
-  // The words of kLanes blocks.
-  WINIT_HD_MEMBER void chunk(uint64_t block, typename L::U (&words)[4]) {
+  // The words of kBlocks blocks.
+  WINIT_HD_MEMBER void chunk(uint64_t block, typename L::U (&words)[kVectors<L>]) {
     block += first_;
     const uint32_t low = static_cast<uint32_t>(block);
-    if (high_of(block) != high_ || low > UINT32_MAX - (L::kLanes - 1))
+    if (high_of(block) != high_ || low > UINT32_MAX - (L::kBlocks - 1))
       return chunk_elsewhere(block, words);
     L::chunk(key_.rounds, shared_, low, words);
   }
@@ -59,11 +63,11 @@ class Words {
   static uint32_t high_of(uint64_t block) { return static_cast<uint32_t>(block >> 32); }
 
   // Once in 2^32 blocks.
-  void chunk_elsewhere(uint64_t block, typename L::U (&words)[4]) {
-    uint32_t plain[L::kLanes][4];
-    for (uint32_t i = 0; i < L::kLanes; ++i) philox_block(key_, block + i, plain[i]);
+  void chunk_elsewhere(uint64_t block, typename L::U (&words)[kVectors<L>]) {
+    uint32_t plain[L::kBlocks][4];
+    for (uint32_t i = 0; i < L::kBlocks; ++i) philox_block(key_, block + i, plain[i]);
     std::memcpy(words, plain, sizeof(plain));
-    high_ = high_of(block + L::kLanes);
+    high_ = high_of(block + L::kBlocks);
     shared_ = share_rounds(key_, high_);
   }
 
@@ -74,22 +78,22 @@ class Words {
 };
 
 template <class L, class T>
-WINIT_HD void store_four(T* out, const typename L::F (&values)[4], bool streaming) {
+WINIT_HD void store_chunk(T* out, const typename L::F (&values)[kVectors<L>], bool streaming) {
   if constexpr (std::is_same_v<T, float>) {
-    for (int i = 0; i < 4; ++i)
+    for (int i = 0; i < kVectors<L>; ++i)
       streaming ? L::stream(out + i * L::kLanes, values[i])
                 : L::store(out + i * L::kLanes, values[i]);
   } else if constexpr (sizeof(T) == 2 && L::kLanes > 1) {
-    for (int i = 0; i < 4; i += 2) {
+    for (int i = 0; i < kVectors<L>; i += 2) {
       const auto pair = std::is_same_v<T, Half> ? L::round_to_half(values[i], values[i + 1])
                                                 : L::round_to_bfloat16(values[i], values[i + 1]);
       uint16_t* place = &out[i * L::kLanes].bits;
       streaming ? L::stream_pair(place, pair) : L::store_pair(place, pair);
     }
   } else {
-    float plain[4 * L::kLanes];
-    for (int i = 0; i < 4; ++i) L::store(plain + i * L::kLanes, values[i]);
-    for (int i = 0; i < 4 * L::kLanes; ++i) out[i] = round_to<T>(plain[i]);
+    float plain[4 * L::kBlocks];
+    for (int i = 0; i < kVectors<L>; ++i) L::store(plain + i * L::kLanes, values[i]);
+    for (int i = 0; i < 4 * L::kBlocks; ++i) out[i] = round_to<T>(plain[i]);
   }
 }
 
@@ -97,24 +101,25 @@ static inline Domain low_domain(Domain domain) {
   return static_cast<Domain>(static_cast<uint32_t>(domain) + 1);
 }
 
-// The elements of 4 * kLanes consecutive words, from the first of a block on.
+// The elements of 4 * kBlocks consecutive words, from the first of a block on.
 template <class L, class T, template <class> class Map>
 class Chunk {
  public:
-  static constexpr int kElements = 4 * L::kLanes;
+  static constexpr int kElements = 4 * L::kBlocks;
   using Lanes = L;
 
   Chunk(const RandomFill& fill, uint64_t index)
       : words_(fill.source.key, fill.source.domain, index / 4), rescaling_(fill.rescaling) {}
 
   WINIT_HD_MEMBER void write(const Map<L>& map, uint64_t block, T* out, bool streaming) {
-    typename L::U words[4];
+    typename L::U words[kVectors<L>];
     words_.chunk(block, words);
-    typename L::F values[4];
-    for (int i = 0; i < 4; ++i) values[i] = map(words[i]);
+    typename L::F values[kVectors<L>];
+    for (int i = 0; i < kVectors<L>; ++i) values[i] = map(words[i]);
     if (rescaling_ != 1)
-      for (int i = 0; i < 4; ++i) values[i] = L::multiply(values[i], L::splat(rescaling_));
-    store_four<L>(out, values, streaming);
+      for (int i = 0; i < kVectors<L>; ++i)
+        values[i] = L::multiply(values[i], L::splat(rescaling_));
+    store_chunk<L>(out, values, streaming);
   }
 
  private:
@@ -125,7 +130,7 @@ class Chunk {
 template <class L, template <class> class Map>
 class Chunk<L, double, Map> {
  public:
-  static constexpr int kElements = 4 * L::kLanes;
+  static constexpr int kElements = 4 * L::kBlocks;
   using Lanes = typename L::Double;
 
   Chunk(const RandomFill& fill, uint64_t index)
@@ -133,7 +138,7 @@ class Chunk<L, double, Map> {
         low_(fill.source.key, low_domain(fill.source.domain), index / 4) {}
 
   WINIT_HD_MEMBER void write(const Map<Lanes>& map, uint64_t block, double* out, bool streaming) {
-    typename L::U high[4], low[4];
+    typename L::U high[kVectors<L>], low[kVectors<L>];
     high_.chunk(block, high);
     low_.chunk(block, low);
     if constexpr (Lanes::kLanes == 1) {
@@ -144,7 +149,7 @@ class Chunk<L, double, Map> {
         out[i] = map((static_cast<uint64_t>(high_words[i]) << 32) | low_words[i]);
     } else {
       static_assert(2 * Lanes::kLanes == L::kLanes);
-      for (int i = 0; i < 4; ++i) {
+      for (int i = 0; i < kVectors<L>; ++i) {
         store(out + i * L::kLanes, map(Lanes::template join<0>(high[i], low[i])), streaming);
         store(out + i * L::kLanes + Lanes::kLanes, map(Lanes::template join<1>(high[i], low[i])),
               streaming);
@@ -320,10 +325,10 @@ static void set_bytes(void* out, uint64_t pattern, int64_t bytes, bool streaming
 template <class L>
 static void words_range(const StreamKey& key, Domain domain, uint64_t index, int64_t count,
                         uint32_t* out) {
-  constexpr int64_t kWords = 4 * L::kLanes;
+  constexpr int64_t kWords = 4 * L::kBlocks;
   Words<L> stream(key, domain, index / 4);
   while (count > 0) {
-    typename L::U words[4];
+    typename L::U words[kVectors<L>];
     stream.chunk(index / 4, words);
     uint32_t plain[kWords];
     std::memcpy(plain, words, sizeof(plain));

@@ -25,7 +25,7 @@ struct Avx512 {
   using F = __m512;
   using Real = float;
   using Double = Avx512Double;
-  static constexpr int kLanes = 16;
+  static constexpr int kLanes = 16, kBlocks = 16;
 
   static WINIT_HD_MEMBER F splat(float value) { return _mm512_set1_ps(value); }
   static WINIT_HD_MEMBER F from_middle(U word) { return _mm512_cvtepi32_ps(word); }
