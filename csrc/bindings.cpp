@@ -206,7 +206,7 @@ py::dict build_info() {
   info["compiler"] = "unknown";
 #endif
   py::list usable;
-  for (const char* name : {"portable", "avx2", "avx512"})
+  for (const char* name : {"portable", "neon", "avx2", "avx512"})
     if (simd_usable(name)) usable.append(name);
   info["simd"] = usable;
   info["simd_active"] = simd_active();

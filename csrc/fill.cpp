@@ -27,9 +27,12 @@ const SimdFills* best_fills() {
       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
       __builtin_cpu_supports("avx512cd"))
     return &kAvx512Fills;
-  if (avx2) return &kAvx2Fills;
-#endif
+  return avx2 ? &kAvx2Fills : &kPortableFills;
+#elif defined(__aarch64__)
+  return &kNeonFills;
+#else
   return &kPortableFills;
+#endif
 }
 
 const SimdFills* const kBestFills = best_fills();
@@ -40,6 +43,8 @@ const SimdFills* usable_fills(const std::string& name) {
 #if defined(__x86_64__)
   if (name == kAvx2Fills.name && kBestFills != &kPortableFills) return &kAvx2Fills;
   if (name == kAvx512Fills.name && kBestFills == &kAvx512Fills) return &kAvx512Fills;
+#elif defined(__aarch64__)
+  if (name == kNeonFills.name) return &kNeonFills;
 #endif
   return nullptr;
 }

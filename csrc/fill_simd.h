@@ -26,6 +26,8 @@ extern const SimdFills kPortableFills;
 #if defined(__x86_64__)
 extern const SimdFills kAvx2Fills;
 extern const SimdFills kAvx512Fills;
+#elif defined(__aarch64__)
+extern const SimdFills kNeonFills;
 #endif
 
 // From some size on a tensor does not fit the caches anyway: write around them.

@@ -1,6 +1,6 @@
 // The operations a map is written in (maps.h), one element at a time: the CUDA kernels, the
-// portable CPU fill, and the reference that every SIMD version (lanes_avx2.h, lanes_avx512.h) must
-// equal bit for bit.
+// portable CPU fill, and the reference that every SIMD version (the other lanes_*.h) must equal bit
+// for bit.
 //
 // A "lanes" type L has: U, lanes of words; F, lanes of reals; and the static functions below.
 // Scalar32 makes float32 from 32-bit words, Scalar64 float64 from 64-bit words whose high half is
