@@ -31,11 +31,11 @@ Bounds check_bounds(DType dtype, Bounds bounds, double low, double high, const c
 }
 
 // The scale that the values of a law are made on. On their own, float32 products with a spread
-// near the smallest float would lose bits, or everything; dtypes that round such values to zero
-// need no care.
+// near the smallest float would lose bits, or everything, and a value of -0 could meet a bound of
+// +0, of which instructions for the larger one return either.
 double scale_for(DType dtype, double spread, double reach) {
-  const bool wide_range = dtype == DType::kFloat32 || dtype == DType::kBFloat16;
-  return wide_range && spread < 0x1p-90 && reach < 0x1p30 ? 0x1p90 : 1;
+  const bool is_tiny = spread < 0x1p-90 && reach < 0x1p30;
+  return is_tiny && dtype != DType::kFloat64 ? 0x1p90 : 1;
 }
 
 // The i-th zero of the Chebyshev polynomial T_n, from the largest, sin((n - 1 - 2 i) pi / (2 n)).

@@ -32,7 +32,7 @@ WINIT_HD float magnitude(float value) {
 #endif
 }
 
-// No value is NaN, and zeros of both signs do not meet.
+// No value is NaN, and zeros of both signs do not meet (scale_for in distributions.cpp).
 WINIT_HD float lesser(float a, float b) {
 #if defined(__CUDA_ARCH__)
   return fminf(a, b);

@@ -156,6 +156,16 @@ def test_tiny_laws_are_the_others_on_another_scale(law, numbers, exponent, dtype
     assert torch.allclose(tiny.double() * 2.0**-exponent, usual.double(), rtol=0, atol=steps)
 
 
+@everywhere
+@every_dtype
+def test_no_value_is_minus_zero_where_the_lowest_is_zero(dtype, place):
+    # A comparison by its bits: for the sign of zero it depends on the instruction.
+    drawn = draw("uniform", 500, dtype, -3e-46, 1e-46, place=place)
+    if dtype in (torch.float64, torch.float32, torch.bfloat16):
+        drawn = draw("uniform", 500, dtype, 0.0, 1.0, place=place)
+    assert not torch.signbit(drawn.double()).any()
+
+
 def test_a_spread_too_small_to_see_beside_the_mean():
     for law, numbers in (("normal", (1e9, 1e-30)), ("trunc_normal", (1e9, 1e-30, 0.0, 2e9))):
         assert set(draw(law, 1000, torch.float32, *numbers).tolist()) == {1e9}
