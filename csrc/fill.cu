@@ -8,10 +8,9 @@
 #include <cuda_runtime.h>
 
 #include <algorithm>
-#include <stdexcept>
-#include <string>
 
-#include "distributions.h"
+#include "cuda_device.h"
+#include "cuda_tables.h"
 #include "fill_dispatch.h"
 #include "fill_kernels.h"
 
@@ -24,24 +23,7 @@ namespace {
 
 constexpr int kBlockThreads = 256;
 
-template <class Real>
-struct Table {
-  Real entries[kTableSize<Real>];
-};
 struct NoTable {};
-
-template <class Real, int kRows>
-constexpr Table<Real> flatten(const Real (&rows)[kRows][kSegments]) {
-  Table<Real> table{};
-  for (int i = 0; i < kRows * kSegments; ++i) table.entries[i] = rows[i / kSegments][i % kSegments];
-  return table;
-}
-
-__device__ const Table<float> kNormalTableFloat = flatten(kQuantileFloat);
-__device__ const Table<double> kNormalTableDouble = flatten(kQuantileDouble);
-
-__device__ const float* normal_table(float) { return kNormalTableFloat.entries; }
-__device__ const double* normal_table(double) { return kNormalTableDouble.entries; }
 
 // Makes a thread's map; the whole block calls it, so that the table is copied once.
 template <class L>
@@ -159,34 +141,9 @@ __global__ void __launch_bounds__(kBlockThreads)
   write_words(key, domain, index, count, words, this_thread());
 }
 
-void check(cudaError_t error, const char* what) {
-  if (error == cudaSuccess) return;
-  cudaGetLastError();  // the error is told here; the next call starts clean
-  throw std::runtime_error(std::string(what) + ": " + cudaGetErrorString(error));
-}
-
-// Makes a device current and restores the one before.
-class CurrentDevice {
- public:
-  explicit CurrentDevice(int device) {
-    check(cudaGetDevice(&before_), "cudaGetDevice");
-    changed_ = device != before_;
-    if (changed_) check(cudaSetDevice(device), "cudaSetDevice");
-  }
-  ~CurrentDevice() {
-    if (changed_) cudaSetDevice(before_);
-  }
-  CurrentDevice(const CurrentDevice&) = delete;
-  CurrentDevice& operator=(const CurrentDevice&) = delete;
-
- private:
-  int before_ = 0;
-  bool changed_ = false;
-};
-
 int attribute(cudaDeviceAttr name, int device) {
   int value = 0;
-  check(cudaDeviceGetAttribute(&value, name, device), "cudaDeviceGetAttribute");
+  check_cuda(cudaDeviceGetAttribute(&value, name, device), "cudaDeviceGetAttribute");
   return value;
 }
 
@@ -198,8 +155,8 @@ unsigned blocks_for(int64_t threads, Kernel* kernel, int device) {
   const int processors = attribute(cudaDevAttrMultiProcessorCount, device);
   if (wanted <= processors) return static_cast<unsigned>(wanted);
   int resident = 0;
-  check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, kernel, kBlockThreads, 0),
-        "cudaOccupancyMaxActiveBlocksPerMultiprocessor");
+  check_cuda(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, kernel, kBlockThreads, 0),
+             "cudaOccupancyMaxActiveBlocksPerMultiprocessor");
   return static_cast<unsigned>(std::min<int64_t>(wanted, int64_t{resident} * processors));
 }
 
@@ -210,7 +167,7 @@ void launch_on(const Launch& launch, int64_t work, void (*kernel)(Parameters...)
   const CurrentDevice current(launch.device);
   kernel<<<blocks_for(work, kernel, launch.device), kBlockThreads, 0,
            static_cast<cudaStream_t>(launch.stream)>>>(arguments...);
-  check(cudaGetLastError(), "kernel launch");
+  check_cuda(cudaGetLastError(), "kernel launch");
 }
 
 // The threads that fill_span gives its groups to in one go.

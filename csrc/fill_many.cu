@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "cuda_device.h"
+#include "cuda_tables.h"
 #include "fill_many_cuda.h"
 #include "fill_many_kernels.h"
 
@@ -14,29 +15,16 @@
 namespace winit_cuda {
 namespace {
 
-template <class Real>
-struct Table {
-  Real entries[kTableSize<Real>];
-};
-
-template <class Real, int kRows>
-constexpr Table<Real> flatten(const Real (&rows)[kRows][kSegments]) {
-  Table<Real> table{};
-  for (int i = 0; i < kRows * kSegments; ++i) table.entries[i] = rows[i / kSegments][i % kSegments];
-  return table;
-}
-
-__device__ const Table<float> kNormalTableFloat = flatten(kQuantileFloat);
-__device__ const Table<double> kNormalTableDouble = flatten(kQuantileDouble);
-
 // The table that the block's threads look values up in, in shared memory, with the law's scale in
 // it. It is copied when a tensor needs another one than the tensor before it.
 class BlockTables {
  public:
   explicit __device__ BlockTables(Table<double>& room) : room_(room) {}
 
-  __device__ const float* normal(float) const { return kNormalTableFloat.entries; }
-  __device__ const double* normal(double) const { return kNormalTableDouble.entries; }
+  template <class Real>
+  __device__ const Real* normal(Real real) const {
+    return normal_table(real);
+  }
 
   template <class Real>
   __device__ const Real* get(const Real* table, Real scale) {
