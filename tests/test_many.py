@@ -199,6 +199,29 @@ def test_memory_that_has_moved():
         assert same_bits(parameter.data, alone(LAWS[0], parameter.data, key))
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (lambda memory: memory[:20], lambda memory: memory[:16]),
+        (lambda memory: memory[:16], lambda memory: memory[:8].view(torch.bfloat16)),
+        (lambda memory: memory[:16].view(4, 4), lambda memory: memory[:16].view(4, 4).t()),
+        (lambda memory: memory.view(4, 8)[:, :2], lambda memory: memory.view(4, 8)[:, :1]),
+        (lambda memory: memory.view(8, 4)[:, :2], lambda memory: memory.view(4, 8)[:, ::4]),
+    ],
+    ids=["shorter", "another dtype", "transposed", "narrower", "other strides"],
+)
+def test_memory_that_has_come_back_as_something_else(before, after):
+    memory = torch.full((32,), SENTINEL)
+    parameter = nn.Parameter(before(memory))
+    batch = many.Batch([job(LAWS[0], parameter)])
+    parameter.data = after(memory)
+    batch.run([winit.key(0)])
+    expected = torch.full((32,), SENTINEL)
+    view = after(expected)
+    view.copy_(alone(LAWS[0], view, winit.key(0)))
+    assert same_bits(memory, expected)
+
+
 def test_memory_that_was_freed():
     jobs = normals(3)
     batch = many.Batch(jobs)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from array import array
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -34,7 +35,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 _Tensor, _Parameter = torch.Tensor, torch.nn.Parameter
-_data_ptr = torch.Tensor.data_ptr
+_data_ptr, _numel, _stride = torch.Tensor.data_ptr, torch.Tensor.numel, torch.Tensor.stride
+_is_contiguous = torch.Tensor.is_contiguous
+_dtype, _shape = attrgetter("dtype"), attrgetter("shape")
 _is_compiling = torch.compiler.is_dynamo_compiling
 
 # The fills that a list of the core may hold.
@@ -62,8 +65,8 @@ class Job(NamedTuple):
 class Batch:
     """Fills that are checked and set up once, and run as often as wanted with new keys.
 
-    A tensor whose memory has moved since is set up anew by the next run; its shape and strides
-    must stay what they were.
+    A tensor whose memory, dtype or strides have changed since, as `module.to` changes them, is
+    checked and set up anew by the next run.
 
     Args:
         jobs: The fills, of any devices and dtypes. No two may write the same memory.
@@ -181,7 +184,8 @@ class _Lot:
     ) -> None:
         self._device = device
         self._tensors = tuple(jobs[i].tensor for i in indices)
-        self._pointers = [item[1] for item in items]
+        self._strided = tuple(tensor for tensor in self._tensors if not tensor.is_contiguous())
+        self._written = self._find_written()
         self._indices = indices if len(indices) < len(jobs) else None  # None: all
         self._inference = [jobs[i] for i in indices if jobs[i].tensor.is_inference()]
         try:
@@ -193,10 +197,20 @@ class _Lot:
             ) from None
 
     def is_current(self) -> bool:
-        """Whether the tensors are where they were."""
+        """Whether the core's list still says what memory the tensors have."""
         for job in self._inference:
             target.check(job.function, job.tensor)
-        return list(map(_data_ptr, self._tensors)) == self._pointers
+        return self._find_written() == self._written
+
+    def _find_written(self) -> list[list[Any]]:
+        """What the core was told of the tensors: where their elements lie, and what they are.
+
+        The address alone would not do: memory that a tensor has given up may come back to it when
+        it is shorter, and the old description reaches beyond its end.
+        """
+        tensors, strided = self._tensors, self._strided
+        found = [list(map(read, tensors)) for read in (_data_ptr, _dtype, _numel, _is_contiguous)]
+        return [*found, *(list(map(read, strided)) for read in (_shape, _stride))]
 
     def run(self, keys: Sequence[Key]) -> None:
         """Write the tensors; `keys` are those of all jobs."""
