@@ -66,14 +66,12 @@ struct Pool {
   std::mutex mutex;
   std::condition_variable new_job;
   std::atomic<int> sleeping{0};
-  int64_t workers = 0;                               // this and the next belong to the owner
-  std::chrono::steady_clock::time_point last_asked;  // when there was a job for more than one
+  int64_t workers = 0;                              // this and the next belong to the owner
+  std::chrono::steady_clock::time_point last_done;  // when a job for more than one ended
 
   // Whether to do a job of so many grains with the workers.
-  bool is_worth_it(int64_t grains) {
-    const auto now = std::chrono::steady_clock::now();
-    const bool soon = now - last_asked < kSoon;
-    last_asked = now;
+  bool is_worth_it(int64_t grains) const {
+    const bool soon = std::chrono::steady_clock::now() - last_done < kSoon;
     return soon || grains >= kGrainsWorthWaking || sleeping.load() < workers;
   }
 
@@ -142,7 +140,12 @@ void parallel_for(int64_t count, int64_t grain, int threads,
   if (most <= 1) return body(0, count);
   Pool& shared = the_pool();
   std::unique_lock<std::mutex> ours(shared.owner, std::try_to_lock);
-  if (!ours || !shared.is_worth_it(grains)) return body(0, count);
+  if (!ours) return body(0, count);
+  struct Done {
+    Pool& pool;
+    ~Done() { pool.last_done = std::chrono::steady_clock::now(); }
+  } const done{shared};
+  if (!shared.is_worth_it(grains)) return body(0, count);
   const int64_t grains_a_range = std::max<int64_t>(1, grains / (most * kRangesPerThread));
   Job job{body, count, grains_a_range * grain, {0}, {static_cast<int>(most - 1)}, {}, {}};
   shared.run(job, most - 1);
