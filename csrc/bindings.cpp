@@ -8,14 +8,12 @@
 #include <stdexcept>
 #include <string>
 
-#include "bindings_box.h"
 #include "bindings_many.h"
+#include "bindings_matrices.h"
+#include "bindings_place.h"
 #include "bindings_quick.h"
 #include "cuda_fills.h"
-#include "distributions.h"
-#include "floating_point.h"
 #include "limits.h"
-#include "orthogonal.h"
 
 namespace py = pybind11;
 
@@ -24,22 +22,6 @@ namespace {
 
 const char* const kDTypeNames[kDTypeCount] = {"float32",  "float64",       "float16",
                                               "bfloat16", "float8_e4m3fn", "float8_e5m2"};
-
-// The arguments that every fill begins with.
-struct Place {
-  uintptr_t pointer;
-  int dtype;
-  int64_t count;
-  py::handle box;
-  int device;
-  uintptr_t stream;
-  int threads;
-  DefaultFloatingPoint environment = {};  // for as long as the fill is set up and runs
-
-  Target target() const {
-    return {reinterpret_cast<void*>(pointer), dtype_of(dtype), box_of(count, box, true)};
-  }
-};
 
 template <class Fill>
 void run(const Fill& fill, const Place& place) {
@@ -52,30 +34,6 @@ void run(const Fill& fill, const Place& place) {
   else
     fill_cuda(fill, {place.device, reinterpret_cast<void*>(place.stream)});
 }
-
-Source source_of(int device, uintptr_t key_pointer, uint64_t seed, uint64_t stream) {
-  const uint64_t* words = reinterpret_cast<const uint64_t*>(key_pointer);
-  if (words && device == kCpu)
-    return {make_stream_key(words[0], words[1]), nullptr, Domain::kElement};
-  return {make_stream_key(seed, stream), words, Domain::kElement};
-}
-
-RandomFill random_fill(const Target& target, const Source& source,
-                       const DistributionNumbers& numbers) {
-  RandomFill fill{};
-  fill.target = target;
-  fill.source = source;
-  numbers.put_into(fill);
-  return fill;
-}
-
-// Each binding spells out the common arguments once, by this.
-#define WINIT_PLACE                                                                               \
-  uintptr_t pointer, int dtype, int64_t numel, py::handle box, int device, uintptr_t cuda_stream, \
-      int threads
-#define WINIT_GIVEN_PLACE \
-  Place { pointer, dtype, numel, box, device, cuda_stream, threads }
-#define WINIT_KEY uintptr_t key_pointer, uint64_t seed, uint64_t stream
 
 void bind_fills(py::module_& module) {
   module.def("constant", [](WINIT_PLACE, double value) {
@@ -127,63 +85,6 @@ void bind_fills(py::module_& module) {
         const DistributionNumbers numbers = trunc_normal_numbers(target.dtype, mean, std, a, b);
         if (numel)
           run(random_fill(target, source_of(device, key_pointer, seed, stream), numbers), place);
-      });
-}
-
-void bind_matrices(py::module_& module) {
-  module.def("sparse", [](WINIT_PLACE, WINIT_KEY, int64_t rows, int64_t columns,
-                          int64_t zeros_per_column, double std, uintptr_t workspace) {
-    const DefaultFloatingPoint environment;
-    if (zeros_per_column < 0 || zeros_per_column > rows)
-      throw std::invalid_argument("zeros_per_column must be in [0, rows], not " +
-                                  std::to_string(zeros_per_column));
-    if (numel == 0) return;
-    Target target{reinterpret_cast<void*>(pointer), dtype_of(dtype), Box{}};
-    if (box.is_none()) {
-      append(target.box, rows, columns, static_cast<uint64_t>(columns));
-      append(target.box, columns, 1, 1);
-    } else {
-      target.box = box_of(numel, box, false);
-    }
-    if (target.box.rank != 2) throw std::invalid_argument("sparse takes a matrix");
-    const SparseFill fill{random_fill(target, source_of(device, key_pointer, seed, stream),
-                                      normal_numbers(target.dtype, 0, std)),
-                          rows, columns, zeros_per_column,
-                          reinterpret_cast<SparseThreshold*>(workspace)};
-    const py::gil_scoped_release unlocked;
-    if (device == kCpu)
-      sparse_cpu(fill, threads);
-    else if (device == kSerial)
-      sparse_serial(fill);
-    else
-      sparse_cuda(fill, {device, reinterpret_cast<void*>(cuda_stream)});
-  });
-  module.def("orthogonal", [](WINIT_PLACE, WINIT_KEY, int64_t rows, int64_t columns, double gain) {
-    const Place place = WINIT_GIVEN_PLACE;
-    const Target target = place.target();
-    if (device != kCpu)
-      throw std::invalid_argument("whole orthogonal matrices are made on the CPU");
-    if (rows <= 0 || columns <= 0) return;
-    const Source source = source_of(device, key_pointer, seed, stream);
-    orthogonal_cpu({target, source, rows, columns, gain});
-  });
-  module.def(
-      "reflectors", [](uintptr_t pointer, int dtype, int64_t rows, int64_t columns, uintptr_t signs,
-                       int device, uintptr_t cuda_stream, int threads, WINIT_KEY) {
-        const Reflectors reflectors{reinterpret_cast<void*>(pointer),
-                                    reinterpret_cast<void*>(signs), dtype_of(dtype), rows, columns};
-        if (reflectors.dtype != DType::kFloat32 && reflectors.dtype != DType::kFloat64)
-          throw std::invalid_argument("reflectors are float32 or float64");
-        if (rows < columns) throw std::invalid_argument("reflectors need rows >= columns");
-        if (columns == 0) return;
-        const Source source = source_of(device, key_pointer, seed, stream);
-        const py::gil_scoped_release unlocked;
-        if (device == kCpu)
-          reflectors_cpu(reflectors, source, threads);
-        else if (device == kSerial)
-          reflectors_serial(reflectors, source);
-        else
-          reflectors_cuda(reflectors, source, {device, reinterpret_cast<void*>(cuda_stream)});
       });
 }
 
@@ -257,6 +158,7 @@ PYBIND11_MODULE(_C, module) {
   winit_cuda::bind_fills(module);
   winit_cuda::bind_quick_fills(module);
   winit_cuda::bind_fill_list(module);
-  winit_cuda::bind_matrices(module);
+  winit_cuda::bind_sparse(module);
+  winit_cuda::bind_orthogonal(module);
   winit_cuda::bind_engine(module);
 }

@@ -1,0 +1,42 @@
+#include <stdexcept>
+
+#include "bindings_matrices.h"
+#include "bindings_place.h"
+#include "cuda_fills.h"
+#include "orthogonal.h"
+
+namespace py = pybind11;
+
+namespace winit_cuda {
+
+void bind_orthogonal(py::module_& module) {
+  module.def("orthogonal", [](WINIT_PLACE, WINIT_KEY, int64_t rows, int64_t columns, double gain) {
+    const Place place = WINIT_GIVEN_PLACE;
+    const Target target = place.target();
+    if (device != kCpu)
+      throw std::invalid_argument("whole orthogonal matrices are made on the CPU");
+    if (rows <= 0 || columns <= 0) return;
+    const Source source = source_of(device, key_pointer, seed, stream);
+    orthogonal_cpu({target, source, rows, columns, gain});
+  });
+  module.def(
+      "reflectors", [](uintptr_t pointer, int dtype, int64_t rows, int64_t columns, uintptr_t signs,
+                       int device, uintptr_t cuda_stream, int threads, WINIT_KEY) {
+        const Reflectors reflectors{reinterpret_cast<void*>(pointer),
+                                    reinterpret_cast<void*>(signs), dtype_of(dtype), rows, columns};
+        if (reflectors.dtype != DType::kFloat32 && reflectors.dtype != DType::kFloat64)
+          throw std::invalid_argument("reflectors are float32 or float64");
+        if (rows < columns) throw std::invalid_argument("reflectors need rows >= columns");
+        if (columns == 0) return;
+        const Source source = source_of(device, key_pointer, seed, stream);
+        const py::gil_scoped_release unlocked;
+        if (device == kCpu)
+          reflectors_cpu(reflectors, source, threads);
+        else if (device == kSerial)
+          reflectors_serial(reflectors, source);
+        else
+          reflectors_cuda(reflectors, source, {device, reinterpret_cast<void*>(cuda_stream)});
+      });
+}
+
+}  // namespace winit_cuda
