@@ -1,4 +1,5 @@
 #include <stdexcept>
+#include <string>
 
 #include "bindings_matrices.h"
 #include "bindings_place.h"
@@ -9,16 +10,36 @@ namespace py = pybind11;
 
 namespace winit_cuda {
 
+namespace {
+
+void check_part(const char* what, int64_t first, int64_t count, int64_t size) {
+  if (first < 0 || count < 0 || first > size - count)
+    throw std::invalid_argument(std::string("the ") + what + "s of the part must be in [0, " +
+                                std::to_string(size) + ")");
+}
+
+}  // namespace
+
 void bind_orthogonal(py::module_& module) {
-  module.def("orthogonal", [](WINIT_PLACE, WINIT_KEY, int64_t rows, int64_t columns, double gain) {
-    const Place place = WINIT_GIVEN_PLACE;
-    const Target target = place.target();
-    if (device != kCpu)
-      throw std::invalid_argument("whole orthogonal matrices are made on the CPU");
-    if (rows <= 0 || columns <= 0) return;
-    const Source source = source_of(device, key_pointer, seed, stream);
-    orthogonal_cpu({target, source, rows, columns, gain});
-  });
+  module.def(
+      "orthogonal", [](WINIT_PLACE, WINIT_KEY, int64_t rows, int64_t columns, int64_t first_row,
+                       int64_t row_count, int64_t first_column, int64_t column_count, double gain) {
+        const Place place = WINIT_GIVEN_PLACE;
+        const Target target = place.target();
+        if (device != kCpu)
+          throw std::invalid_argument("whole orthogonal matrices are made on the CPU");
+        check_part("row", first_row, row_count, rows);
+        check_part("column", first_column, column_count, columns);
+        if (row_count * column_count != numel)
+          throw std::invalid_argument("the part must have as many elements as the tensor, " +
+                                      std::to_string(numel));
+        if (numel == 0) return;
+        const Source source = source_of(device, key_pointer, seed, stream);
+        const py::gil_scoped_release unlocked;
+        orthogonal_cpu(
+            {target, source, rows, columns, first_row, row_count, first_column, column_count, gain},
+            threads);
+      });
   module.def(
       "reflectors", [](uintptr_t pointer, int dtype, int64_t rows, int64_t columns, uintptr_t signs,
                        int device, uintptr_t cuda_stream, int threads, WINIT_KEY) {

@@ -1,21 +1,37 @@
-// Small orthogonal matrices, whole: where a call costs more than the arithmetic, one call does it
-// all.
+// Orthogonal matrices on the CPU, whole or in part.
 #pragma once
 
-#include "reflectors.h"
+#include "fill.h"
 
 namespace winit_cuda {
 
-// gain Q for the rows x columns matrix whose row-major elements the target's box holds. Q is the
-// product of the reflectors of the key (reflectors.h), applied one after the other in float64; a
-// wide matrix is the transpose of the tall one.
-struct SmallOrthogonal {
+// Rows [first_row, first_row + row_count) and columns likewise of gain * Q, Q the rows x columns
+// matrix of the key: the product of its reflectors (reflectors.h), or its transpose where it is
+// wide. The target's elements, in row-major order, are those of the part.
+struct OrthogonalFill {
   Target target;
   Source source;
   int64_t rows, columns;
+  int64_t first_row, row_count, first_column, column_count;
   double gain;
 };
 
-void orthogonal_cpu(const SmallOrthogonal& matrix);
+void orthogonal_cpu(const OrthogonalFill& fill, int threads);
+
+// The matrix standing upright: its longer side is its rows. A wide one is turned, its part too.
+struct UprightPart {
+  int64_t rows, columns;
+  int64_t first_row, row_count, first_column, column_count;
+  bool turned;
+};
+
+UprightPart upright(const OrthogonalFill& fill);
+
+// One reflector after the other, in float64: for matrices of so few elements that a panel is not
+// worth it.
+void orthogonal_small_cpu(const OrthogonalFill& fill);
+
+// Panel by panel (panels.h), in float32 unless the target is float64.
+void orthogonal_blocked_cpu(const OrthogonalFill& fill, int threads);
 
 }  // namespace winit_cuda

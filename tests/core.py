@@ -207,12 +207,15 @@ def orthogonal(
     view: torch.Tensor,
     gain: float,
     shape: tuple[int, int] | None = None,
+    first: tuple[int, int] = (0, 0),
     key: Key = KEY,
-    box: Box | None = None,
+    place: Place = CPU,
+    threads: int = 2,
 ) -> torch.Tensor:
-    """A small orthogonal matrix times gain, or a part of one of `shape`; on the CPU alone."""
-    rows, columns = view.shape if shape is None else shape
-    return call(_C.orthogonal, view, 0, *key, rows, columns, gain, box=box)
+    """An orthogonal matrix times gain, or the part of one of `shape` that begins at `first`."""
+    part = (first[0], view.shape[0], first[1], view.shape[1])
+    arguments = (0, *key, *(view.shape if shape is None else shape), *part, gain)
+    return call(_C.orthogonal, view, *arguments, place=place, threads=threads)
 
 
 def bits(tensor: torch.Tensor) -> Any:

@@ -210,12 +210,18 @@ def orthogonal(
     stream: int,
     rows: int,
     columns: int,
+    first_row: int,
+    row_count: int,
+    first_column: int,
+    column_count: int,
     gain: float,
     /,
 ) -> None:
-    """Write gain times the small orthogonal matrix of the key, on the CPU.
+    """Write a part of gain times the orthogonal matrix of the key, on the CPU.
 
-    The target holds the row-major elements of a `rows` by `columns` matrix.
+    The matrix has `rows` by `columns`; the target's elements, in row-major order, are those of
+    `row_count` rows from `first_row` on and `column_count` columns from `first_column` on. The bits
+    do not depend on the instruction set or on the number of threads.
     """
 
 def reflectors(

@@ -258,11 +258,6 @@ class SparseFill(Fill):
         torch.nn.init.sparse_(tensor, sparsity, std, generator=generator)
 
 
-# Up to this many multiplications (rows * columns * the smaller of them) the core is done before
-# BLAS has been called: 32 x 32.
-_SMALL_ORTHOGONAL = 2**15
-
-
 class OrthogonalFill(Fill):
     """Orthonormal rows or columns; numbers: gain."""
 
@@ -282,8 +277,8 @@ class OrthogonalFill(Fill):
         """A product of Householder reflectors: a small one by the core, a larger one by BLAS."""
         rows = tensor.shape[0]
         columns = tensor.numel() // rows
-        if place[4] < 0 and rows * columns * min(rows, columns) <= _SMALL_ORTHOGONAL:
-            self.native(*place, *words, rows, columns, numbers[0])
+        if place[4] < 0:
+            self.native(*place, *words, rows, columns, 0, rows, 0, columns, numbers[0])
         else:
             write_orthogonal(backend.loaded.reflectors, place, words, numbers[0], tensor)
 
