@@ -44,7 +44,7 @@ Plan make_plan(const OrthogonalFill& fill, int threads) {
   plan.lines = (part.rows + kRowUnit - 1) / kRowUnit * kRowUnit;
   plan.panels = (plan.used + kPanelColumns - 1) / kPanelColumns;
   const int64_t strips = (plan.vectors + kStripColumns<Real> - 1) / kStripColumns<Real>;
-  const int64_t tensor = part.row_count * part.column_count * item_size(fill.target.dtype);
+  const int64_t tensor = plan.vectors * part.rows * item_size(fill.target.dtype);
   const int64_t budget = std::max(kMemoryFactor * tensor, kLeastMemory);
   const int64_t strip_bytes = plan.lines * kStripBytes;
   const auto panel_bytes = [&](int64_t panels) {

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -178,3 +180,26 @@ def test_bad_arguments():
     assert (untouched == 7).all()
     for shape in ((0, 4), (4, 0)):
         orthogonal(torch.empty(shape), 1.0)
+
+
+def peak_of(action):
+    """Bytes of resident memory that the action had at its peak beyond what was there before."""
+
+    def status(name):
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
+
+    Path("/proc/self/clear_refs").write_text("5")  # the peak is what there is now
+    before = status("VmRSS")
+    action()
+    return status("VmHWM") - before
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is read from /proc")
+@pytest.mark.parametrize("shape", [(2048, 2048), (16384, 256), (256, 16384)], ids=str)
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_memory_is_at_most_twice_the_tensor(shape, dtype):
+    tensor = torch.zeros(shape, dtype=dtype)
+    orthogonal(tensor[:64, :64].contiguous(), 1.0)  # threads and code are there
+    slack = 3 << 20  # huge pages, the threads' stacks
+    assert peak_of(lambda: orthogonal(tensor, 1.0)) <= 2 * tensor.nbytes + slack
