@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from core import DTYPES, box_of, call, draw, fill, same_bits, sparse
+from core import DTYPES, box_of, call, draw, fill, orthogonal, same_bits, sparse
 from reference import Key
 from winit_cuda import _C
 
@@ -127,6 +127,16 @@ def test_after_a_fork():
     assert in_a_child(work) == expected
     assert in_a_child(lambda: in_a_child(work)) == expected
     assert work() == expected
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
+def test_orthogonal_matrices_after_a_fork():
+    """Made without torch's BLAS, whose threads a child does not have either."""
+
+    def work():
+        return orthogonal(torch.empty(300, 300), 1.0, threads=4)[-3:].numpy().tobytes()
+
+    assert in_a_child(work) == work()
 
 
 @pytest.mark.skipif(not TASKS.exists(), reason="counts threads as Linux does")
