@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import winit_cuda as winit
-from initializers import Initializer, Unchanged, every, every_random, needs_core
+from initializers import ORTHOGONAL, Initializer, Unchanged, every, every_random, needs_core
 
 HALF = [torch.float16, torch.bfloat16]
 
@@ -25,7 +25,7 @@ def both(initializer: Initializer, dtype: torch.dtype, seed: int = 0) -> list[to
 @every
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, *HALF], ids=str)
 def test_values_are_those_of_torch(initializer, dtype):
-    if initializer.name == "orthogonal_" and dtype in HALF:
+    if initializer.name in ORTHOGONAL and dtype in HALF:
         pytest.skip("torch has no such orthogonal_")
     with winit.use_backend("aten"):
         assert torch.equal(*both(initializer, dtype))
@@ -33,7 +33,7 @@ def test_values_are_those_of_torch(initializer, dtype):
 
 @every
 def test_explicit_generators_and_non_contiguous_tensors(initializer):
-    if initializer.name == "orthogonal_":
+    if initializer.name in ORTHOGONAL:
         pytest.skip("torch's orthogonal_ takes contiguous tensors only")
     values = []
     with winit.use_backend("aten"):
@@ -48,7 +48,7 @@ def test_explicit_generators_and_non_contiguous_tensors(initializer):
 
 @every
 def test_complex_tensors_go_to_aten(initializer):
-    if initializer.name in ("trunc_normal_", "orthogonal_"):
+    if initializer.name in ("trunc_normal_", *ORTHOGONAL):
         tensor = torch.ones(initializer.shape, dtype=torch.complex64)
         with Unchanged(tensor), pytest.raises(TypeError, match=f"{initializer}: .*complex64"):
             initializer(tensor)

@@ -42,7 +42,7 @@ def test_one_draw_a_call(initializer, layout):
     generator, other = torch.Generator().manual_seed(1), torch.Generator().manual_seed(1)
     for _ in range(3):
         tensor = initializer.empty()
-        tensor = tensor if layout == "contiguous" else tensor.t().contiguous().t()
+        tensor = tensor if layout == "contiguous" else tensor.mT.contiguous().mT
         initializer(tensor, generator=generator)
         expected_key(other)
         assert torch.equal(generator.get_state(), other.get_state())

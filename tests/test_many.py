@@ -9,7 +9,7 @@ from torch import nn
 import winit_cuda as winit
 from core import DTYPES, Key, same_bits
 from initializers import needs_core
-from winit_cuda import backend, fills, keys, many
+from winit_cuda import backend, fills, keys, many, structured_fills
 
 pytestmark = needs_core
 
@@ -131,10 +131,10 @@ def test_no_jobs():
 
 def test_fills_that_lists_do_not_take():
     jobs = [
-        many.Job(fills.ORTHOGONAL, "orthogonal_", torch.empty(5, 5), (2.0,)),
+        many.Job(structured_fills.ORTHOGONAL, "orthogonal_", torch.empty(5, 5), (2.0,)),
         job(LAWS[0], torch.empty(4)),
-        many.Job(fills.SPARSE, "sparse_", torch.empty(6, 6), (0.5, 0.01)),
-        many.Job(fills.DIRAC, "dirac_", torch.empty(3, 3, 3), (1,)),
+        many.Job(structured_fills.SPARSE, "sparse_", torch.empty(6, 6), (0.5, 0.01)),
+        many.Job(structured_fills.DIRAC, "dirac_", torch.empty(3, 3, 3), (1,)),
     ]
     a, b, c, _ = winit.split(winit.key(5), 4)
     many.fill_many(jobs, [a, b, c, None])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import itertools
 
 import pytest
 import torch
 
 import winit_cuda as winit
-from initializers import Unchanged, every, every_random, needs_core
+from initializers import ORTHOGONAL, Unchanged, every, every_random, needs_core
 from winit_cuda import target
 
 
@@ -115,18 +117,20 @@ def test_not_a_tensor(initializer, value):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64], ids=str)
 def test_every_layout_has_the_same_values(initializer, dtype):
     key = winit.Key(1, 2)
-    rows, columns = initializer.shape
+    shape = initializer.shape
+    rows, columns, *kernel = shape
     expected = initializer(initializer.empty(dtype=dtype), key=key)
+    turned = torch.zeros(shape[::-1], dtype=dtype)
     views = {
-        "transposed": torch.zeros(columns, rows, dtype=dtype).t(),
-        "strided": torch.zeros(2 * rows, 3 * columns, dtype=dtype)[::2, ::3],
-        "offset": torch.zeros(rows * columns + 3, dtype=dtype)[3:].view(rows, columns),
-        "narrow": torch.zeros(rows + 2, columns + 2, dtype=dtype)[1:-1, 1:-1],
-        "as_strided": torch.zeros(1000, dtype=dtype).as_strided((rows, columns), (2, 17), 5),
+        "transposed": turned.permute(*range(len(shape))[::-1]),
+        "strided": torch.zeros(2 * rows, 3 * columns, *kernel, dtype=dtype)[::2, ::3],
+        "offset": torch.zeros(math.prod(shape) + 3, dtype=dtype)[3:].view(shape),
+        "narrow": torch.zeros(rows + 2, columns + 2, *kernel, dtype=dtype)[1:-1, 1:-1],
+        "as_strided": torch.zeros(1000, dtype=dtype).as_strided(shape, (2, 17, 173)[: len(shape)]),
     }
     for name, view in views.items():
         initializer(view, key=key)
-        if initializer.name == "orthogonal_":
+        if initializer.name in ORTHOGONAL:
             assert torch.allclose(view, expected, rtol=0, atol=1e-6), name
         else:
             assert torch.equal(view, expected), name

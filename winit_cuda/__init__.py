@@ -15,10 +15,12 @@ from ._version import __version__
 from .backend import BackendInfo, backend_info, use_backend
 from .init import *  # noqa: F403
 from .keys import Key, fold_in, key, split
+from .shard import Shard
 
 __all__ = [
     "BackendInfo",
     "Key",
+    "Shard",
     "__version__",
     "backend_info",
     "fold_in",

@@ -27,7 +27,7 @@ def run(
     reason: str,
 ) -> None:
     """Fill `tensor` as `torch.nn.init` does; `reason` says why the core does not."""
-    refuse_native_only(function, key, reason)
+    refuse_native_only(function, key, reason, fill.shard)
     if fill.aten_dtypes is not None and tensor.dtype not in fill.aten_dtypes:
         raise _no_kernel(function, tensor.dtype, reason)
     try:
@@ -36,12 +36,14 @@ def run(
         raise _no_kernel(function, tensor.dtype, reason) from error
 
 
-def refuse_native_only(function: str, key: Any, reason: str) -> None:
+def refuse_native_only(function: str, key: Any, reason: str, shard: Any = None) -> None:
     """Raise where a call asks for what only the core gives."""
-    if key is not None:
-        raise RuntimeError(
-            f"{function}: key needs the native core, whose values ATen cannot give, but {reason}"
-        )
+    for argument, value in (("key", key), ("shard", shard)):
+        if value is not None:
+            raise RuntimeError(
+                f"{function}: {argument} needs the native core, whose values ATen cannot give, "
+                f"but {reason}"
+            )
     if backend.choice() == "native":
         raise RuntimeError(f'{function}: use_backend("native") is in force, but {reason}')
 

@@ -93,12 +93,17 @@ def fraction(function: str, argument: str, value: Any) -> float:
     return checked
 
 
-def count(function: str, argument: str, value: Any) -> int:
-    """Return `value` as an integer that is at least 1."""
+def integer(function: str, argument: str, value: Any) -> int:
+    """Return `value` as an integer."""
     try:
-        checked = operator.index(value)
+        return operator.index(value)
     except TypeError as error:
         raise wrong(function, argument, "an integer", value, TypeError) from error
+
+
+def count(function: str, argument: str, value: Any) -> int:
+    """Return `value` as an integer that is at least 1."""
+    checked = integer(function, argument, value)
     if checked < 1:
         raise wrong(function, argument, "at least 1", checked)
     return checked

@@ -114,7 +114,7 @@ def _elsewhere(
         target.check(function, tensor)
     if what is CONSTANT:
         return _constant_elsewhere(function, tensor, numbers[0])
-    traced = _needs_operator(tensor)
+    traced = is_seen_by_torch(tensor)
     if what.is_random:
         if not traced:  # a traced number may be a symbol
             numbers = what.as_floats(function, numbers)
@@ -148,7 +148,7 @@ def _elsewhere(
 
 def _constant_elsewhere(function: str, tensor: torch.Tensor, value: Any) -> torch.Tensor:
     element: Any = as_element(function, tensor.dtype, value)
-    if _needs_operator(tensor):
+    if is_seen_by_torch(tensor):
         return _fill_by_torch(tensor, element)
     if tensor.is_meta or tensor.numel() == 0:
         return tensor
@@ -182,7 +182,7 @@ def random_code(function: str, dtype: torch.dtype) -> int:
     return code
 
 
-def _needs_operator(tensor: torch.Tensor) -> bool:
+def is_seen_by_torch(tensor: torch.Tensor) -> bool:
     """Whether torch has to see the write: compilation, tracing, fake tensors, `torch.func`."""
     return (
         _is_compiling() or dispatch_modes() > 0 or transforms_active() or is_tracing_tensor(tensor)
@@ -211,7 +211,7 @@ def _through_operator(
             # draws nothing.
             tensor.new_empty(0, dtype=torch.float32).uniform_()
         torch.ops.winit_cuda.fill_.default(
-            tensor, function, what.name, *padded, seed, stream, generator
+            tensor, function, what.name, *padded, what.structure, seed, stream, generator
         )
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from .checks import unfit, wrong
-from .keys import MASK, Key
+from .keys import MASK, Key, fold_in
 from .torch_internals import without_dispatch_modes
 
 # (key_pointer, seed, stream), as the random fills of the core take them.
@@ -60,6 +60,23 @@ def words(function: str, device: int, generator: Any, key: Any) -> Words:
         buffer.words.random_(generator=generator)
         return buffer.by_address
     return _cuda_words(function, device, generator)
+
+
+def key_of(words: Words) -> Key:
+    """The key that the words name, which must not be on a device."""
+    address, seed, stream = words
+    if not address:
+        return Key(seed, stream)
+    if words is not buffer.by_address:
+        raise RuntimeError("a key on a device cannot be read while a CUDA graph is captured")
+    seed, stream = buffer.words.tolist()
+    return Key(seed & MASK, stream & MASK)
+
+
+def child_words(key: Key, number: int) -> Words:
+    """The words of the child key that `number` names."""
+    child = fold_in(key, number)
+    return 0, child.seed, child.stream
 
 
 def check_key(function: str, generator: Any, key: Any) -> None:

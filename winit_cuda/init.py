@@ -25,7 +25,7 @@ from .deprecated import (
     xavier_uniform,
 )
 from .elementwise import constant_, normal_, ones_, trunc_normal_, uniform_, zeros_
-from .structured import dirac_, eye_, orthogonal_, sparse_
+from .structured import delta_orthogonal_, dirac_, eye_, orthogonal_, sparse_
 from .variance_scaling import (
     calculate_gain,
     kaiming_normal_,
@@ -38,6 +38,7 @@ __all__ = [
     "calculate_gain",
     "constant",
     "constant_",
+    "delta_orthogonal_",
     "dirac",
     "dirac_",
     "eye",

@@ -1,7 +1,7 @@
 """The operator `torch.ops.winit_cuda.fill_`, by which torch sees a fill.
 
 `torch.compile`, `torch.export`, fake tensors, dispatch modes and `torch.func` do not look into a
-call of the core; they look at operators. This one takes any fill of `fills` by name. A call with
+call of the core; they look at operators. This one takes any fill by name. A call with
 neither key nor generator draws its key when it runs, so a compiled function draws anew each time.
 """
 
@@ -12,13 +12,13 @@ from typing import Any
 import torch
 
 from . import dispatch
-from .fills import FILLS
 from .keys import MASK, Key
+from .structured_fills import FILLS
 
 _NAME = "winit_cuda::fill_"
 _SCHEMA = (
     "(Tensor(a!) tensor, str function, str fill, float first, float second, float third, "
-    "float fourth, SymInt? seed, SymInt? stream, Generator? generator) -> ()"
+    "float fourth, SymInt[] structure, SymInt? seed, SymInt? stream, Generator? generator) -> ()"
 )
 
 
@@ -30,12 +30,15 @@ def _fill(
     second: float,
     third: float,
     fourth: float,
+    structure: list[int],
     seed: int | None,
     stream: int | None,
     generator: torch.Generator | None,
 ) -> None:
     key = None if seed is None or stream is None else Key(seed & MASK, stream & MASK)
     what = FILLS[fill]
+    if structure:
+        what = what.structured(tuple(structure))
     numbers = (first, second, third, fourth)[: what.number_count]
     dispatch.fill(what, function, tensor, numbers, generator, key)
 
@@ -57,7 +60,7 @@ def _fill_batched(
     With randomness="different" example j is filled as by the j-th of that many calls; with
     randomness="same", with a key and where nothing is random, all examples are filled alike.
     """
-    batch, seed = in_dims[0], rest[4]
+    batch, seed = in_dims[0], rest[5]
     if batch is None:
         raise RuntimeError(f"{function}: the tensor must be one that vmap maps over")
     draws = FILLS[fill].is_random and seed is None

@@ -8,9 +8,17 @@ from typing import TYPE_CHECKING
 import torch
 from torch.overrides import handle_torch_function
 
-from . import checks, dispatch, target
+from . import checks, dispatch, generators, target
 from .checks import unfit, wrong
-from .fills import DIRAC, ORTHOGONAL, SPARSE
+from .shard import Shard
+from .structured_fills import (
+    DELTA_ORTHOGONAL,
+    DIRAC,
+    ORTHOGONAL,
+    SPARSE,
+    OrthogonalFill,
+    SparseFill,
+)
 from .torch_internals import has_torch_function
 
 if TYPE_CHECKING:
@@ -87,12 +95,23 @@ def orthogonal_(
     generator: Generator | None = None,
     *,
     key: Key | None = None,
+    batch_dims: int = 0,
+    chunks: int = 1,
+    shard: Shard | None = None,
 ) -> Tensor:
-    """Fill `tensor` with gain times a random (semi-)orthogonal matrix, and return it.
+    """Fill `tensor` with gain times a random (semi-)orthogonal matrix, or several, and return it.
 
-    The tensor is a matrix of shape[0] rows and the product of the other sizes columns. Its rows
-    are orthonormal times gain where it is wide, its columns where it is tall, and a square one has
-    the Haar distribution. Values between devices agree to rounding.
+    The tensor is a matrix of shape[0] rows and the product of the other sizes columns:
+
+        w w^T = gain^2 I where it is wide,    w^T w = gain^2 I where it is tall,
+
+    with the Haar distribution: that of the first rows or columns of a uniformly random orthogonal
+    matrix. Values between devices agree to rounding, within 1e-6 times gain for float32.
+
+    Several matrices are each orthogonal by itself, and independent: matrix j, in row-major order of
+    batch and chunk, is the one that the key `fold_in(key, j)` gives alone. The recurrent weights of
+    an LSTM have one for each gate, `chunks=4`, those of a GRU `chunks=3`, a stack of experts or
+    heads has `batch_dims=1`.
 
     Args:
         tensor: At least two dimensions; float64, float32, float16, bfloat16, float8_e4m3fn or
@@ -100,16 +119,33 @@ def orthogonal_(
         gain: A factor, see `calculate_gain`.
         generator: Where the key comes from; None is torch's default CPU generator.
         key: The key itself, instead of a generator.
+        batch_dims: How many leading dimensions number matrices; at least two others are left.
+        chunks: Into how many matrices the rows are cut, a divisor of their number.
+        shard: The box of a larger tensor that `tensor` is. Equal to that box of the whole tensor to
+            rounding.
 
     Raises:
-        TypeError: The tensor is not dense, or not of a floating dtype.
-        ValueError: The tensor has fewer than two dimensions, or `gain` is NaN or infinite.
-        RuntimeError: Elements of the tensor share memory, or the generator is on another device.
+        TypeError: The tensor is not dense, or not of a floating dtype, `batch_dims` or `chunks` is
+            not an integer, or `shard` not a Shard.
+        ValueError: The tensor has fewer than batch_dims + 2 dimensions, `gain` is NaN or infinite,
+            `chunks` does not divide the rows, or the tensor is no box of the shard's global shape.
+        RuntimeError: Elements of the tensor share memory, the generator is on another device, ATen
+            would fill the tensor where a key or a shard is given, or a shard of several matrices
+            gets no key while a CUDA graph is captured.
 
     Example:
         >>> import torch, winit_cuda as winit
-        >>> w = winit.orthogonal_(torch.empty(3, 5), key=winit.key(0))
+        >>> k = winit.key(0)
+        >>> w = winit.orthogonal_(torch.empty(3, 5), key=k)
         >>> torch.allclose(w @ w.T, torch.eye(3), atol=1e-6)
+        True
+        >>> weight_hh = winit.orthogonal_(torch.empty(4 * 8, 8), key=k, chunks=4)
+        >>> second = winit.orthogonal_(torch.empty(8, 8), key=winit.fold_in(k, 1))
+        >>> torch.allclose(weight_hh[8:16], second, atol=1e-6)
+        True
+        >>> columns = winit.Shard(global_shape=(3, 5), offsets=(0, 2))
+        >>> local = winit.orthogonal_(torch.empty(3, 2), key=k, shard=columns)
+        >>> torch.allclose(local, w[:, 2:4], atol=1e-6)
         True
 
     Papers:
@@ -120,10 +156,76 @@ def orthogonal_(
     """
     if has_torch_function(tensor):
         return handle_torch_function(
-            orthogonal_, (tensor,), tensor, gain=gain, generator=generator, key=key
+            orthogonal_,
+            (tensor,),
+            tensor,
+            gain=gain,
+            generator=generator,
+            key=key,
+            batch_dims=batch_dims,
+            chunks=chunks,
+            shard=shard,
         )
     _check_dimensions("orthogonal_", tensor, 2, math.inf)
-    return dispatch.fill(ORTHOGONAL, "orthogonal_", tensor, (gain,), generator, key)
+    what = ORTHOGONAL
+    if shard is not None or batch_dims != 0 or chunks != 1:
+        batch_dims, chunks = _check_matrices(tensor, batch_dims, chunks, shard)
+        if shard is not None and key is None and (batch_dims or chunks > 1):
+            _check_capture(tensor)
+        what = OrthogonalFill(batch_dims, chunks, shard)
+    return dispatch.fill(what, "orthogonal_", tensor, (gain,), generator, key)
+
+
+def delta_orthogonal_(
+    tensor: Tensor,
+    gain: float = 1,
+    generator: Generator | None = None,
+    *,
+    key: Key | None = None,
+) -> Tensor:
+    """Fill the weight of a convolution with an orthogonal matrix at its center, and return it.
+
+    w[:, :, center of the kernel] = gain Q, all else 0, where Q, of shape (out, in), is what
+    `orthogonal_` gives with the same key: a layer that keeps the length of every input to it, up to
+    the borders, and trains however deep the network is. The center is size // 2, as in `dirac_`.
+
+    Args:
+        tensor: Shape (out, in, *kernel) with in <= out and a kernel of one to three dimensions, of
+            the dtypes that `orthogonal_` takes.
+        gain: A factor, see `calculate_gain`.
+        generator: Where the key comes from; None is torch's default CPU generator.
+        key: The key itself, instead of a generator.
+
+    Raises:
+        TypeError: The tensor is not dense, or not of a floating dtype.
+        ValueError: The tensor does not have three to five dimensions, in > out, or `gain` is NaN or
+            infinite.
+        RuntimeError: Elements of the tensor share memory, or the generator is on another device.
+
+    Example:
+        >>> import torch, winit_cuda as winit
+        >>> w = winit.delta_orthogonal_(torch.empty(6, 4, 3), key=winit.key(0))
+        >>> x = torch.ones(1, 4, 10)
+        >>> y = torch.nn.functional.conv1d(x, w, padding=1)
+        >>> torch.allclose(y.norm(dim=1), x.norm(dim=1))
+        True
+
+    Paper:
+        L. Xiao, Y. Bahri, J. Sohl-Dickstein, S. S. Schoenholz & J. Pennington, "Dynamical isometry
+        and a mean field theory of CNNs: how to train 10,000-layer vanilla convolutional neural
+        networks", ICML 2018.
+    """
+    if has_torch_function(tensor):
+        return handle_torch_function(
+            delta_orthogonal_, (tensor,), tensor, gain=gain, generator=generator, key=key
+        )
+    _check_dimensions("delta_orthogonal_", tensor, 3, 5)
+    outputs, inputs = tensor.shape[:2]
+    if inputs > outputs and tensor.numel():
+        requirement = "of no more input than output channels, in <= out"
+        shape = f"shape {tuple(tensor.shape)}"
+        raise unfit("delta_orthogonal_", "tensor", requirement, shape, ValueError)
+    return dispatch.fill(DELTA_ORTHOGONAL, "delta_orthogonal_", tensor, (gain,), generator, key)
 
 
 def sparse_(
@@ -133,11 +235,13 @@ def sparse_(
     generator: Generator | None = None,
     *,
     key: Key | None = None,
+    shard: Shard | None = None,
 ) -> Tensor:
     """Fill a matrix with normal values and zeros, and return it.
 
     In each column ceil(sparsity * rows) elements, every choice of them equally likely, are 0; the
-    others are from N(0, std^2). The key, or the generator, decides both.
+    others are from N(0, std^2). The key, or the generator, decides both. Of a shard the columns are
+    those of the whole matrix: w[i, j] = 0 where (word, i) is among the smallest of column j.
 
     Args:
         tensor: Shape (rows, columns); float64, float32, float16, bfloat16, float8_e4m3fn or
@@ -146,12 +250,15 @@ def sparse_(
         std: The standard deviation of the other values, at least 0.
         generator: Where the key comes from; None is torch's default CPU generator.
         key: The key itself, instead of a generator.
+        shard: The box of a larger matrix that `tensor` is. Bit for bit that box of the whole.
 
     Raises:
-        TypeError: The tensor is not dense, or not of a floating dtype.
+        TypeError: The tensor is not dense, or not of a floating dtype, or `shard` is not a Shard.
         ValueError: The tensor does not have two dimensions, `sparsity` is not in [0, 1], `std` is
-            negative, NaN or infinite, or values are too large for the dtype.
-        RuntimeError: Elements of the tensor share memory, or the generator is on another device.
+            negative, NaN or infinite, values are too large for the dtype, or the tensor is no box
+            of the shard's global shape.
+        RuntimeError: Elements of the tensor share memory, the generator is on another device, or
+            ATen would fill the tensor where a key or a shard is given.
 
     Example:
         >>> import torch, winit_cuda as winit
@@ -171,9 +278,14 @@ def sparse_(
             std=std,
             generator=generator,
             key=key,
+            shard=shard,
         )
     _check_dimensions("sparse_", tensor, 2, 2)
-    return dispatch.fill(SPARSE, "sparse_", tensor, (sparsity, std), generator, key)
+    what = SPARSE
+    if shard is not None:
+        _check_shard("sparse_", tensor, shard)
+        what = SparseFill(shard)
+    return dispatch.fill(what, "sparse_", tensor, (sparsity, std), generator, key)
 
 
 def _check_dimensions(function: str, tensor: Tensor, least: int, most: float) -> None:
@@ -188,3 +300,38 @@ def _check_dimensions(function: str, tensor: Tensor, least: int, most: float) ->
         requirement = f"of {least} to {most} dimensions"
     shape = f"shape {tuple(tensor.shape)}"
     raise unfit(function, "tensor", requirement, shape, ValueError)
+
+
+def _check_matrices(
+    tensor: Tensor, batch_dims: object, chunks: object, shard: Shard | None
+) -> tuple[int, int]:
+    """Check how `orthogonal_` is to divide the tensor, and return batch_dims and chunks."""
+    function, most = "orthogonal_", tensor.dim() - 2
+    count = checks.integer(function, "batch_dims", batch_dims)
+    if not 0 <= count <= most:
+        requirement = f"in [0, {most}], as a matrix has at least 2 of {most + 2} dimensions"
+        raise wrong(function, "batch_dims", requirement, count)
+    parts = checks.count(function, "chunks", chunks)
+    if shard is not None:
+        _check_shard(function, tensor, shard)
+    rows = (tensor.shape if shard is None else shard.global_shape)[count]
+    if rows % parts:
+        raise wrong(function, "chunks", f"a divisor of the number of rows, {rows}", parts)
+    return count, parts
+
+
+def _check_shard(function: str, tensor: Tensor, shard: object) -> None:
+    if not isinstance(shard, Shard):
+        raise wrong(function, "shard", "a winit_cuda.Shard or None", shard, TypeError)
+    shard.check(function, tensor.shape)
+
+
+def _check_capture(tensor: Tensor) -> None:
+    """Raise where the key would be drawn on the device: child keys are derived on the host."""
+    if not tensor.is_cuda or dispatch.is_seen_by_torch(tensor):
+        return
+    if generators.is_capturing(tensor.get_device()):
+        raise RuntimeError(
+            "orthogonal_: key must be given for a shard of several matrices while a CUDA graph is "
+            "captured"
+        )
