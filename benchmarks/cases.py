@@ -203,6 +203,7 @@ class Plan:
     seconds_per_round: float
     budget: float  # seconds after which a slow side gets no further turn
     reruns: int  # how often a case is measured again, if the machine disturbed it
+    least_rounds: int = 1  # turns that a slow side has whatever they take
 
 
 PRESETS = ("full", "quick", "targets")
@@ -220,7 +221,7 @@ def plan(
     """The plan of a preset, with what was chosen on the command line in the place of its own."""
     if preset == "targets":
         cases = tuple(_target_cases(device, all_threads))
-        return Plan(cases, rounds=15, seconds_per_round=0.02, budget=4.0, reruns=2)
+        return Plan(cases, rounds=15, seconds_per_round=0.02, budget=4.0, reruns=2, least_rounds=5)
     quick = preset == "quick"
     if dtypes is None:
         dtypes = ("float32", "bfloat16") if quick else tuple(DTYPES)[:5]
@@ -244,8 +245,9 @@ def plan(
 
 
 def _target_cases(device: str, threads: int) -> Iterator[Case]:
-    """16 M elements, where memory limits, 4x4, where only the call counts, and many in between."""
-    from .many import SmallTensors  # a case, made of what is here
+    """16 M elements, where memory limits, 4x4, where only the call counts, many small, matrices."""
+    from .many import SmallTensors  # cases, made of what is here
+    from .matrices import target_matrices
 
     yield SmallTensors(dtype="float32", threads=threads, device=device)
     at_16m = [*_GOALS_AT_16M, ("constant_", "float32")]
@@ -259,6 +261,7 @@ def _target_cases(device: str, threads: int) -> Iterator[Case]:
                 threads=threads,
                 device=device,
             )
+    yield from target_matrices(device, threads)
 
 
 def parse_size(text: str) -> int:

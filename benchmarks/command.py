@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=PRESETS,
         default="full",
         help="full (default): everything, 10 to 15 minutes on 2 cores; quick: under a minute; "
-        "targets: 16 M elements, 4x4 and 300 small tensors, against the project's goals",
+        "targets: 16 M elements, 4x4, 300 small tensors and matrices, against the project's goals",
     )
     parser.add_argument("--quick", action="store_true", help="the same as --preset quick")
     parser.add_argument(

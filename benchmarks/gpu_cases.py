@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from .cases import DTYPES, INITIALIZERS, Fill, Goal, Plan
+from .cases import DTYPES, INITIALIZERS, Case, Fill, Goal, Plan
+from .matrices import OrthogonalBatch
 from .plot import CHARTED
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ _MATRICES = {
     ("orthogonal_", 22): Goal(8),
     ("orthogonal_", 24): Goal(8),
 }
+_BATCH = 100.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,14 +51,16 @@ def gpu_plan(dry_run: bool) -> Plan:
     """The cases on CUDA, or a few small ones on the CPU."""
     threads = torch.get_num_threads()
     if dry_run:
-        small = _cases("cpu", threads, (10, 12), (10,), orthogonal=(8,), sparse=8)
+        small = _cases("cpu", threads, (10, 12), (10,), orthogonal=(8,), sparse=8, batch=(4, 16))
         # One law in the other dtypes: each program of torch.compile takes a fifth of a second.
         few = (each for each in small if each.dtype == "float32" or each.name == CHARTED[0])
         return Plan(tuple(few), rounds=2, seconds_per_round=1e-4, budget=0.2, reruns=0)
     sizes = range(10, 29, 2)
     others = (16, 22, 28)
-    cases = tuple(_cases("cuda", threads, sizes, others, orthogonal=(20, 22, 24), sparse=24))
-    return Plan(cases, rounds=7, seconds_per_round=0.008, budget=0.5, reruns=0)
+    cases = tuple(
+        _cases("cuda", threads, sizes, others, orthogonal=(20, 22, 24), sparse=24, batch=(1000, 64))
+    )
+    return Plan(cases, rounds=7, seconds_per_round=0.008, budget=0.5, reruns=0, least_rounds=3)
 
 
 def _cases(
@@ -66,7 +70,8 @@ def _cases(
     sizes_of_other_dtypes: Sequence[int],
     orthogonal: Sequence[int],
     sparse: int,
-) -> Iterator[GpuFill]:
+    batch: tuple[int, int],
+) -> Iterator[Case]:
     """The most wanted first: a run that is stopped keeps what it has."""
 
     def case(name: str, exponent: int, dtype: str = "float32") -> GpuFill:
@@ -83,6 +88,10 @@ def _cases(
     yield from (case(name, 4) for name in INITIALIZERS)  # the call alone
     yield case("sparse_", sparse)
     yield from (case("orthogonal_", exponent) for exponent in orthogonal)
+    count, side = batch
+    yield OrthogonalBatch(
+        count=count, side=side, wanted=_BATCH, dtype="float32", threads=threads, device=device
+    )
     for dtype in DTYPES:
         if dtype != "float32":
             for name in CHARTED:

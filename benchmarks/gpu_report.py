@@ -9,6 +9,7 @@ from winit_cuda.console import format_ratio, format_significant, markdown_table
 
 from .gpu_machine import versions
 from .gpu_rivals import MEMORY, RIVALS, TORCH, US
+from .matrices import OrthogonalBatch
 from .report import join_json, machine_lines, rounded, timing_as_data
 from .tables import format_outcomes, format_timing
 
@@ -111,7 +112,7 @@ _LEGEND = (
 
 
 def as_markdown(report: GpuReport, why_no_chart: str = "") -> str:
-    matrices = ("orthogonal_", "sparse_")
+    matrices = ("orthogonal_", OrthogonalBatch.name, "sparse_")
     calls = [row for row in report.rows if row.case.numel == 16]
     square = [row for row in report.rows if row.case.name in matrices]
     square = [row for row in square if row not in calls]

@@ -144,7 +144,7 @@ def memory_missing(case: Case) -> str:
 
 
 def take_turns(timers: Mapping[str, Timer], plan: Plan) -> dict[str, list[float]]:
-    """Seconds of a call, for each side and round; a side over its budget drops out."""
+    """Seconds of a call, for each side and round; a side over its budget drops out in the end."""
     rounds: dict[str, list[float]] = {side: [] for side in timers}
     spent = dict.fromkeys(timers, 0.0)
     calls: dict[str, int] = {}
@@ -152,7 +152,7 @@ def take_turns(timers: Mapping[str, Timer], plan: Plan) -> dict[str, list[float]
     for number in range(plan.rounds):
         # Back and forth, so that no side always runs in the wake of the same other.
         for side, timer in reversed(turns) if number % 2 else turns:
-            if spent[side] >= plan.budget:
+            if spent[side] >= plan.budget and len(rounds[side]) >= plan.least_rounds:
                 continue
             if side in calls:
                 seconds = _time(timer, calls[side])

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from winit_cuda.console import CommandError, format_ratio
 
+from .plot_matrices import Bar, bars, draw_bars, height
 from .tables import threads as in_threads
 
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ def draw(results: dict[str, Any], path: Path) -> None:
     found = panels(results)
     if not found:
         raise CommandError(NOTHING_CHARTED)
-    save(lambda: _figure(found, subtitle(results)), path)
+    save(lambda: _figure(found, bars(results), subtitle(results)), path)
 
 
 def save(make: Callable[[], Figure], path: Path) -> None:
@@ -187,35 +188,46 @@ def save(make: Callable[[], Figure], path: Path) -> None:
         make().savefig(path, dpi=200, metadata=dict.fromkeys(unstated))
 
 
-def _figure(found: list[Panel], subtitle: str) -> Figure:
+def _figure(found: list[Panel], matrices: list[Bar], subtitle: str) -> Figure:
     names = [name for name in CHARTED if any(name == panel.name for panel in found)]
     dtypes = [dtype for dtype in DTYPES if any(dtype == panel.dtype for panel in found)]
-    figure, grid = figure_of_panels(len(dtypes), len(names), sharey=True)
+    below = height(matrices)
+    figure, grid = figure_of_panels(len(dtypes), len(names), sharey=True, below=below)
     for panel in found:
         draw_panel(grid[dtypes.index(panel.dtype), names.index(panel.name)], panel)
     for axes in grid[:, 0]:
         axes.set_ylabel("G elements / s")
-    label_figure(figure, "Throughput of the fills over size", subtitle)
+    label_figure(figure, "Throughput of the fills over size", subtitle, below=below)
+    if matrices:
+        total = figure.get_figheight()
+        draw_bars(figure.add_axes((0.26, 0.28 / total, 0.725, (below - 0.7) / total)), matrices)
     return figure
 
 
 def figure_of_panels(
-    rows: int, columns: int, *, sharey: bool | Literal["row"], legend_lines: int = 1
+    rows: int,
+    columns: int,
+    *,
+    sharey: bool | Literal["row"],
+    legend_lines: int = 1,
+    below: float = 0.0,
 ) -> tuple[Figure, Any]:
-    """A figure and its grid of axes, over which ``label_figure`` has room."""
+    """A figure and its grid of axes, over which ``label_figure`` has room; ``below`` is inches."""
     from matplotlib.figure import Figure
 
-    height = 1.35 + LEGEND_LINE * (legend_lines - 1) + 1.95 * rows
-    figure = Figure(figsize=(WIDTH, height), facecolor="white")
+    tall = 1.35 + LEGEND_LINE * (legend_lines - 1) + 1.95 * rows + below
+    figure = Figure(figsize=(WIDTH, tall), facecolor="white")
     return figure, figure.subplots(rows, columns, sharex=True, sharey=sharey, squeeze=False)
 
 
-def label_figure(figure: Figure, title: str, subtitle: str, legend_lines: int = 1) -> None:
+def label_figure(
+    figure: Figure, title: str, subtitle: str, legend_lines: int = 1, below: float = 0.0
+) -> None:
     """The title, the legend of all panels below it, and the label of the last row."""
-    height = figure.get_figheight()
+    tall = figure.get_figheight()
 
     def below_top(inches: float) -> float:
-        return 1 - inches / height
+        return 1 - inches / tall
 
     left = 0.012
     figure.text(left, below_top(0.1), title, va="top", fontsize=11, fontweight="bold")
@@ -237,7 +249,7 @@ def label_figure(figure: Figure, title: str, subtitle: str, legend_lines: int = 
     for axes in figure.axes:
         if axes.get_subplotspec().is_last_row():
             axes.set_xlabel("elements")
-    bottom, top = 0.42 / height, below_top(0.97 + LEGEND_LINE * (legend_lines - 1))
+    bottom, top = (0.42 + below) / tall, below_top(0.97 + LEGEND_LINE * (legend_lines - 1))
     figure.subplots_adjust(0.07, bottom, 0.985, top, wspace=0.07, hspace=0.24)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from winit_cuda.benchmarks import cases, command, many, measure
+from winit_cuda.benchmarks import cases, command, many, matrices, measure
 
 import winit_cuda
 from initializers import needs_core
@@ -98,6 +98,10 @@ def test_targets_hold_the_goals() -> None:
     expected |= {(name, "float32", 16): cases.Goal(1) for name in cases.INITIALIZERS}
     small = many.SmallTensors(dtype="float32", threads=2, device="cpu")
     expected[small.name, "float32", small.numel] = cases.Goal(10)
+    expected |= {
+        (each.name, each.dtype, each.numel): each.goal
+        for each in matrices.target_matrices("cpu", 2)
+    }
     assert goals == expected
 
 
@@ -110,13 +114,13 @@ def test_goals_are_for_all_threads_of_the_cpu() -> None:
 
 
 def test_small_tensors_have_the_sizes_they_are_called_by() -> None:
-    matrices = many.small_matrices()
-    assert len(matrices) == 300
-    sizes = sorted(matrix.rows * matrix.columns for matrix in matrices)
+    small = many.small_matrices()
+    assert len(small) == 300
+    sizes = sorted(matrix.rows * matrix.columns for matrix in small)
     assert 256 <= sizes[0] < 300
     assert 60_000 < sizes[-1] <= 65_536
     assert 3_500 < sizes[150] < 5_000  # the logarithm is uniform
-    assert Counter(matrix.initializer for matrix in matrices) == {
+    assert Counter(matrix.initializer for matrix in small) == {
         "kaiming_uniform_": 75,
         "xavier_normal_": 75,
         "normal_": 75,

@@ -18,6 +18,7 @@ from winit_cuda.benchmarks import (
     gpu_rivals,
 )
 from winit_cuda.benchmarks.gpu_rivals import MEMORY, RIVALS, TORCH, US
+from winit_cuda.benchmarks.matrices import OrthogonalBatch
 from winit_cuda.benchmarks.measure import Timing, measure_all
 from winit_cuda.benchmarks.plot import CHARTED
 
@@ -33,6 +34,9 @@ def case(name, exponent=10, dtype="float32", device="cpu"):
     )
 
 
+BATCH = OrthogonalBatch(count=4, side=16, dtype="float32", threads=1, device="cpu")
+
+
 @pytest.fixture
 def no_rivals(monkeypatch):
     """They take seconds to compile."""
@@ -46,10 +50,10 @@ def test_the_plan_spans_sizes_and_dtypes():
     plan = gpu_cases.gpu_plan(dry_run=False).cases
     assert len(plan) == len(set(plan))
     for name in CHARTED:
-        sizes = {each.exponent for each in plan if each.name == name}
-        assert sizes == {4, *range(10, 29, 2)}
+        sizes = {each.numel for each in plan if each.name == name}
+        assert sizes == {1 << exponent for exponent in (4, *range(10, 29, 2))}
         assert {each.dtype for each in plan if each.name == name} == set(cases.DTYPES)
-    assert {each.name for each in plan if each.exponent == 4} == set(cases.INITIALIZERS)
+    assert {each.name for each in plan if each.numel == 16} == set(cases.INITIALIZERS)
     matrices = {each.shape for each in plan if each.name == "orthogonal_"}
     assert {(1024, 1024), (2048, 2048), (4096, 4096)} < matrices
     assert {each.device for each in plan} == {"cuda"}
@@ -61,13 +65,18 @@ def test_every_goal_is_measured():
     assert set(gpu_cases._LARGE) < wanted
     assert case("normal_", 26).goal == cases.Goal(3, 0.90)
     assert case("normal_", 24).goal is None
-    assert case("sparse_", 24).goal.ratio == 1000
+    goals = {(each.name, each.shape): each.goal for each in plan}
+    assert goals["sparse_", (4096, 4096)] == cases.Goal(1000, 0.3)
+    assert goals["orthogonal_", (2048, 2048)] == cases.Goal(8)
+    assert goals["orthogonal_", (4096, 4096)] == cases.Goal(8)
+    assert goals[OrthogonalBatch.name, (1000, 64, 64)] == cases.Goal(100)
     assert case("eye_", 4).goal.ratio == 1
 
 
 def test_the_dry_run_is_small_and_on_the_cpu():
     plan = gpu_cases.gpu_plan(dry_run=True).cases
-    assert all(each.exponent <= 12 and each.device == "cpu" for each in plan)
+    assert all(each.numel <= 4096 and each.device == "cpu" for each in plan)
+    assert [each.shape for each in plan if isinstance(each, OrthogonalBatch)] == [(4, 16, 16)]
     assert {each.dtype for each in plan} == set(cases.DTYPES)
 
 
@@ -146,6 +155,13 @@ def test_a_fill_that_does_nothing_is_a_failure(monkeypatch):
     assert "torch.nn.init" in row.timings
 
 
+def test_a_batch_is_measured_without_rivals():
+    row = gpu_bench.measure(BATCH, FAST)
+    assert set(row.timings) == {US, MEMORY, TORCH}
+    assert row.failure == ""
+    assert "only for" in row.notes["JAX rbg"]
+
+
 @pytest.mark.usefixtures("no_rivals")
 def test_what_does_not_fit_is_left_out(monkeypatch):
     monkeypatch.setattr(gpu_bench, "memory_missing", lambda _: "skipped: needs 5.0 GiB")
@@ -212,6 +228,7 @@ ROWS = [
     *(made_up_row(case(name, e)) for name in CHARTED for e in (10, 20, 26)),
     made_up_row(case("uniform_", 26, "bfloat16"), {"JAX rbg": "not there"}),
     made_up_row(case("orthogonal_", 22)),
+    made_up_row(BATCH),
     made_up_row(case("uniform_", 4)),
 ]
 
@@ -232,6 +249,9 @@ def test_the_page_has_times_ratios_and_goals():
         in page.partition("## Throughput")[2]
     )
     assert "| uniform_ | float32 | 32x32 | L2 |" in page
+    matrices = page.partition("## Matrices")[2].partition("## One call")[0]
+    assert "| orthogonal_ | float32 | 2048x2048 |" in matrices
+    assert "| orthogonal_, batch | float32 | 4x16x16 |" in matrices
     assert "GPU at work: clocks.sm 1980 MHz" in page
     assert f"JAX rbg, 1 of {len(ROWS)} cases, first uniform_ bfloat16 2^26: not there" in page
 
@@ -241,7 +261,7 @@ def test_tables_are_well_formed():
     for table in page.split("\n\n"):
         lines = [line for line in table.splitlines() if line.startswith("|")]
         assert len({line.count("|") for line in lines}) <= 1
-    assert "INCOMPLETE: stopped after 12 of 99 cases" in page
+    assert "INCOMPLETE: stopped after 13 of 99 cases" in page
 
 
 def test_json_holds_every_side():
