@@ -74,10 +74,11 @@ def draw_bars(axes: Axes, found: list[Bar]) -> None:
     axes.set_xscale("log")
     axes.barh(places, [bar.ratio for bar in found], height=0.62, color=COLOR)
     for place, bar in zip(places, found, strict=True):
-        axes.annotate(
-            format_ratio(bar.ratio), (bar.ratio, place), (3, 0), textcoords="offset points",
-            va="center",
-        )  # fmt: skip
+        end = bar.ratio
+        if bar.goal is not None and bar.ratio < bar.goal < 2 * bar.ratio:
+            end = bar.goal  # its mark would cross the number
+        number = format_ratio(bar.ratio)
+        axes.annotate(number, (end, place), (3, 0), textcoords="offset points", va="center")
         if bar.goal is not None:
             axes.plot([bar.goal] * 2, [place - 0.42, place + 0.42], color=GOAL_COLOR, linewidth=1.6)
     axes.set_yticks(places, [bar.label for bar in found])
