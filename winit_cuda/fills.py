@@ -61,9 +61,13 @@ class Fill:
     structure: tuple[int, ...] = ()
     """What it is told besides numbers, in the integers that `structured` takes."""
 
-    def __init__(self) -> None:
-        self.native: Any = getattr(backend.loaded, self.name, None)
-        self.quick: Any = getattr(backend.loaded, f"quick_{self.name}", None)
+    native: Any
+    quick: Any
+    """Its functions in the core; None where that is not there."""
+
+    def __init_subclass__(cls) -> None:
+        cls.native = getattr(backend.loaded, cls.name, None)
+        cls.quick = getattr(backend.loaded, f"quick_{cls.name}", None)
 
     def structured(self, structure: tuple[int, ...]) -> Fill:  # noqa: ARG002
         """The fill of the same name that has this structure."""

@@ -49,7 +49,7 @@ class Shard:
         if len(offsets) != len(sizes):
             requirement = f"as long as global_shape, {len(sizes)}"
             raise wrong("Shard", "offsets", requirement, offsets)
-        if math.prod([max(size, 1) for size in sizes]) > _LARGEST:
+        if math.prod(max(size, 1) for size in sizes) > _LARGEST:
             raise wrong("Shard", "global_shape", "of less than 2**63 elements", sizes)
         if any(offset > size for offset, size in zip(offsets, sizes, strict=True)):
             raise wrong("Shard", "offsets", f"inside global_shape = {sizes}", offsets)

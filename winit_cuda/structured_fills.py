@@ -47,7 +47,6 @@ class SparseFill(Fill):
     aten_dtypes = REAL | COMPLEX
 
     def __init__(self, shard: Shard | None = None) -> None:
-        super().__init__()
         self.shard = shard
         self.structure = _integers(shard)
 
@@ -92,9 +91,9 @@ class OrthogonalFill(Fill):
     aten_dtypes = frozenset({torch.float32, torch.float64})
 
     def __init__(self, batch_dims: int = 0, chunks: int = 1, shard: Shard | None = None) -> None:
-        super().__init__()
         self.batch_dims, self.chunks, self.shard = batch_dims, chunks, shard
         self.structure = (batch_dims, chunks, *_integers(shard))
+        self._is_one = batch_dims == 0 and chunks == 1
 
     def structured(self, structure: tuple[int, ...]) -> Fill:
         """The fill of the batch, chunks and shard that the integers describe."""
@@ -129,10 +128,6 @@ class OrthogonalFill(Fill):
         for piece in pieces(Box(shape, shape, (0,) * len(shape)), self.batch_dims, self.chunks):
             matrix = tensor if self._is_one else tensor.detach()[piece.where]
             torch.nn.init.orthogonal_(matrix, numbers[0], generator=generator)
-
-    @property
-    def _is_one(self) -> bool:
-        return self.batch_dims == 0 and self.chunks == 1
 
     def _write_shard(
         self, shard: Shard, words: Words, numbers: Numbers, tensor: torch.Tensor
