@@ -11,7 +11,7 @@ import torch
 
 import winit_cuda as winit
 from initializers import Unchanged, every_fixed, every_random, needs_core
-from winit_cuda import Key
+from winit_cuda import Key, generators
 
 pytestmark = needs_core
 
@@ -232,3 +232,23 @@ assert torch.equal(first, drawn(0)[0])
 assert not torch.equal(first, drawn(1)[0])
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_key_of_words_is_the_one_a_fill_has():
+    """Drawn on the host, or given: what a child key is derived from."""
+    given = generators.words("f", -1, None, winit.Key(2**64 - 1, 5))
+    assert generators.key_of(given) == winit.Key(2**64 - 1, 5)
+    torch.manual_seed(0)
+    drawn = generators.key_of(generators.words("f", -1, None, None))
+    torch.manual_seed(0)
+    expected = winit.normal_(torch.empty(9))
+    assert torch.equal(winit.normal_(torch.empty(9), key=drawn), expected)
+    child = generators.child_words(drawn, 3)
+    assert generators.key_of(child) == winit.fold_in(drawn, 3)
+
+
+def test_a_key_on_a_device_cannot_be_read():
+    words = generators._CapturedWords((1, 0, 0))
+    assert generators.is_on_device(words)
+    with pytest.raises(RuntimeError, match="while a CUDA graph is captured"):
+        generators.key_of(words)

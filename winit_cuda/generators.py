@@ -62,14 +62,18 @@ def words(function: str, device: int, generator: Any, key: Any) -> Words:
     return _cuda_words(function, device, generator)
 
 
+def is_on_device(words: Words) -> bool:
+    """Whether the words lie on a device, where a CUDA graph draws them anew."""
+    return isinstance(words, _CapturedWords)
+
+
 def key_of(words: Words) -> Key:
     """The key that the words name, which must not be on a device."""
-    address, seed, stream = words
-    if not address:
-        return Key(seed, stream)
-    if words is not buffer.by_address:
+    if is_on_device(words):
         raise RuntimeError("a key on a device cannot be read while a CUDA graph is captured")
-    seed, stream = buffer.words.tolist()
+    address, seed, stream = words
+    if address:
+        seed, stream = buffer.words.tolist()
     return Key(seed & MASK, stream & MASK)
 
 

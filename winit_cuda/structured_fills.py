@@ -10,7 +10,7 @@ import torch
 from . import backend, checks, target
 from .dtypes import LARGEST
 from .fills import COMPLEX, CONSTANT, NORMAL, REAL, TRUNC_NORMAL, UNIFORM, Fill, too_large
-from .generators import child_words, key_of
+from .generators import child_words, is_on_device, key_of
 from .matrices import Box, pieces, whole_columns
 from .shard import Shard
 from .stand_in import Part, write_batch, write_part
@@ -19,6 +19,16 @@ if TYPE_CHECKING:
     from .fills import Numbers
     from .generators import Words
     from .target import Place
+
+
+# Matrices of more rows and columns than this are made one after the other, each by all threads, as
+# they are alone; smaller ones at once.
+_BATCHED = 256
+
+
+def _whole(tensor: torch.Tensor) -> Box:
+    shape = tuple(tensor.shape)
+    return Box(shape, shape, (0,) * len(shape))
 
 
 def _at_center(weight: torch.Tensor) -> torch.Tensor:
@@ -111,45 +121,47 @@ class OrthogonalFill(Fill):
         """One matrix of the key itself, or several, each of its own child key."""
         core, gain = backend.loaded, numbers[0]
         if self.shard is not None:
-            self._write_shard(self.shard, words, numbers, tensor.detach())
+            box = Box(tuple(tensor.shape), self.shard.global_shape, self.shard.offsets)
+            self._write_box(box, words, gain, tensor.detach())
             return
         shape = tensor.shape[self.batch_dims :]
         rows, columns = shape[0] // self.chunks, math.prod(shape[1:])
         if self._is_one:
             part = Part(rows, columns, 0, rows, 0, columns)
             write_part(core, place, words, gain, part, tensor)
-        else:
+        elif min(rows, columns) <= _BATCHED or is_on_device(words):
             count = tensor.numel() // (rows * columns)
             write_batch(core, place, words, gain, count, rows, columns, tensor)
+        else:
+            self._write_pieces(_whole(tensor), words, gain, tensor.detach())
 
     def aten(self, tensor: torch.Tensor, numbers: Numbers, generator: Any) -> None:
         """Fill each matrix, one after the other, as `torch.nn.init.orthogonal_` does."""
-        shape = tuple(tensor.shape)
-        for piece in pieces(Box(shape, shape, (0,) * len(shape)), self.batch_dims, self.chunks):
+        for piece in pieces(_whole(tensor), self.batch_dims, self.chunks):
             matrix = tensor if self._is_one else tensor.detach()[piece.where]
             torch.nn.init.orthogonal_(matrix, numbers[0], generator=generator)
 
-    def _write_shard(
-        self, shard: Shard, words: Words, numbers: Numbers, tensor: torch.Tensor
-    ) -> None:
-        box = Box(tuple(tensor.shape), shard.global_shape, shard.offsets)
+    def _write_box(self, box: Box, words: Words, gain: float, tensor: torch.Tensor) -> None:
         whole = whole_columns(box, self.batch_dims)
-        values = tensor
-        if whole.shape != box.shape:
-            values = torch.empty(whole.shape, dtype=tensor.dtype, device=tensor.device)
+        if whole.shape == box.shape:
+            self._write_pieces(box, words, gain, tensor)
+            return
+        values = torch.empty(whole.shape, dtype=tensor.dtype, device=tensor.device)
+        self._write_pieces(whole, words, gain, values)
+        inside = tuple(
+            slice(offset - begin, offset - begin + size)
+            for offset, begin, size in zip(box.offsets, whole.offsets, box.shape, strict=True)
+        )
+        with torch.no_grad():
+            tensor.copy_(values[inside])
+
+    def _write_pieces(self, box: Box, words: Words, gain: float, tensor: torch.Tensor) -> None:
+        """One matrix, or what the box holds of it, after the other."""
         key = None if self._is_one else key_of(words)
-        for piece in pieces(whole, self.batch_dims, self.chunks):
-            matrix = values[piece.where]
+        for piece in pieces(box, self.batch_dims, self.chunks):
+            matrix = tensor[piece.where]
             own = words if key is None else child_words(key, piece.number)
-            place = target.describe(matrix)
-            write_part(backend.loaded, place, own, numbers[0], piece.part, matrix)
-        if values is not tensor:
-            inside = tuple(
-                slice(offset - begin, offset - begin + size)
-                for offset, begin, size in zip(box.offsets, whole.offsets, box.shape, strict=True)
-            )
-            with torch.no_grad():
-                tensor.copy_(values[inside])
+            write_part(backend.loaded, target.describe(matrix), own, gain, piece.part, matrix)
 
 
 class DeltaOrthogonalFill(Fill):
