@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 import winit_cuda
+from initializers import needs_core
 from winit_cuda import init
 
 
@@ -138,6 +139,28 @@ def test_gains(nonlinearity, param):
     assert abs(weight.std() - gain * math.sqrt(2 / 300)) < 0.02 * gain
     matrix = init.orthogonal_(torch.empty(20, 30), gain=gain)
     assert torch.allclose(matrix @ matrix.T, gain**2 * torch.eye(20), atol=1e-5)
+
+
+@needs_core
+def test_every_gate_of_a_recurrent_layer_is_orthogonal():
+    for layer, gates in ((nn.LSTM(5, 8), 4), (nn.GRU(5, 8), 3), (nn.RNN(5, 8), 1)):
+        init.orthogonal_(layer.weight_hh_l0, chunks=gates)
+        init.orthogonal_(layer.weight_ih_l0, chunks=gates)
+        for weight, size in ((layer.weight_hh_l0, 8), (layer.weight_ih_l0, 5)):
+            for gate in weight.detach().chunk(gates):
+                assert torch.allclose(gate.T @ gate, torch.eye(size), atol=1e-6)
+
+
+@needs_core
+def test_a_deep_convolutional_net_keeps_its_signal():
+    """A hundred linear layers keep the length of what each pixel holds."""
+    x = torch.randn(4, 16, 7, 7)
+    lengths = x.norm(dim=1)
+    for _ in range(100):
+        layer = nn.Conv2d(16, 16, 3, padding=1, bias=False)
+        init.delta_orthogonal_(layer.weight)
+        x = layer(x)
+    assert torch.allclose(x.norm(dim=1), lengths, rtol=1e-4)
 
 
 def test_custom_in_place_initializer():

@@ -6,7 +6,8 @@
     winit.kaiming_normal_(w, key=winit.fold_in(winit.key(0), "layers.0.weight"))   # or a key does
 
 Every public name of `torch.nn.init` is here and in `winit_cuda.init`, with the same signature plus
-key=. `backend_info()` tells what fills the tensors of each device.
+key=. `Shard` says that a tensor is a box of a larger one. `backend_info()` tells what fills the
+tensors of each device.
 """
 
 from . import init

@@ -1,5 +1,7 @@
 """Every public name of `torch.nn.init`: `from winit_cuda import init` in place of torch's.
 
+`delta_orthogonal_` is here besides, and `orthogonal_` and `sparse_` take more than torch's do.
+
 The functions fill a tensor in place and return it, under `torch.no_grad`, as torch's do: leaves
 that require grad, views of them, and tensors in inference mode are written, the version counter
 moves on, meta and fake tensors have their arguments checked and are left alone.
