@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "bindings_blocks.h"
 #include "bindings_many.h"
 #include "bindings_matrices.h"
 #include "bindings_place.h"
@@ -160,5 +161,6 @@ PYBIND11_MODULE(_C, module) {
   winit_cuda::bind_fill_list(module);
   winit_cuda::bind_sparse(module);
   winit_cuda::bind_orthogonal(module);
+  winit_cuda::bind_blocks(module);
   winit_cuda::bind_engine(module);
 }

@@ -267,6 +267,28 @@ def words(
     `index` is (block_lo, block_hi, stream_lo, stream_hi) with block = domain * 2^61 + index // 4.
     """
 
+def prefix_sums(
+    values: int,
+    odd_counts: int,
+    count: int,
+    threads: int,
+    omission: int,
+    device: int,
+    cuda_stream: int,
+    /,
+) -> None:
+    """Run a kernel with shared memory and barriers, for tests of what runs it.
+
+    The `count` uint32 at `values` become their running sums, each chunk of `threads` by itself; the
+    uint32 at `odd_counts` tell how many of each chunk were odd. `omission` leaves out 0: nothing,
+    1, 2: the first or second barrier of a step, 3: a barrier of the odd threads alone.
+
+    RuntimeError: on device -2, threads of a block do not meet at their barriers.
+    """
+
+def set_serial_order(descending: bool, /) -> None:
+    """Let device -2 begin with the last thread of a block, not the first. For tests."""
+
 def build_info() -> BuildInfo:
     """What was compiled, and what this machine can use of it."""
 
