@@ -13,6 +13,7 @@
 #include "bindings_matrices.h"
 #include "bindings_place.h"
 #include "bindings_quick.h"
+#include "child_key.h"
 #include "cuda_fills.h"
 #include "limits.h"
 
@@ -139,6 +140,16 @@ void bind_engine(py::module_& module) {
     else
       words_cuda(key, static_cast<Domain>(domain), index, count, words,
                  {device, reinterpret_cast<void*>(cuda_stream)});
+  });
+  module.def("split_keys", [](uintptr_t pointer, int64_t count, uint64_t seed, uint64_t stream) {
+    uint64_t* words = reinterpret_cast<uint64_t*>(pointer);
+    for (int64_t j = 0; j < count; ++j) {
+      words[2 * j] = seed;
+      words[2 * j + 1] = child_stream(seed, stream, static_cast<uint64_t>(j));
+    }
+  });
+  module.def("child_stream", [](uint64_t seed, uint64_t stream, uint64_t j) {
+    return child_stream(seed, stream, j);
   });
   module.def("build_info", &build_info);
   module.def("set_simd", [](const std::optional<std::string>& name) {

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from core import CUDA, SERIAL, _C, _memory, _stream
+from core import _C, CUDA, SERIAL, _memory, _stream
 
 NOTHING, FIRST_BARRIER, SECOND_BARRIER, BARRIER_OF_ODD_THREADS = range(4)
 

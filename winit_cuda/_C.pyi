@@ -267,6 +267,15 @@ def words(
     `index` is (block_lo, block_hi, stream_lo, stream_hi) with block = domain * 2^61 + index // 4.
     """
 
+def split_keys(pointer: int, count: int, seed: int, stream: int, /) -> None:
+    """Write the keys of children 0, 1, ... of a key to CPU memory, as uint64 (seed, stream) each.
+
+    Child j is `winit_cuda.fold_in(key, j)`.
+    """
+
+def child_stream(seed: int, stream: int, j: int, /) -> int:
+    """The stream of child j of a key, 0 <= j < 2**64."""
+
 def prefix_sums(
     values: int,
     odd_counts: int,

@@ -9,10 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import operator
+from array import array
 from dataclasses import dataclass, field
-from typing import SupportsIndex
+from typing import TYPE_CHECKING, SupportsIndex
 
+from . import backend
 from .checks import wrong
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 MASK = 2**64 - 1
 _PERSON = b"winit_cuda v1"
@@ -122,7 +127,24 @@ def split(key: Key, n: SupportsIndex = 2) -> tuple[Key, ...]:
     count = _integer("split", "n", n)
     if count < 0:
         raise wrong("split", "n", "at least 0", count)
-    return tuple(fold_in(key, j) for j in range(count))
+    if backend.loaded is None or not count:
+        return tuple(fold_in(key, j) for j in range(count))
+    words = array("Q", bytes(16 * count))
+    backend.loaded.split_keys(words.buffer_info()[0], count, key.seed, key.stream)
+    return tuple(_children(key, words[1::2]))
+
+
+def _children(parent: Key, streams: Iterable[int]) -> Iterator[Key]:
+    """The keys of a seed that is one and of streams that are 64 bits, without a look at them."""
+    make, put = object.__new__, object.__setattr__
+    seed, signed_seed = parent.seed, parent.signed_seed
+    for stream in streams:
+        child = make(Key)
+        put(child, "seed", seed)
+        put(child, "stream", stream)
+        put(child, "signed_seed", signed_seed)
+        put(child, "signed_stream", stream - 2**64 if stream >> 63 else stream)
+        yield child
 
 
 def _integer(function: str, argument: str, value: object, kind: str = "an integer") -> int:
