@@ -248,7 +248,8 @@ def reflectors(label: str, rows: int, columns: int, dtype: torch.dtype, toleranc
 
     def call(address: int, device: int, stream: int) -> None:
         signs = address + rows * columns * dtype.itemsize
-        _C.reflectors(address, code, rows, columns, signs, device, stream, THREADS, 0, *KEY)
+        place = (address, code, rows, columns, 0, columns, signs, device, stream, THREADS)
+        _C.reflectors(*place, 0, *KEY)
 
     def compare(found: torch.Tensor, expected: torch.Tensor) -> bool:
         return torch.allclose(found.view(dtype), expected.view(dtype), rtol=0, atol=tolerance)

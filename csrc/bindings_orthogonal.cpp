@@ -40,24 +40,32 @@ void bind_orthogonal(py::module_& module) {
             {target, source, rows, columns, first_row, row_count, first_column, column_count, gain},
             threads);
       });
-  module.def(
-      "reflectors", [](uintptr_t pointer, int dtype, int64_t rows, int64_t columns, uintptr_t signs,
-                       int device, uintptr_t cuda_stream, int threads, WINIT_KEY) {
-        const Reflectors reflectors{reinterpret_cast<void*>(pointer),
-                                    reinterpret_cast<void*>(signs), dtype_of(dtype), rows, columns};
-        if (reflectors.dtype != DType::kFloat32 && reflectors.dtype != DType::kFloat64)
-          throw std::invalid_argument("reflectors are float32 or float64");
-        if (rows < columns) throw std::invalid_argument("reflectors need rows >= columns");
-        if (columns == 0) return;
-        const Source source = source_of(device, key_pointer, seed, stream);
-        const py::gil_scoped_release unlocked;
-        if (device == kCpu)
-          reflectors_cpu(reflectors, source, threads);
-        else if (device == kSerial)
-          reflectors_serial(reflectors, source);
-        else
-          reflectors_cuda(reflectors, source, {device, reinterpret_cast<void*>(cuda_stream)});
-      });
+  module.def("reflector_head", [](double first, double square, bool is_last_row) {
+    const ReflectorHead head = reflector_head(first, square, is_last_row);
+    return py::make_tuple(head.sign, head.head, head.scale);
+  });
+  module.def("reflectors", [](uintptr_t pointer, int dtype, int64_t rows, int64_t columns,
+                              int64_t first, int64_t count, uintptr_t signs, int device,
+                              uintptr_t cuda_stream, int threads, WINIT_KEY) {
+    if (rows < columns) throw std::invalid_argument("reflectors need rows >= columns");
+    if (first < 0 || count < 0 || first > columns - count)
+      throw std::invalid_argument("[first, first + count) must be in [0, columns)");
+    const Reflectors reflectors =
+        reflectors_of(reinterpret_cast<void*>(pointer), reinterpret_cast<void*>(signs),
+                      dtype_of(dtype), rows, columns, first, count);
+    if (reflectors.dtype != DType::kFloat32 && reflectors.dtype != DType::kFloat64)
+      throw std::invalid_argument("reflectors are float32 or float64");
+    if (count == 0) return;
+    const Source source = source_of(device, key_pointer, seed, stream);
+    const DefaultFloatingPoint environment;
+    const py::gil_scoped_release unlocked;
+    if (device == kCpu)
+      reflectors_cpu(reflectors, source, threads);
+    else if (device == kSerial)
+      reflectors_serial(reflectors, source);
+    else
+      reflectors_cuda(reflectors, source, {device, reinterpret_cast<void*>(cuda_stream)});
+  });
 }
 
 }  // namespace winit_cuda

@@ -35,7 +35,8 @@ void orthogonal_small_cpu(const OrthogonalFill& fill) {
   const UprightPart part = upright(fill);
   const int64_t m = part.rows, n = part.columns;
   std::vector<double> vectors(static_cast<size_t>(m * n)), signs(static_cast<size_t>(n));
-  reflectors_cpu({vectors.data(), signs.data(), DType::kFloat64, m, n}, fill.source, 1);
+  reflectors_cpu(reflectors_of(vectors.data(), signs.data(), DType::kFloat64, m, n, 0, n),
+                 fill.source, 1);
   const std::vector<double> product = multiply_out(vectors, m, n);
   with_element(fill.target.dtype, [&](auto element) {
     using T = decltype(element);

@@ -11,10 +11,18 @@ namespace winit_cuda {
 RandomFill reflector_normals(const Reflectors& reflectors, const Source& source) {
   RandomFill fill{};
   fill.target = {reflectors.vectors, reflectors.dtype, Box{}};
-  fill.target.box.rank = 1;
-  fill.target.box.size[0] = reflectors.rows * reflectors.columns;
-  fill.target.box.stride[0] = 1;
-  fill.target.box.index_stride[0] = 1;
+  Box& box = fill.target.box;
+  box.index_offset = reflectors.first_index;
+  const bool is_whole = reflectors.columns == reflectors.whole_columns;
+  box.rank = is_whole ? 1 : 2;
+  box.size[0] = is_whole ? reflectors.rows * reflectors.columns : reflectors.rows;
+  box.stride[0] = is_whole ? 1 : reflectors.columns;
+  box.index_stride[0] = is_whole ? 1 : static_cast<uint64_t>(reflectors.whole_columns);
+  if (!is_whole) {
+    box.size[1] = reflectors.columns;
+    box.stride[1] = 1;
+    box.index_stride[1] = 1;
+  }
   fill.source = source;
   fill.source.domain = Domain::kOrthogonal;
   normal_numbers(reflectors.dtype, 0, 1).put_into(fill);

@@ -1,25 +1,27 @@
 // The CUDA kernel that makes reflectors, and its launch.
 #include <cuda_runtime.h>
 
-#include "cuda_launch.h"
+#include "cuda_block.h"
 #include "reflectors_kernels.h"
 
 namespace winit_cuda {
 namespace {
 
 template <class Real>
-__global__ void __launch_bounds__(kBlockThreads) reflectors_kernel(const Reflectors reflectors) {
-  make_reflectors<Real>(reflectors, this_thread());
+__global__ void __launch_bounds__(kReflectorColumns* kReflectorLanes)
+    reflectors_kernel(const Reflectors reflectors) {
+  make_reflectors<Real>(reflectors, this_block());
 }
 
 }  // namespace
 
 void reflectors_cuda(const Reflectors& reflectors, const Source& source, const Launch& launch) {
   fill_cuda(reflector_normals(reflectors, source), launch);
+  const BlockGrid grid = reflectors_grid(reflectors);
   if (reflectors.dtype == DType::kFloat64)
-    launch_on(launch, reflectors.columns, &reflectors_kernel<double>, reflectors);
+    launch_blocks(launch, grid, &reflectors_kernel<double>, reflectors);
   else
-    launch_on(launch, reflectors.columns, &reflectors_kernel<float>, reflectors);
+    launch_blocks(launch, grid, &reflectors_kernel<float>, reflectors);
 }
 
 }  // namespace winit_cuda

@@ -6,7 +6,10 @@
 // Column i of the rows x columns matrix (rows >= columns) starts as the independent normals x_i of
 // rows i and below, from the orthogonal domain at the matrix's own row-major indices. v_i is x_i +
 // sign(x_i[0]) |x_i| e_1 scaled to |v_i|^2 = 2, sigma_i = -sign(x_i[0]); the last column of a
-// square matrix has v = 0 and sigma = sign(x). Norms are float64 sums in the order of the rows.
+// square matrix has v = 0 and sigma = sign(x). Norms are float64 sums.
+//
+// The columns [first, first + count) alone, from row `first` down, are again such a matrix, of
+// other words.
 #pragma once
 
 #include <cmath>
@@ -19,8 +22,17 @@ struct Reflectors {
   void* vectors;  // contiguous rows x columns, float32 or float64
   void* signs;    // columns of them
   DType dtype;
-  int64_t rows, columns;
+  int64_t rows, columns;  // rows >= columns
+  uint64_t first_index;   // in the whole matrix, of the entry at the top left,
+  int64_t whole_columns;  // and how far its rows are apart there
 };
+
+// The columns [first, first + count) of the rows x columns matrix, and their signs.
+inline Reflectors reflectors_of(void* vectors, void* signs, DType dtype, int64_t rows,
+                                int64_t columns, int64_t first, int64_t count) {
+  return {vectors, signs, dtype, rows - first, count, static_cast<uint64_t>(first * (columns + 1)),
+          columns};
+}
 
 // What a column's first entry and squared length decide.
 struct ReflectorHead {
@@ -30,6 +42,7 @@ struct ReflectorHead {
 WINIT_HD ReflectorHead reflector_head(double first, double square, bool is_last_row) {
   const bool negative = first < 0;
   if (is_last_row) return {negative ? -1.0 : 1.0, 0.0, 0.0};
+  if (square == 0) return {-1.0, 1.4142135623730951, 0.0};  // any direction: e_1
   const double norm = sqrt(square);
   const double lengthened = negative ? first - norm : first + norm;
   // |x + sign |x| e_1|^2 = 2 |x| (|x| + |x_0|)

@@ -1,15 +1,16 @@
+#include "cuda_fills.h"
 #include "reflectors_kernels.h"
-#include "serial_launch.h"
+#include "serial_block.h"
 
 namespace winit_cuda {
 
 void reflectors_serial(const Reflectors& reflectors, const Source& source) {
   fill_serial(reflector_normals(reflectors, source));
-  launch_serial([&](const ThreadIndex& at) {
+  launch_serial_blocks(reflectors_grid(reflectors), [&](const SerialBlock& block) {
     if (reflectors.dtype == DType::kFloat64)
-      make_reflectors<double>(reflectors, at);
+      make_reflectors<double>(reflectors, block);
     else
-      make_reflectors<float>(reflectors, at);
+      make_reflectors<float>(reflectors, block);
   });
 }
 

@@ -189,15 +189,17 @@ def reflectors(
     key: Key = KEY,
     place: Place = CPU,
     threads: int = 2,
+    part: tuple[int, int] | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Stewart's reflectors and their signs."""
-    vectors = torch.full((rows, columns), torch.nan, dtype=dtype)
-    signs = torch.full((columns,), torch.nan, dtype=dtype)
+    """Stewart's reflectors and their signs; `part`: the first column and how many."""
+    first, count = part or (0, columns)
+    vectors = torch.full((rows - first, count), torch.nan, dtype=dtype)
+    signs = torch.full((count,), torch.nan, dtype=dtype)
     _C.set_simd(place.simd)
     try:
         with _memory(vectors, place) as v, _memory(signs, place) as s:
             where = (place.device, _stream(place), threads)
-            _C.reflectors(v, CODES[dtype], rows, columns, s, *where, 0, *key)
+            _C.reflectors(v, CODES[dtype], rows, columns, first, count, s, *where, 0, *key)
     finally:
         _C.set_simd(None)
     return vectors, signs

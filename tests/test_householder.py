@@ -15,7 +15,7 @@ def made_by_the_core(rows, columns, dtype, key):
     vectors = torch.full((rows, columns), 7, dtype=dtype)
     signs = torch.full((columns,), 7, dtype=dtype)
     backend.loaded.reflectors(
-        vectors.data_ptr(), CODES[dtype], rows, columns, signs.data_ptr(),
+        vectors.data_ptr(), CODES[dtype], rows, columns, 0, columns, signs.data_ptr(),
         -1, 0, 1, 0, key.seed, key.stream,
     )  # fmt: skip
     return vectors, signs

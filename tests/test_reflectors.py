@@ -9,7 +9,7 @@ from scipy import stats
 from torch import float32, float64
 
 import reference
-from core import KEY, everywhere, reflectors
+from core import _C, KEY, SERIAL, everywhere, reflectors
 from reference import Key, householder_product
 
 SHAPES = [(1, 1), (2, 1), (2, 2), (3, 3), (9, 4), (64, 64), (130, 65), (200, 3)]
@@ -88,6 +88,35 @@ def test_precisions_agree(dtype):
     assert torch.allclose(exact, single.double(), rtol=0, atol=1e-6)
 
 
+@everywhere
+@both_precisions
+@pytest.mark.parametrize("part", [(0, 5), (3, 4), (17, 18), (34, 1), (30, 5)], ids=str)
+@pytest.mark.parametrize("rows", [35, 50])
+def test_some_columns_alone(rows, part, dtype, place):
+    vectors, signs = reflectors(rows, 35, dtype, place=place)
+    found, found_signs = reflectors(rows, 35, dtype, place=place, part=part)
+    first, last = part[0], sum(part)
+    precision = 2.0**-23 if dtype == float32 else 2.0**-50
+    assert torch.allclose(found, vectors[first:, first:last], rtol=precision, atol=0)
+    assert torch.equal(found_signs, signs[first:last])
+
+
+def test_a_barrier_is_where_it_has_to_be():
+    expected = reflectors(70, 40, float64, place=SERIAL)
+    _C.set_serial_order(True)
+    try:
+        assert all(map(torch.equal, reflectors(70, 40, float64, place=SERIAL), expected))
+    finally:
+        _C.set_serial_order(False)
+
+
+def test_a_column_of_zeros_is_reflected_too():
+    assert _C.reflector_head(0.0, 0.0, False) == (-1.0, np.sqrt(2.0), 0.0)
+    assert _C.reflector_head(3.0, 25.0, False) == pytest.approx((-1, 8 / 40**0.5, 1 / 40**0.5))
+    assert _C.reflector_head(-3.0, 25.0, False) == pytest.approx((1, -8 / 40**0.5, 1 / 40**0.5))
+    assert _C.reflector_head(-3.0, 9.0, True) == (-1.0, 0.0, 0.0)
+
+
 def test_any_number_of_threads():
     expected = reflectors(300, 290, float32, threads=1)
     for threads in (2, 3, 8):
@@ -147,6 +176,9 @@ def test_tall_matrices_have_uniform_columns():
 def test_bad_arguments():
     with pytest.raises(ValueError, match="rows >= columns"):
         reflectors(2, 3, float32)
+    for part in ((-1, 2), (0, 4), (2, 2), (4, 0), (0, -1)):
+        with pytest.raises(ValueError, match=r"must be in \[0, columns\)"):
+            _C.reflectors(0, 0, 4, 3, *part, 0, -1, 0, 1, 0, 0, 0)
     with pytest.raises(ValueError, match="float32 or float64"):
         reflectors(3, 2, torch.float16)
     reflectors(3, 0, float32)

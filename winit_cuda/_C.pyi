@@ -229,6 +229,8 @@ def reflectors(
     dtype: int,
     rows: int,
     columns: int,
+    first: int,
+    count: int,
     signs_pointer: int,
     device: int,
     cuda_stream: int,
@@ -238,12 +240,18 @@ def reflectors(
     stream: int,
     /,
 ) -> None:
-    """Write Stewart's reflectors, of which `orthogonal_` makes its matrix.
+    """Write Stewart's reflectors, of which `orthogonal_` makes its matrix: columns of all of them.
 
-    Column i of the contiguous row-major float32 or float64 matrix at `pointer`, rows >= columns,
-    is v_i: zero above row i, |v_i|^2 = 2 (the last reflector of a square matrix is 0). The
-    `columns` signs, of the same dtype, go to `signs_pointer`.
+    Column i of the rows by columns matrix of reflectors, rows >= columns, is v_i: zero above row i,
+    |v_i|^2 = 2 (the last reflector of a square matrix is 0). `pointer` gets rows `first` and below
+    of the columns [first, first + count), contiguous in row-major order, float32 or float64; the
+    `count` signs, of the same dtype, go to `signs_pointer`.
     """
+
+def reflector_head(
+    first: float, square: float, is_last_row: bool, /
+) -> tuple[float, float, float]:
+    """(sigma, v[0], v / x below it) of the reflector of x with x[0] and |x|^2, for tests."""
 
 def philox4x32_10(
     counter: tuple[int, int, int, int], key: tuple[int, int], /

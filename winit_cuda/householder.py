@@ -47,7 +47,7 @@ def write_orthogonal(
     dtype = _compute_dtype(tensor, wide)
     reflectors = torch.empty(tall, wide, dtype=dtype, device=tensor.device)
     signs = torch.empty(wide, dtype=dtype, device=tensor.device)
-    addresses = reflectors.data_ptr(), CODES[dtype], tall, wide, signs.data_ptr()
+    addresses = reflectors.data_ptr(), CODES[dtype], tall, wide, 0, wide, signs.data_ptr()
     native(*addresses, *place[4:], *words)
     with torch.no_grad():
         if dtype == torch.float64:
