@@ -130,6 +130,7 @@ def cases() -> Iterator[Case]:
     yield from diracs()
     yield from sparse_matrices()
     yield from all_reflectors()
+    yield from orthogonal_batches()
     yield words("words", 1003)
 
 
@@ -255,6 +256,36 @@ def reflectors(label: str, rows: int, columns: int, dtype: torch.dtype, toleranc
         return torch.allclose(found.view(dtype), expected.view(dtype), rtol=0, atol=tolerance)
 
     return Case(label, (rows + 1) * columns * dtype.itemsize, call, True, compare)
+
+
+def orthogonal_batches() -> Iterator[Case]:
+    """With a matrix in a block's own memory, and in the workspace."""
+    shapes = ((1, 1), (7, 5), (5, 7), (64, 64), (70, 70), (200, 3), (200, 200))
+    for rows, columns in shapes:
+        name = f"orthogonal_batch float64, {rows}x{columns}"
+        yield orthogonal_batch(name, 3, Layout((3, rows, columns)), "float64", 1e-14)
+    for name, _, _ in dtypes():
+        tolerance = max(torch.finfo(getattr(torch, name)).eps, 1e-14)
+        yield orthogonal_batch(f"orthogonal_batch {name}", 9, Layout((9, 6, 5)), name, tolerance)
+    transposed = Layout((4, 6, 5), (1, 4, 24))
+    yield orthogonal_batch("orthogonal_batch, transposed", 4, transposed, "float32", 1e-6)
+
+
+def orthogonal_batch(label: str, count: int, layout: Layout, name: str, tolerance: float) -> Case:
+    dtype, (_, rows, columns) = getattr(torch, name), layout.sizes
+
+    def call(address: int, device: int, stream: int) -> None:
+        needed = _C.orthogonal_batch_workspace(count, rows, columns, device)
+        room = torch.empty(needed // 8, dtype=torch.float64, device=torch_device(device))
+        place = (address, _C.DTYPES[name], layout.numel, layout.box, device, stream, THREADS)
+        _C.orthogonal_batch(*place, 0, *KEY, count, rows, columns, 1.0, room.data_ptr())
+        wait(device)  # before the workspace goes
+
+    def compare(found: torch.Tensor, expected: torch.Tensor) -> bool:
+        values = found.view(dtype).double(), expected.view(dtype).double()
+        return torch.allclose(*values, rtol=0, atol=tolerance)
+
+    return Case(label, layout.numel * dtype.itemsize, call, True, compare)
 
 
 def words(label: str, count: int) -> Case:

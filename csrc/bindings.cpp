@@ -172,6 +172,7 @@ PYBIND11_MODULE(_C, module) {
   winit_cuda::bind_fill_list(module);
   winit_cuda::bind_sparse(module);
   winit_cuda::bind_orthogonal(module);
+  winit_cuda::bind_orthogonal_batch(module);
   winit_cuda::bind_blocks(module);
   winit_cuda::bind_engine(module);
 }

@@ -11,4 +11,7 @@ void bind_sparse(pybind11::module_& module);
 // Adds `orthogonal` and `reflectors`.
 void bind_orthogonal(pybind11::module_& module);
 
+// Adds `orthogonal_batch` and what tells whether and how it can be called.
+void bind_orthogonal_batch(pybind11::module_& module);
+
 }  // namespace winit_cuda

@@ -3,7 +3,7 @@
 // and j as 16 bytes, all little-endian. The 33 bytes are one block of the hash.
 #pragma once
 
-#include "portable.h"
+#include "philox.h"
 
 namespace winit_cuda {
 
@@ -76,6 +76,13 @@ WINIT_HD uint64_t child_stream(uint64_t seed, uint64_t stream, uint64_t j) {
                     kBlake2bStart[7]};
   blake2b_rounds<0>(v, message);
   return first ^ v[0] ^ v[8];
+}
+
+// The same for keys as the fills take them. The first round's keys are the seed.
+WINIT_HD StreamKey child_of(const StreamKey& parent, uint64_t j) {
+  const uint64_t seed =
+      static_cast<uint64_t>(parent.rounds.second[0]) << 32 | parent.rounds.first[0];
+  return StreamKey{parent.rounds, child_stream(seed, parent.stream, j)};
 }
 
 }  // namespace winit_cuda

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "fill.h"
+#include "orthogonal_batch.h"
 #include "reflectors.h"
 #include "sparse.h"
 
@@ -23,6 +24,8 @@ void fill_cuda(const ConstantFill& fill, const Launch& launch);
 void fill_cuda(const DiracFill& fill, const Launch& launch);
 void sparse_cuda(const SparseFill& fill, const Launch& launch);
 void reflectors_cuda(const Reflectors& reflectors, const Source& source, const Launch& launch);
+void orthogonal_batch_cuda(const OrthogonalBatch& batch, const Launch& launch);
+int64_t orthogonal_batch_workspace_cuda(const OrthogonalBatch& batch, int device);
 void words_cuda(const StreamKey& key, Domain domain, uint64_t index, int64_t count, uint32_t* words,
                 const Launch& launch);
 
@@ -31,6 +34,8 @@ void fill_serial(const ConstantFill& fill);
 void fill_serial(const DiracFill& fill);
 void sparse_serial(const SparseFill& fill);
 void reflectors_serial(const Reflectors& reflectors, const Source& source);
+void orthogonal_batch_serial(const OrthogonalBatch& batch);
+int64_t orthogonal_batch_workspace_serial(const OrthogonalBatch& batch);
 void words_serial(const StreamKey& key, Domain domain, uint64_t index, int64_t count,
                   uint32_t* words);
 

@@ -220,6 +220,26 @@ def orthogonal(
     return call(_C.orthogonal, view, *arguments, place=place, threads=threads)
 
 
+def orthogonal_batch(
+    view: torch.Tensor,
+    gain: float = 1.0,
+    key: Key = KEY,
+    key_in_memory: bool = False,
+    place: Place = CPU,
+    threads: int = 2,
+) -> torch.Tensor:
+    """One matrix of shape[-2:] for each index before, each of its own child key."""
+    *batch, rows, columns = view.shape
+    count = math.prod(batch)
+    needed = _C.orthogonal_batch_workspace(count, rows, columns, place.device)
+    workspace = torch.full((needed // 8,), torch.nan, dtype=torch.float64)
+    cell = torch.from_numpy(np.array(key, dtype=np.uint64).view(np.int64))
+    with _memory(workspace, place) as room, _memory(cell, place) as pointer:
+        words = (pointer, 12345, 67890) if key_in_memory else (0, *key)
+        arguments = (*words, count, rows, columns, gain, room if needed else 0)
+        return call(_C.orthogonal_batch, view, *arguments, place=place, threads=threads)
+
+
 def bits(tensor: torch.Tensor) -> Any:
     """The bit patterns, as NumPy integers of the item size."""
     whole = tensor.contiguous()

@@ -29,7 +29,15 @@ def test_every_law_dtype_and_layout_is_run(law, dtype):
         assert any(label.endswith(where) for label in ours)
 
 
-KINDS = ["constant of 8", "dirac bfloat16", "sparse", "reflectors", "words", "tiny sparse bfloat16"]
+KINDS = [
+    "constant of 8",
+    "dirac bfloat16",
+    "sparse",
+    "reflectors",
+    "orthogonal_batch bfloat16",
+    "words",
+    "tiny sparse bfloat16",
+]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -68,7 +76,8 @@ def test_layouts_are_what_they_are_called():
 
 
 @pytest.mark.parametrize(
-    "name", ["normal", "constant_bits", "dirac", "sparse", "reflectors", "words"]
+    "name",
+    ["normal", "constant_bits", "dirac", "sparse", "reflectors", "orthogonal_batch", "words"],
 )
 def test_a_kernel_that_does_nothing_is_noticed(name, monkeypatch, capsys):
     real = getattr(_C, name)

@@ -224,6 +224,37 @@ def orthogonal(
     do not depend on the instruction set or on the number of threads.
     """
 
+def orthogonal_batch_takes(rows: int, columns: int, /) -> bool:
+    """Whether `orthogonal_batch` takes such matrices on CUDA."""
+
+def orthogonal_batch_workspace(count: int, rows: int, columns: int, device: int, /) -> int:
+    """Bytes of workspace that `orthogonal_batch` needs; 0 where a matrix fits a block's memory."""
+
+def orthogonal_batch(
+    pointer: int,
+    dtype: int,
+    numel: int,
+    box: Box | None,
+    device: int,
+    cuda_stream: int,
+    threads: int,
+    key_pointer: int,
+    seed: int,
+    stream: int,
+    count: int,
+    rows: int,
+    columns: int,
+    gain: float,
+    workspace: int,
+    /,
+) -> None:
+    """Write gain times `count` orthogonal matrices, matrix j that of child j of the key.
+
+    The elements [j * rows * columns, (j + 1) * rows * columns) of the box, in its own row-major
+    order, are those of matrix j. `workspace` is the address of `orthogonal_batch_workspace` bytes,
+    aligned to 8, in the memory of `device`.
+    """
+
 def reflectors(
     pointer: int,
     dtype: int,
@@ -248,9 +279,7 @@ def reflectors(
     `count` signs, of the same dtype, go to `signs_pointer`.
     """
 
-def reflector_head(
-    first: float, square: float, is_last_row: bool, /
-) -> tuple[float, float, float]:
+def reflector_head(first: float, square: float, is_last_row: bool, /) -> tuple[float, float, float]:
     """(sigma, v[0], v / x below it) of the reflector of x with x[0] and |x|^2, for tests."""
 
 def philox4x32_10(
