@@ -7,13 +7,15 @@ namespace winit_cuda {
 
 // Rows [first_row, first_row + row_count) and columns likewise of gain * Q, Q the rows x columns
 // matrix of the key: the product of its reflectors (reflectors.h), or its transpose where it is
-// wide. The target's elements, in row-major order, are those of the part.
+// wide. The target's elements, in row-major order and from `first_element` on, are those of the
+// part.
 struct OrthogonalFill {
   Target target;
   Source source;
   int64_t rows, columns;
   int64_t first_row, row_count, first_column, column_count;
   double gain;
+  int64_t first_element = 0;
 };
 
 void orthogonal_cpu(const OrthogonalFill& fill, int threads);

@@ -170,8 +170,7 @@ class Writer {
         for (int64_t j = 0; j < width; ++j)
           values[static_cast<size_t>(first + j)] = rounded(entries[j] * factor(first + j, i));
       }
-      store_elements(fill_.target, i * fill_.column_count + strips_.first(), strips_.count(),
-                     values.data());
+      store_elements(fill_.target, element(i, strips_.first()), strips_.count(), values.data());
     }
   }
 
@@ -188,9 +187,12 @@ class Writer {
           turned[j][i] = rounded(entries[j] * factor(first + j, line + i));
       }
       for (int64_t j = 0; j < width; ++j)
-        store_elements(fill_.target, (strips_.first() + first + j) * fill_.column_count + line,
-                       count, turned[j]);
+        store_elements(fill_.target, element(strips_.first() + first + j, line), count, turned[j]);
     }
+  }
+
+  int64_t element(int64_t row, int64_t column) const {
+    return fill_.first_element + row * fill_.column_count + column;
   }
 
   int64_t line_offset() const {

@@ -49,7 +49,8 @@ void orthogonal_small_cpu(const OrthogonalFill& fill) {
         line[static_cast<size_t>(j)] = rounded(fill.gain * signs[static_cast<size_t>(column)] *
                                                product[static_cast<size_t>(row * n + column)]);
       }
-      store_elements(fill.target, i * fill.column_count, fill.column_count, line.data());
+      store_elements(fill.target, fill.first_element + i * fill.column_count, fill.column_count,
+                     line.data());
     }
   });
 }

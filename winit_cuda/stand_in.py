@@ -38,6 +38,9 @@ def write_part(
 ) -> None:
     """Write the part of gain times the (semi-)orthogonal matrix of the key."""
     rows, columns, row, row_count, column, column_count = part
+    if place[4] < 0:
+        core.orthogonal(*place, *words, *part, gain)
+        return
     if (row_count, column_count) != (rows, columns):
         whole = torch.empty(rows, columns, dtype=tensor.dtype, device=tensor.device)
         everything = Part(rows, columns, 0, rows, 0, columns)
@@ -45,8 +48,6 @@ def write_part(
         inside = whole[row : row + row_count, column : column + column_count]
         with torch.no_grad():
             tensor.copy_(inside.reshape(tensor.shape))
-    elif place[4] < 0 and rows * columns * min(rows, columns) <= _SMALL_ORTHOGONAL:
-        core.orthogonal(*place, *words, rows, columns, gain)
     else:
         write_orthogonal(core.reflectors, place, words, gain, tensor)
 
@@ -62,6 +63,9 @@ def write_batch(
     tensor: torch.Tensor,
 ) -> None:
     """Write `count` matrices one behind the other, matrix j from the child key fold_in(key, j)."""
+    if place[4] < 0:
+        core.orthogonal_batch(*place, *words, count, rows, columns, gain, 0)
+        return
     key = key_of(words)
     part = Part(rows, columns, 0, rows, 0, columns)
     matrices = torch.empty(count, rows, columns, dtype=tensor.dtype, device=tensor.device)

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from .target import Place
 
 
-# Matrices of more rows and columns than this are made one after the other, each by all threads, as
-# they are alone; smaller ones at once.
+# On CUDA, matrices of more rows and columns than this are made one after the other, as they are
+# alone; smaller ones at once.
 _BATCHED = 256
 
 
@@ -129,7 +129,7 @@ class OrthogonalFill(Fill):
         if self._is_one:
             part = Part(rows, columns, 0, rows, 0, columns)
             write_part(core, place, words, gain, part, tensor)
-        elif min(rows, columns) <= _BATCHED or is_on_device(words):
+        elif place[4] < 0 or min(rows, columns) <= _BATCHED or is_on_device(words):
             count = tensor.numel() // (rows * columns)
             write_batch(core, place, words, gain, count, rows, columns, tensor)
         else:
