@@ -18,6 +18,8 @@ constexpr int64_t kMemoryFactor = 2, kLeastMemory = int64_t{1} << 20;
 constexpr int64_t kStripsTogether = 4;
 // So many such units a thread, where there are enough strips.
 constexpr int64_t kUnitsPerThread = 4;
+// So many products take as long as waking threads several times: a matrix of 128 x 128.
+constexpr double kWorthWaking = 2e6;
 // Panels made at a time where not all have room.
 constexpr int64_t kPanelsTogether = 4;
 
@@ -245,7 +247,7 @@ void make_by_units(const OrthogonalFill& fill, const Plan& plan, int threads) {
   // The last columns meet the most reflectors: they come first.
   std::atomic<int64_t> left{(plan.vectors + unit - 1) / unit};
   const int64_t workers = std::min<int64_t>(threads, left);
-  parallel_for(workers, 1, threads, [&](int64_t begin, int64_t end) {
+  const auto work = [&](int64_t begin, int64_t end) {
     for (int64_t worker = begin; worker < end && left > 0; ++worker) {
       Strips<Real> strips(plan);
       const Writer<Real> writer(fill, plan, strips, made.factors());
@@ -255,7 +257,10 @@ void make_by_units(const OrthogonalFill& fill, const Plan& plan, int threads) {
         writer.write(1);
       }
     }
-  });
+  };
+  const double products = static_cast<double>(plan.vectors) * static_cast<double>(plan.used) *
+                          static_cast<double>(plan.lines);
+  parallel_for(workers, 1, threads, work, products >= kWorthWaking);
 }
 
 // Not all panels have room at once: as many strips as do wait for them, and all threads work on

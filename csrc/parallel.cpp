@@ -133,7 +133,7 @@ Pool& the_pool() {
 }  // namespace
 
 void parallel_for(int64_t count, int64_t grain, int threads,
-                  const std::function<void(int64_t, int64_t)>& body) {
+                  const std::function<void(int64_t, int64_t)>& body, bool wake) {
   if (count <= 0) return;
   const int64_t grains = (count + grain - 1) / grain;
   const int64_t most = std::min<int64_t>(grains, threads);
@@ -145,7 +145,7 @@ void parallel_for(int64_t count, int64_t grain, int threads,
     Pool& pool;
     ~Done() { pool.last_done = std::chrono::steady_clock::now(); }
   } const done{shared};
-  if (!shared.is_worth_it(grains)) return body(0, count);
+  if (!wake && !shared.is_worth_it(grains)) return body(0, count);
   const int64_t grains_a_range = std::max<int64_t>(1, grains / (most * kRangesPerThread));
   Job job{body, count, grains_a_range * grain, {0}, {static_cast<int>(most - 1)}, {}, {}};
   shared.run(job, most - 1);

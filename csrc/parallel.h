@@ -11,9 +11,12 @@ namespace winit_cuda {
 // of one grain or less never leaves the calling thread. Callers may overlap: one that finds the
 // pool taken does all ranges itself.
 //
+// Threads that sleep are woken for 16 grains or more, and where `wake` says that fewer are worth it
+// too: those of a hundred microseconds and more.
+//
 // The ranges are handed out as threads come for them, so that a worker that wakes late, or that the
 // machine takes away, holds nobody up for longer than one range.
 void parallel_for(int64_t count, int64_t grain, int threads,
-                  const std::function<void(int64_t, int64_t)>& body);
+                  const std::function<void(int64_t, int64_t)>& body, bool wake = false);
 
 }  // namespace winit_cuda

@@ -12,6 +12,8 @@ namespace {
 
 // Lines that are drawn and squared at a time; part of the order of the sums.
 constexpr int64_t kStretch = 256;
+// So many stretches, and what is done with them then, take as long as waking threads several times.
+constexpr int64_t kWorthWaking = 4;
 constexpr int64_t kGramSize = kPanelColumns * kGramColumns;
 
 int64_t padded(int64_t rows) { return (rows + kRowUnit - 1) / kRowUnit * kRowUnit; }
@@ -78,10 +80,13 @@ void ReflectorPanels<Real>::make(int64_t begin, int64_t end, int threads) {
   const int64_t count = static_cast<int64_t>(stretches.size());
   std::vector<double> sums(static_cast<size_t>(count * kPanelColumns), 0.0);
   const auto for_stretches = [&](const auto& body) {
-    parallel_for(count, 1, threads, [&](int64_t from, int64_t to) {
-      const DefaultFloatingPoint environment;
-      for (int64_t i = from; i < to; ++i) body(i, stretches[static_cast<size_t>(i)]);
-    });
+    parallel_for(
+        count, 1, threads,
+        [&](int64_t from, int64_t to) {
+          const DefaultFloatingPoint environment;
+          for (int64_t i = from; i < to; ++i) body(i, stretches[static_cast<size_t>(i)]);
+        },
+        count >= kWorthWaking);
   };
   const PanelKernels<Real>& kernels = panel_kernels<Real>();
   for_stretches(
