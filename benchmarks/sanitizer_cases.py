@@ -131,6 +131,7 @@ def cases() -> Iterator[Case]:
     yield from sparse_matrices()
     yield from all_reflectors()
     yield from orthogonal_batches()
+    yield split_keys("split_keys", 1003)
     yield words("words", 1003)
 
 
@@ -286,6 +287,13 @@ def orthogonal_batch(label: str, count: int, layout: Layout, name: str, toleranc
         return torch.allclose(*values, rtol=0, atol=tolerance)
 
     return Case(label, layout.numel * dtype.itemsize, call, True, compare)
+
+
+def split_keys(label: str, count: int) -> Case:
+    def call(address: int, device: int, stream: int) -> None:
+        _C.split_keys(address, count, device, stream, 0, *KEY)
+
+    return Case(label, 16 * count, call, True)
 
 
 def words(label: str, count: int) -> Case:

@@ -9,11 +9,11 @@
 #include <string>
 
 #include "bindings_blocks.h"
+#include "bindings_keys.h"
 #include "bindings_many.h"
 #include "bindings_matrices.h"
 #include "bindings_place.h"
 #include "bindings_quick.h"
-#include "child_key.h"
 #include "cuda_fills.h"
 #include "limits.h"
 
@@ -141,16 +141,6 @@ void bind_engine(py::module_& module) {
       words_cuda(key, static_cast<Domain>(domain), index, count, words,
                  {device, reinterpret_cast<void*>(cuda_stream)});
   });
-  module.def("split_keys", [](uintptr_t pointer, int64_t count, uint64_t seed, uint64_t stream) {
-    uint64_t* words = reinterpret_cast<uint64_t*>(pointer);
-    for (int64_t j = 0; j < count; ++j) {
-      words[2 * j] = seed;
-      words[2 * j + 1] = child_stream(seed, stream, static_cast<uint64_t>(j));
-    }
-  });
-  module.def("child_stream", [](uint64_t seed, uint64_t stream, uint64_t j) {
-    return child_stream(seed, stream, j);
-  });
   module.def("build_info", &build_info);
   module.def("set_simd", [](const std::optional<std::string>& name) {
     simd_force(name ? name->c_str() : nullptr);
@@ -173,6 +163,7 @@ PYBIND11_MODULE(_C, module) {
   winit_cuda::bind_sparse(module);
   winit_cuda::bind_orthogonal(module);
   winit_cuda::bind_orthogonal_batch(module);
+  winit_cuda::bind_keys(module);
   winit_cuda::bind_blocks(module);
   winit_cuda::bind_engine(module);
 }

@@ -78,11 +78,14 @@ WINIT_HD uint64_t child_stream(uint64_t seed, uint64_t stream, uint64_t j) {
   return first ^ v[0] ^ v[8];
 }
 
-// The same for keys as the fills take them. The first round's keys are the seed.
+// The seed of a key as the fills take it: its first round's keys.
+WINIT_HD uint64_t seed_of(const StreamKey& key) {
+  return static_cast<uint64_t>(key.rounds.second[0]) << 32 | key.rounds.first[0];
+}
+
+// Child j of such a key.
 WINIT_HD StreamKey child_of(const StreamKey& parent, uint64_t j) {
-  const uint64_t seed =
-      static_cast<uint64_t>(parent.rounds.second[0]) << 32 | parent.rounds.first[0];
-  return StreamKey{parent.rounds, child_stream(seed, parent.stream, j)};
+  return StreamKey{parent.rounds, child_stream(seed_of(parent), parent.stream, j)};
 }
 
 }  // namespace winit_cuda

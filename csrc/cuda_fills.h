@@ -26,6 +26,7 @@ void sparse_cuda(const SparseFill& fill, const Launch& launch);
 void reflectors_cuda(const Reflectors& reflectors, const Source& source, const Launch& launch);
 void orthogonal_batch_cuda(const OrthogonalBatch& batch, const Launch& launch);
 int64_t orthogonal_batch_workspace_cuda(const OrthogonalBatch& batch, int device);
+void split_keys_cuda(const Source& source, int64_t count, uint64_t* words, const Launch& launch);
 void words_cuda(const StreamKey& key, Domain domain, uint64_t index, int64_t count, uint32_t* words,
                 const Launch& launch);
 
@@ -36,6 +37,7 @@ void sparse_serial(const SparseFill& fill);
 void reflectors_serial(const Reflectors& reflectors, const Source& source);
 void orthogonal_batch_serial(const OrthogonalBatch& batch);
 int64_t orthogonal_batch_workspace_serial(const OrthogonalBatch& batch);
+void split_keys_serial(const Source& source, int64_t count, uint64_t* words);
 void words_serial(const StreamKey& key, Domain domain, uint64_t index, int64_t count,
                   uint32_t* words);
 

@@ -21,6 +21,7 @@ void sparse_cuda(const SparseFill&, const Launch&) { refuse(); }
 void reflectors_cuda(const Reflectors&, const Source&, const Launch&) { refuse(); }
 void orthogonal_batch_cuda(const OrthogonalBatch&, const Launch&) { refuse(); }
 int64_t orthogonal_batch_workspace_cuda(const OrthogonalBatch&, int) { refuse(); }
+void split_keys_cuda(const Source&, int64_t, uint64_t*, const Launch&) { refuse(); }
 void words_cuda(const StreamKey&, Domain, uint64_t, int64_t, uint32_t*, const Launch&) { refuse(); }
 void fill_many_cuda(const ManyDescriptors&, const ManyKeys&, const unsigned char*, const Launch&) {
   refuse();

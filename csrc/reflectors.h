@@ -55,12 +55,19 @@ WINIT_HD ReflectorHead reflector_head(double first, double square, bool is_last_
 template <int kColumns, class Real>
 WINIT_HD void make_reflector_columns(Real* vectors, Real* signs, int64_t rows, int64_t columns,
                                      int64_t begin, int64_t end) {
+  // Sums of sums: a plain one of many rows would be off by more than the other roundings.
+  constexpr int64_t kSummed = 64;
   double squares[kColumns] = {}, scales[kColumns];
-  for (int64_t row = begin; row < rows; ++row)
-    for (int64_t column = begin; column < end && column <= row; ++column) {
-      const double x = vectors[row * columns + column];
-      squares[column - begin] = fused(x, x, squares[column - begin]);
-    }
+  for (int64_t first = begin; first < rows; first += kSummed) {
+    double recent[kColumns] = {};
+    for (int64_t row = first; row < rows && row < first + kSummed; ++row)
+      for (int64_t column = begin; column < end && column <= row; ++column) {
+        const double x = vectors[row * columns + column];
+        recent[column - begin] = fused(x, x, recent[column - begin]);
+      }
+    for (int64_t column = begin; column < end; ++column)
+      squares[column - begin] += recent[column - begin];
+  }
   for (int64_t column = begin; column < end; ++column) {
     Real& entry = vectors[column * columns + column];
     const ReflectorHead head = reflector_head(entry, squares[column - begin], column == rows - 1);

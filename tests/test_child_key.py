@@ -6,9 +6,10 @@ import hashlib
 
 import numpy as np
 import pytest
+import torch
 
 import winit_cuda as winit
-from core import _C
+from core import _C, CPU, CUDA, SERIAL, _memory, _stream
 from winit_cuda import Key, backend
 
 WORDS = [0, 1, 255, 256, 2**32, 2**56 - 1, 2**56, 2**63 - 1, 2**63, 2**64 - 1, 0x0123456789ABCDEF]
@@ -56,10 +57,26 @@ def test_split(parent, monkeypatch):
     assert winit.split(parent, 70) == children
 
 
-def test_nothing_else_is_written():
-    memory = np.full(12, 7, dtype=np.uint64)
-    _C.split_keys(memory[2:].ctypes.data, 4, 1, 2)
-    assert memory[[0, 1, 10, 11]].tolist() == [7] * 4
-    assert memory[2:10:2].tolist() == [1] * 4
-    assert memory[3:10:2].tolist() == [hashed(1, 2, j) for j in range(4)]
-    _C.split_keys(0, 0, 1, 2)
+PLACES = [CPU, SERIAL, pytest.param(CUDA, marks=pytest.mark.cuda)]
+
+
+@pytest.mark.parametrize("place", PLACES, ids=["cpu", "serial", "cuda"])
+@pytest.mark.parametrize("key_in_memory", [False, True])
+@pytest.mark.parametrize("count", [1, 4, 300])
+def test_keys_are_written(count, key_in_memory, place):
+    parent = 2**64 - 3, 2**63 + 5
+    memory = torch.full((2 * count + 4,), 7, dtype=torch.int64)
+    cell = torch.tensor([-3, 5 - 2**63])
+    with _memory(memory, place) as m, _memory(cell, place) as c:
+        words = (c, 8, 9) if key_in_memory else (0, *parent)
+        _C.split_keys(m + 16, count, place.device, _stream(place), *words)
+    found = memory.numpy().view(np.uint64).tolist()
+    assert found[:2] == found[-2:] == [7, 7]
+    assert found[2:-2:2] == [parent[0]] * count
+    assert found[3:-2:2] == [hashed(*parent, j) for j in range(count)]
+
+
+def test_no_children():
+    _C.split_keys(0, 0, -1, 0, 0, 1, 2)
+    with pytest.raises(ValueError, match="count"):
+        _C.split_keys(0, -1, -1, 0, 0, 1, 2)

@@ -14,6 +14,7 @@ import torch
 import winit_cuda as winit
 from core import DTYPES, draw
 from initializers import FIXED, ORTHOGONAL, RANDOM, Initializer, Unchanged, every, every_elementwise
+from winit_cuda import backend, householder, target
 
 pytestmark = pytest.mark.cuda
 
@@ -287,3 +288,88 @@ def test_elements_that_share_memory_are_an_error(initializer: Initializer):
     shared = torch.zeros(1, *initializer.shape[1:], device="cuda").expand(initializer.shape)
     with Unchanged(shared), pytest.raises(RuntimeError, match="share memory"):
         apply(initializer, shared)
+
+
+# ------------------------------------------------------------------------- orthogonal matrices
+
+
+def made_on(device, shape, part=None, words=(0, KEY.seed, KEY.stream), dtype=torch.float32):
+    """The part of a whole matrix, by matrix products of torch."""
+    part = part or householder.Part.whole(*shape)
+    tensor = torch.full((part.row_count, part.column_count), math.nan, device=device).to(dtype)
+    core = backend.loaded
+    householder.write_orthogonal(core, target.describe(tensor), words, 0.5, part, tensor)
+    return tensor
+
+
+ORTHOGONAL_SHAPES = [(1, 1), (30, 30), (300, 280), (280, 300), (1100, 1100), (2000, 200)]
+
+
+@pytest.mark.parametrize("shape", ORTHOGONAL_SHAPES, ids=str)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
+def test_orthogonal_matrices_are_those_of_the_cpu(shape, dtype):
+    found, expected = (made_on(device, shape, dtype=dtype) for device in ("cuda", "cpu"))
+    tolerance = 1e-6 if dtype == torch.float32 else 1e-13
+    assert torch.allclose(found.cpu(), expected, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("rows", [(0, 300, 17, 40), (100, 20, 0, 290)], ids=["columns", "rows"])
+def test_parts_of_orthogonal_matrices(rows):
+    whole = made_on("cuda", (300, 290))
+    first_row, row_count, first_column, column_count = rows
+    part = made_on("cuda", (300, 290), householder.Part(300, 290, *rows))
+    expected = whole[first_row : first_row + row_count, first_column : first_column + column_count]
+    assert torch.allclose(part, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("setting", ["tf32", "autocast"])
+def test_no_short_products(setting):
+    expected = made_on("cuda", (600, 600))
+    if setting == "autocast":
+        with torch.autocast("cuda", dtype=torch.bfloat16):
+            found = made_on("cuda", (600, 600))
+    else:
+        torch.set_float32_matmul_precision("medium")
+        try:
+            found = made_on("cuda", (600, 600))
+        finally:
+            torch.set_float32_matmul_precision("highest")
+    assert torch.allclose(found, expected, rtol=0, atol=1e-6)
+
+
+def batch_on(device, count, shape, words=(0, KEY.seed, KEY.stream)):
+    tensor = torch.full((count, *shape), math.nan, device=device)
+    place = target.describe(tensor)
+    householder.write_batch(backend.loaded, place, words, 0.5, count, *shape, tensor)
+    return tensor
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (64, 64), (70, 200), (200, 200), (300, 290)], ids=str)
+def test_batches_of_orthogonal_matrices(shape):
+    expected = batch_on("cpu", 9, shape)
+    assert torch.allclose(batch_on("cuda", 9, shape).cpu(), expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (300, 290)], ids=str)
+@pytest.mark.parametrize("make", ["one", "batch"])
+def test_orthogonal_matrices_in_a_graph_take_the_key_of_the_replay(make, shape):
+    def made(device, words):
+        return (
+            made_on(device, shape, words=words)
+            if make == "one"
+            else batch_on(device, 3, shape, words)
+        )
+
+    cell = torch.tensor([1, 2], device="cuda")
+    words = (cell.data_ptr(), 0, 0)
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        made("cuda", words)  # libraries set themselves up outside of the capture
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        found = made("cuda", words)
+    for key in ((1, 2), (3, 4)):
+        cell.copy_(torch.tensor(key))
+        graph.replay()
+        assert torch.allclose(found.cpu(), made("cpu", (0, *key)), rtol=0, atol=1e-6)

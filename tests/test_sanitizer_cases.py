@@ -35,6 +35,7 @@ KINDS = [
     "sparse",
     "reflectors",
     "orthogonal_batch bfloat16",
+    "split_keys",
     "words",
     "tiny sparse bfloat16",
 ]
@@ -77,7 +78,16 @@ def test_layouts_are_what_they_are_called():
 
 @pytest.mark.parametrize(
     "name",
-    ["normal", "constant_bits", "dirac", "sparse", "reflectors", "orthogonal_batch", "words"],
+    [
+        "normal",
+        "constant_bits",
+        "dirac",
+        "sparse",
+        "reflectors",
+        "orthogonal_batch",
+        "split_keys",
+        "words",
+    ],
 )
 def test_a_kernel_that_does_nothing_is_noticed(name, monkeypatch, capsys):
     real = getattr(_C, name)

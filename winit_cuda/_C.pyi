@@ -304,10 +304,19 @@ def words(
     `index` is (block_lo, block_hi, stream_lo, stream_hi) with block = domain * 2^61 + index // 4.
     """
 
-def split_keys(pointer: int, count: int, seed: int, stream: int, /) -> None:
-    """Write the keys of children 0, 1, ... of a key to CPU memory, as uint64 (seed, stream) each.
+def split_keys(
+    pointer: int,
+    count: int,
+    device: int,
+    cuda_stream: int,
+    key_pointer: int,
+    seed: int,
+    stream: int,
+    /,
+) -> None:
+    """Write the keys of children 0, 1, ... of a key, as uint64 (seed, stream) each.
 
-    Child j is `winit_cuda.fold_in(key, j)`.
+    They go to the memory of `device`. Child j is `winit_cuda.fold_in(key, j)`.
     """
 
 def child_stream(seed: int, stream: int, j: int, /) -> int:

@@ -27,12 +27,12 @@ Papers:
 from __future__ import annotations
 
 import warnings
-from array import array
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
 from .dtypes import CODES
+from .keys import MASK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -135,9 +135,6 @@ def write_batch(
     """Write gain times the matrices of the children 0, 1, ... of a key, each rounded once.
 
     `tensor`, which lies at `place`, has the matrices one after the other in row-major order.
-
-    Raises:
-        RuntimeError: The key lies in device memory, and the matrices are too large for the kernel.
     """
     if not tensor.numel():
         return
@@ -148,7 +145,7 @@ def write_batch(
         return
     part = Part.whole(rows, columns)
     matrices = _as_matrix(tensor, count * rows, columns).view(count, rows, columns)
-    children = _child_words(core, words, count)
+    children = _child_words(core, place, words, count, tensor.device)
     if min(rows, columns) > _MEDIUM:
         for child, matrix in zip(children, matrices, strict=True):
             write_orthogonal(core, place, child, gain, part, matrix)
@@ -286,17 +283,30 @@ def _as_matrix(tensor: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
         return torch.empty(rows, columns, dtype=tensor.dtype, device=tensor.device)
 
 
-def _child_words(core: Any, words: Words, count: int) -> list[Words]:
-    pointer, seed, stream = words
-    if pointer:
-        raise RuntimeError("matrices of more than 256 columns need a key on the host")
-    pairs = array("Q", bytes(16 * count))
-    core.split_keys(pairs.buffer_info()[0], count, seed, stream)
-    return [(0, seed, child) for child in pairs[1::2]]
+class _Children(list["Words"]):
+    """The words of child keys, with the tensor that holds them where they are on the device."""
+
+    memory: torch.Tensor
+
+
+def _child_words(
+    core: Any, place: Place, words: Words, count: int, device: torch.device
+) -> _Children:
+    """The words of children 0, 1, ...; like their parent's, on the device or on the host."""
+    is_there = bool(words[0])
+    memory = torch.empty(count, 2, dtype=torch.int64, device=device if is_there else "cpu")
+    where = place[4:6] if is_there else (-1, 0)
+    core.split_keys(memory.data_ptr(), count, *where, *words)
+    if is_there:
+        children = _Children((memory.data_ptr() + 16 * j, 0, 0) for j in range(count))
+    else:
+        children = _Children((0, seed & MASK, stream & MASK) for seed, stream in memory.tolist())
+    children.memory = memory
+    return children
 
 
 def _compute_dtype(tensor: torch.Tensor, columns: int) -> torch.dtype:
-    """float32 only where it saves time that shows, and where its products are float32 throughout."""
+    """float32 only where it saves time that shows, and where its products stay float32."""
     if tensor.dtype == torch.float64 or columns <= _SMALL:
         return torch.float64
     return torch.float32 if _float32_is_exact() else torch.float64

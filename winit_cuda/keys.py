@@ -130,7 +130,7 @@ def split(key: Key, n: SupportsIndex = 2) -> tuple[Key, ...]:
     if backend.loaded is None or not count:
         return tuple(fold_in(key, j) for j in range(count))
     words = array("Q", bytes(16 * count))
-    backend.loaded.split_keys(words.buffer_info()[0], count, key.seed, key.stream)
+    backend.loaded.split_keys(words.buffer_info()[0], count, -1, 0, 0, key.seed, key.stream)
     return tuple(_children(key, words[1::2]))
 
 
