@@ -1,34 +1,8 @@
 // The CPU fills for any processor.
 #include "fill_simd.h"
-#include "lanes_scalar.h"
+#include "lanes_portable.h"
 
 namespace winit_cuda {
-namespace {
-
-struct Portable : Scalar32 {
-  using Double = Scalar64;
-  static constexpr int kBlocks = 1;
-
-  // Of a table that it multiplies the scale into.
-  struct Quantile {
-    float table[kTableSize<float>];
-    float base;
-    Quantile(const float* unscaled, float scale, float base_) : base(base_) {
-      for (int i = 0; i < kTableSize<float>; ++i) table[i] = scaled_entry(unscaled, scale, i);
-    }
-    float operator()(float c, float p) const { return quantile_value(table, base, c, p); }
-  };
-
-  static void chunk(const RoundKeys& keys, const SharedRounds& shared, uint32_t block,
-                    uint32_t (&words)[4]) {
-    philox_block(keys, shared, block, words);
-  }
-  static void store(float* out, float value) { *out = value; }
-  static void stream(float* out, float value) { *out = value; }
-};
-
-}  // namespace
-
 const SimdFills kPortableFills = {"portable", simd::fill_range<Portable>,
                                   simd::fill_tiles<Portable>, simd::set_bytes<Portable>,
                                   simd::words_range<Portable>};

@@ -1,87 +1,89 @@
 #include "sparse.h"
 
 #include <algorithm>
-#include <vector>
 
+#include "floating_point.h"
+#include "limits.h"
 #include "parallel.h"
+#include "sparse_dispatch.h"
+#include "sparse_select.h"
 
 namespace winit_cuda {
 namespace {
 
-constexpr int64_t kTile = 64;  // columns at a time: whole cache lines of words
+constexpr int64_t kGrain = int64_t{1} << 15;  // below, waking a thread costs more than it saves
 
-// The words of a tile of columns, one column behind the other.
-void gather_words(const StreamKey& key, const SparseFill& fill, int64_t column, int64_t count,
-                  std::vector<uint32_t>& words) {
-  words.resize(static_cast<size_t>(fill.rows * count));
-  uint32_t line[kTile];
-  for (int64_t row = 0; row < fill.rows; ++row) {
-    words_cpu(key, Domain::kSparse, static_cast<uint64_t>(row * fill.columns + column), count,
-              line);
-    for (int64_t c = 0; c < count; ++c) words[static_cast<size_t>(c * fill.rows + row)] = line[c];
+// The same elements in the same order, in one dimension where that can be.
+Box merged(const Box& box) {
+  const auto columns = static_cast<uint64_t>(box.size[1]);
+  if (box.index_stride[0] != columns * box.index_stride[1] ||
+      box.stride[0] != box.size[1] * box.stride[1])
+    return box;
+  Box one = box;
+  one.rank = 1;
+  one.size[0] = box.size[0] * box.size[1];
+  one.stride[0] = box.stride[1];
+  one.index_stride[0] = box.index_stride[1];
+  return one;
+}
+
+ColumnLimits limits_of(const SparseFill& fill) {
+  const ColumnRange local = local_columns(fill);
+  const int64_t period = std::min(fill.columns, local.count + ColumnLimits::kBefore);
+  ColumnLimits limits{static_cast<uint64_t>(local.first), static_cast<uint64_t>(fill.columns), {}};
+  limits.limits.resize(static_cast<size_t>(period + ColumnTile::kLanes));
+  const int64_t before = ColumnLimits::kBefore % fill.columns;
+  int64_t column = (fill.columns - before) % fill.columns;
+  for (uint32_t& limit : limits.limits) {
+    limit = column < local.count ? fill.thresholds[column].word : 0;
+    if (++column == fill.columns) column = 0;
   }
+  return limits;
 }
 
-SparseThreshold threshold_of(const uint32_t* words, int64_t rows, int64_t zeros,
-                             std::vector<uint32_t>& order) {
-  if (zeros == 0) return {-1, 0, 0};
-  order.assign(words, words + rows);
-  std::nth_element(order.begin(), order.begin() + (zeros - 1), order.end());
-  const uint32_t word = order[static_cast<size_t>(zeros - 1)];
-  int64_t left = zeros - std::count_if(words, words + rows, [&](uint32_t w) { return w < word; });
-  int64_t row = 0;
-  while (words[row] != word || --left > 0) ++row;
-  return {row, word, 0};
-}
-
-template <class T>
-void erase_zeros(const SparseFill& fill, const StreamKey& key, int64_t begin, int64_t end) {
-  const ColumnRange columns = local_columns(fill);
-  T* base = static_cast<T*>(fill.normal.target.pointer);
-  for_each_run(fill.normal.target.box, begin, end, [&](const Run& run) {
-    const int64_t row = static_cast<int64_t>(run.index) / fill.columns;
-    const int64_t first = static_cast<int64_t>(run.index) % fill.columns - columns.first;
-    uint32_t line[kTile];
-    for (int64_t done = 0; done < run.count; done += kTile) {
-      const int64_t count = std::min(kTile, run.count - done);
-      words_cpu(key, Domain::kSparse, run.index + static_cast<uint64_t>(done), count, line);
-      for (int64_t c = 0; c < count; ++c)
-        if (is_zero(fill.thresholds[first + done + c], line[c], row))
-          base[run.offset + (done + c) * run.stride] = T{};
-    }
+void fill_up_to_limits(const RandomFill& normal, const ColumnLimits& limits, int threads) {
+  const SparseSimd& simd = active_sparse_simd();
+  Tiles tiles;
+  if (find_tiles(normal.target.box, item_size(normal.target.dtype), tiles)) {
+    parallel_for(tiles.count, kGrain / Tiles::kElements, threads, [&](int64_t begin, int64_t end) {
+      const DefaultFloatingPoint environment;
+      simd.fill_tiles(normal, limits, tiles, begin, end);
+    });
+    return;
+  }
+  parallel_for(element_count(normal.target.box), kGrain, threads, [&](int64_t begin, int64_t end) {
+    const DefaultFloatingPoint environment;
+    simd.fill(normal, limits, begin, end);
   });
+}
+
+// The limits say nothing of rows. Once in 2^32 / rows columns the threshold's word has a twin, and
+// where that is in a greater row than the last zero it gets its value back.
+void restore_twins(const SparseFill& fill) {
+  const Box& box = fill.normal.target.box;
+  for (int64_t c = 0; c < box.size[1]; ++c) {
+    const SparseThreshold& threshold = fill.thresholds[c];
+    if (threshold.row == fill.rows - 1) continue;
+    for (int64_t i = 0; i < box.size[0]; ++i) {
+      const uint64_t index = box.index_offset + static_cast<uint64_t>(i) * box.index_stride[0] +
+                             static_cast<uint64_t>(c);
+      const auto row = static_cast<int64_t>(index / static_cast<uint64_t>(fill.columns));
+      if (row > threshold.row &&
+          philox_word(fill.normal.source.key, Domain::kSparse, index) == threshold.word)
+        fill_range_cpu(fill.normal, i * box.size[1] + c, i * box.size[1] + c + 1);
+    }
+  }
 }
 
 }  // namespace
 
 void sparse_cpu(const SparseFill& fill, int threads) {
-  const Source& source = fill.normal.source;
-  const ColumnRange columns = local_columns(fill);
-  parallel_for(columns.count, kTile, threads, [&](int64_t begin, int64_t end) {
-    std::vector<uint32_t> words, order;
-    for (int64_t tile = begin; tile < end; tile += kTile) {
-      const int64_t count = std::min(kTile, end - tile);
-      gather_words(source.key, fill, columns.first + tile, count, words);
-      for (int64_t c = 0; c < count; ++c)
-        fill.thresholds[tile + c] =
-            threshold_of(words.data() + c * fill.rows, fill.rows, fill.zeros_per_column, order);
-    }
-  });
-  fill_cpu(fill.normal, threads);
-  const int64_t count = element_count(fill.normal.target.box);
-  parallel_for(count, int64_t{1} << 15, threads, [&](int64_t begin, int64_t end) {
-    switch (fill.normal.target.dtype) {
-      case DType::kFloat64:
-        return erase_zeros<double>(fill, source.key, begin, end);
-      case DType::kFloat32:
-        return erase_zeros<float>(fill, source.key, begin, end);
-      case DType::kFloat16:
-      case DType::kBFloat16:
-        return erase_zeros<uint16_t>(fill, source.key, begin, end);
-      default:
-        return erase_zeros<uint8_t>(fill, source.key, begin, end);
-    }
-  });
+  RandomFill normal = fill.normal;
+  normal.target.box = merged(normal.target.box);
+  if (fill.zeros_per_column == 0) return fill_cpu(normal, threads);
+  select_thresholds_cpu(fill, threads);
+  fill_up_to_limits(normal, limits_of(fill), threads);
+  restore_twins(fill);
 }
 
 }  // namespace winit_cuda

@@ -3,7 +3,7 @@
 //
 // The zeros of a column are the entries with its smallest words in the sparse domain, ties going to
 // the smaller row. The largest of them is the column's threshold, an order statistic that is found
-// without storing the words; then one look at an entry's own word tells whether it is zero. Every
+// without storing the column; then one look at an entry's own word tells whether it is zero. Every
 // column, and any box of the matrix, is computed alone.
 #pragma once
 
@@ -38,33 +38,6 @@ WINIT_HD ColumnRange local_columns(const SparseFill& fill) {
 
 WINIT_HD bool is_zero(const SparseThreshold& threshold, uint32_t word, int64_t row) {
   return word < threshold.word || (word == threshold.word && row <= threshold.row);
-}
-
-// The threshold of one column, by radix selection on regenerated words: two bits a pass, then the
-// ties.
-WINIT_HD SparseThreshold select_threshold(const StreamKey& key, const SparseFill& fill,
-                                          int64_t column) {
-  if (fill.zeros_per_column == 0) return SparseThreshold{-1, 0, 0};
-  int64_t wanted = fill.zeros_per_column;  // the rank looked for among the words with this prefix
-  uint32_t prefix = 0;
-  for (int shift = 30; shift >= 0; shift -= 2) {
-    int64_t counts[4] = {0, 0, 0, 0};
-    for (int64_t row = 0; row < fill.rows; ++row) {
-      const uint32_t word =
-          philox_word(key, Domain::kSparse, static_cast<uint64_t>(row * fill.columns + column));
-      const bool matches = shift == 30 || (word >> (shift + 2)) == (prefix >> (shift + 2));
-      const uint32_t digit = (word >> shift) & 3u;
-      for (uint32_t d = 0; d < 4; ++d) counts[d] += matches && digit == d;
-    }
-    uint32_t digit = 0;
-    while (digit < 3 && wanted > counts[digit]) wanted -= counts[digit++];
-    prefix |= digit << shift;
-  }
-  for (int64_t row = 0;; ++row) {
-    const uint32_t word =
-        philox_word(key, Domain::kSparse, static_cast<uint64_t>(row * fill.columns + column));
-    if (word == prefix && --wanted == 0) return SparseThreshold{row, prefix, 0};
-  }
 }
 
 void sparse_cpu(const SparseFill& fill, int threads);

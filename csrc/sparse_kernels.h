@@ -6,6 +6,33 @@
 
 namespace winit_cuda {
 
+// The threshold of one column, by radix selection on regenerated words: two bits a pass, then the
+// ties.
+WINIT_HD SparseThreshold select_threshold(const StreamKey& key, const SparseFill& fill,
+                                          int64_t column) {
+  if (fill.zeros_per_column == 0) return SparseThreshold{-1, 0, 0};
+  int64_t wanted = fill.zeros_per_column;  // the rank looked for among the words with this prefix
+  uint32_t prefix = 0;
+  for (int shift = 30; shift >= 0; shift -= 2) {
+    int64_t counts[4] = {0, 0, 0, 0};
+    for (int64_t row = 0; row < fill.rows; ++row) {
+      const uint32_t word =
+          philox_word(key, Domain::kSparse, static_cast<uint64_t>(row * fill.columns + column));
+      const bool matches = shift == 30 || (word >> (shift + 2)) == (prefix >> (shift + 2));
+      const uint32_t digit = (word >> shift) & 3u;
+      for (uint32_t d = 0; d < 4; ++d) counts[d] += matches && digit == d;
+    }
+    uint32_t digit = 0;
+    while (digit < 3 && wanted > counts[digit]) wanted -= counts[digit++];
+    prefix |= digit << shift;
+  }
+  for (int64_t row = 0;; ++row) {
+    const uint32_t word =
+        philox_word(key, Domain::kSparse, static_cast<uint64_t>(row * fill.columns + column));
+    if (word == prefix && --wanted == 0) return SparseThreshold{row, prefix, 0};
+  }
+}
+
 // Sparse: a thread a column for the thresholds, then one look at each entry.
 WINIT_HD void select_thresholds(const SparseFill& fill, const ThreadIndex& at) {
   const ColumnRange columns = local_columns(fill);

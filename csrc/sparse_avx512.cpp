@@ -1,0 +1,40 @@
+// The CPU's sparse passes for AVX-512; compiled with the matching flags and called only where the
+// CPU has it.
+#if defined(__x86_64__)
+
+// GCC's own AVX-512 header trips this warning (GCC bug 105593).
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+
+#include "lanes_avx512.h"
+#include "sparse_simd.h"
+
+namespace winit_cuda {
+namespace {
+
+struct SparseAvx512 : Avx512 {
+  static WINIT_HD_MEMBER uint32_t sort_out(const uint32_t* words, uint32_t first, uint32_t width,
+                                           uint32_t* below) {
+    const U least = _mm512_set1_epi32(static_cast<int>(first));
+    const U word = _mm512_loadu_si512(words);
+    const U count = _mm512_loadu_si512(below);
+    _mm512_storeu_si512(below, _mm512_mask_add_epi32(count, _mm512_cmplt_epu32_mask(word, least),
+                                                     count, _mm512_set1_epi32(1)));
+    return _mm512_cmple_epu32_mask(_mm512_sub_epi32(word, least),
+                                   _mm512_set1_epi32(static_cast<int>(width)));
+  }
+  static WINIT_HD_MEMBER F where_above(U order, const uint32_t* limit, F value) {
+    return _mm512_maskz_mov_ps(_mm512_cmpgt_epu32_mask(order, _mm512_loadu_si512(limit)), value);
+  }
+};
+
+}  // namespace
+
+const SparseSimd kAvx512Sparse = {"avx512", simd::collect<SparseAvx512>, simd::count_up_to,
+                                  simd::sparse_range<SparseAvx512>,
+                                  simd::sparse_tiles<SparseAvx512>};
+
+}  // namespace winit_cuda
+
+#endif

@@ -1,0 +1,29 @@
+// The CPU's sparse passes for any processor.
+#include "lanes_portable.h"
+#include "sparse_simd.h"
+
+namespace winit_cuda {
+namespace {
+
+struct SparsePortable : Portable {
+  static WINIT_HD_MEMBER uint32_t sort_out(const uint32_t* words, uint32_t first, uint32_t width,
+                                           uint32_t* below) {
+    uint32_t inside = 0;
+    for (int i = 0; i < simd::kGroup; ++i) {
+      inside |= static_cast<uint32_t>(words[i] - first <= width) << i;
+      below[i] += words[i] < first;
+    }
+    return inside;
+  }
+  static WINIT_HD_MEMBER F where_above(U order, const uint32_t* limit, F value) {
+    return order > *limit ? value : 0.0f;
+  }
+};
+
+}  // namespace
+
+const SparseSimd kPortableSparse = {"portable", simd::collect<SparsePortable>, simd::count_up_to,
+                                    simd::sparse_range<SparsePortable>,
+                                    simd::sparse_tiles<SparsePortable>};
+
+}  // namespace winit_cuda

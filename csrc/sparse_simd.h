@@ -1,0 +1,235 @@
+// The CPU's two passes over a sparse matrix, for lanes of any width, as fill_simd.h has the other
+// fills. Each sparse_<instruction set>.cpp includes this with its lanes and exports one SparseSimd;
+// sparse.cpp calls the one that the fills use.
+#pragma once
+
+#include <cstddef>
+
+#include "fill_simd.h"
+#include "sparse.h"
+#include "sparse_columns.h"
+
+namespace winit_cuda {
+
+struct SparseSimd {
+  const char* name;  // that of the SimdFills
+  // Rows [begin, end) of a tile of columns.
+  void (*collect)(const ColumnTile& tile, int64_t begin, int64_t end, ColumnWords& found);
+  // How many of `count` words are at most `limit`.
+  int64_t (*count_up_to)(const uint32_t* words, int64_t count, uint32_t limit);
+  // Local elements [begin, end) of the normal fill, and tiles [begin, end) of it, with zeros where
+  // the sparse word is at most the limit of its column.
+  void (*fill)(const RandomFill& fill, const ColumnLimits& limits, int64_t begin, int64_t end);
+  void (*fill_tiles)(const RandomFill& fill, const ColumnLimits& limits, const Tiles& tiles,
+                     int64_t begin, int64_t end);
+};
+
+extern const SparseSimd kPortableSparse;
+#if defined(__x86_64__)
+extern const SparseSimd kAvx2Sparse;
+extern const SparseSimd kAvx512Sparse;
+#elif defined(__aarch64__)
+extern const SparseSimd kNeonSparse;
+#endif
+
+// Beyond what L has for all fills, the lanes here have
+//   sort_out(words, first, width, below)  which of kGroup words w have w - first <= width, a bit
+//   each;
+//                                         counts those with w < first, word by word
+//   where_above(order, limits, value)     `value` where order > limit, else zero
+namespace simd {
+
+// A row of the tile is a line of words in the cache: whole chunks, from a block's start on.
+constexpr int kGroup = 16;
+
+template <class L>
+static void collect(const ColumnTile& tile, int64_t begin, int64_t end, ColumnWords& found) {
+  constexpr int kWords = 4 * L::kBlocks;
+  static_assert(ColumnTile::kLanes % kWords == 0);
+  alignas(64) uint32_t line[ColumnTile::kLanes + kGroup + 4];
+  alignas(64) uint32_t below[ColumnTile::kLanes] = {};
+  std::memset(line, 0, sizeof(line));
+  const uint32_t first = tile.window.first, width = tile.window.last - tile.window.first;
+  Words<L> stream(tile.key, Domain::kSparse, tile.index(begin) / 4);
+  for (int64_t row = begin; row < end; ++row) {
+    const uint64_t index = tile.index(row);
+    const int skipped = static_cast<int>(index % 4);
+    for (int done = 0; done < skipped + tile.lanes; done += kWords) {
+      typename L::U words[kVectors<L>];
+      stream.chunk((index + static_cast<uint64_t>(done)) / 4, words);
+      std::memcpy(line + done, words, sizeof(words));
+    }
+    const uint32_t* const words = line + skipped;
+    for (int lane = 0; lane < tile.lanes; lane += kGroup) {
+      uint32_t inside = L::sort_out(words + lane, first, width, below + lane);
+      if (lane + kGroup > tile.lanes) inside &= (1u << (tile.lanes - lane)) - 1;
+      for (; inside; inside &= inside - 1) {
+        const int hit = lane + __builtin_ctz(inside);
+        found.append(tile.column[hit], words[hit]);
+      }
+    }
+  }
+  for (int lane = 0; lane < tile.lanes; ++lane) found.below[tile.column[lane]] += below[lane];
+}
+
+static inline int64_t count_up_to(const uint32_t* words, int64_t count, uint32_t limit) {
+  int64_t total = 0;
+  while (count > 0) {
+    const int64_t taken = std::min<int64_t>(count, INT32_MAX);
+    uint32_t few = 0;
+    for (int64_t i = 0; i < taken; ++i) few += words[i] <= limit;
+    total += few;
+    words += taken;
+    count -= taken;
+  }
+  return total;
+}
+
+// The words that say which elements of a chunk are zero, and the limits that they are held to.
+template <class L>
+class ChunkZeros {
+ public:
+  ChunkZeros(const RandomFill& fill, const ColumnLimits& limits)
+      : limits_(limits),
+        words_(fill.source.key, Domain::kSparse, fill.target.box.index_offset / 4) {}
+
+  // For the chunk that begins with this block.
+  WINIT_HD_MEMBER void look_at(uint64_t block) {
+    constexpr uint64_t kWords = 4 * L::kBlocks;
+    // Mostly the chunk behind the one before: a division saved.
+    position_ = block == next_ ? limits_.behind(position_, kWords) : limits_.position(4 * block);
+    next_ = block + L::kBlocks;
+    words_.chunk(block, order);
+    limit = limits_.limits.data() + position_;
+  }
+
+  typename L::U order[kVectors<L>];
+  const uint32_t* limit;
+
+ private:
+  const ColumnLimits& limits_;
+  Words<L> words_;
+  uint64_t next_ = UINT64_MAX, position_ = 0;
+};
+
+template <class L, class T>
+class SparseChunk {
+ public:
+  static constexpr int kElements = 4 * L::kBlocks;
+  using Lanes = L;
+
+  SparseChunk(const RandomFill& fill, const ColumnLimits& limits)
+      : zeros_(fill, limits),
+        words_(fill.source.key, fill.source.domain, fill.target.box.index_offset / 4),
+        rescaling_(fill.rescaling) {}
+
+  WINIT_HD_MEMBER void write(const NormalMap<L>& map, uint64_t block, T* out, bool streaming) {
+    zeros_.look_at(block);
+    typename L::U words[kVectors<L>];
+    words_.chunk(block, words);
+    typename L::F values[kVectors<L>];
+    for (int i = 0; i < kVectors<L>; ++i) values[i] = map(words[i]);
+    if (rescaling_ != 1)
+      for (int i = 0; i < kVectors<L>; ++i)
+        values[i] = L::multiply(values[i], L::splat(rescaling_));
+    for (int i = 0; i < kVectors<L>; ++i)
+      values[i] = L::where_above(zeros_.order[i], zeros_.limit + i * L::kLanes, values[i]);
+    store_chunk<L>(out, values, streaming);
+  }
+
+ private:
+  ChunkZeros<L> zeros_;
+  Words<L> words_;
+  float rescaling_;
+};
+
+template <class L>
+class SparseChunk<L, double> {
+ public:
+  static constexpr int kElements = 4 * L::kBlocks;
+  using Values = Chunk<L, double, NormalMap>;
+  using Lanes = typename Values::Lanes;
+
+  SparseChunk(const RandomFill& fill, const ColumnLimits& limits)
+      : zeros_(fill, limits), values_(fill, fill.target.box.index_offset) {}
+
+  WINIT_HD_MEMBER void write(const NormalMap<Lanes>& map, uint64_t block, double* out,
+                             bool streaming) {
+    alignas(64) double made[kElements];
+    values_.write(map, block, made, false);
+    zeros_.look_at(block);
+    alignas(64) uint32_t order[kElements];
+    std::memcpy(order, zeros_.order, sizeof(order));
+    for (int i = 0; i < kElements; ++i) made[i] = order[i] > zeros_.limit[i] ? made[i] : 0.0;
+    constexpr int kStep = Lanes::kLanes;
+    if constexpr (kStep == 1) {
+      std::memcpy(out, made, sizeof(made));
+    } else {
+      for (int i = 0; i < kElements; i += kStep) {
+        typename Lanes::F values;
+        std::memcpy(&values, made + i, sizeof(values));
+        streaming ? Lanes::stream(out + i, values) : Lanes::store(out + i, values);
+      }
+    }
+  }
+
+ private:
+  ChunkZeros<L> zeros_;
+  Values values_;
+};
+
+// Calls visit(map, chunk, base).
+template <class L, class T, class Visit>
+static void with_sparse_chunk(const RandomFill& fill, const ColumnLimits& limits,
+                              const Visit& visit) {
+  SparseChunk<L, T> chunk(fill, limits);
+  const auto& numbers = [&]() -> const auto& {
+    if constexpr (std::is_same_v<T, double>)
+      return fill.double_numbers.normal;
+    else
+      return fill.numbers.normal;
+  }();
+  const NormalMap<typename SparseChunk<L, T>::Lanes> map(numbers);
+  visit(map, chunk, static_cast<T*>(fill.target.pointer));
+}
+
+template <class L, class Visit>
+static void with_sparse_dtype(const RandomFill& fill, const ColumnLimits& limits,
+                              const Visit& visit) {
+  switch (fill.target.dtype) {
+    case DType::kFloat32:
+      return with_sparse_chunk<L, float>(fill, limits, visit);
+    case DType::kFloat64:
+      return with_sparse_chunk<L, double>(fill, limits, visit);
+    case DType::kFloat16:
+      return with_sparse_chunk<L, Half>(fill, limits, visit);
+    case DType::kBFloat16:
+      return with_sparse_chunk<L, BFloat16>(fill, limits, visit);
+    case DType::kFloat8E4M3FN:
+      return with_sparse_chunk<L, Float8E4M3FN>(fill, limits, visit);
+    case DType::kFloat8E5M2:
+      return with_sparse_chunk<L, Float8E5M2>(fill, limits, visit);
+  }
+}
+
+template <class L>
+static void sparse_range(const RandomFill& fill, const ColumnLimits& limits, int64_t begin,
+                         int64_t end) {
+  with_sparse_dtype<L>(fill, limits, [&](const auto& map, auto& chunk, auto* base) {
+    const bool streaming = is_streamed(fill.target.box, sizeof(*base));
+    for_each_run(fill.target.box, begin, end,
+                 [&](const Run& run) { fill_run(map, chunk, run, base, streaming); });
+  });
+}
+
+template <class L>
+static void sparse_tiles(const RandomFill& fill, const ColumnLimits& limits, const Tiles& tiles,
+                         int64_t begin, int64_t end) {
+  with_sparse_dtype<L>(fill, limits, [&](const auto& map, auto& chunk, auto* base) {
+    for (int64_t number = begin; number < end; ++number)
+      fill_tile(map, chunk, tiles, tile_at(tiles, number), base);
+  });
+}
+
+}  // namespace simd
+}  // namespace winit_cuda
