@@ -50,6 +50,7 @@ static void collect(const ColumnTile& tile, int64_t begin, int64_t end, ColumnWo
   alignas(64) uint32_t below[ColumnTile::kLanes] = {};
   std::memset(line, 0, sizeof(line));
   const uint32_t first = tile.window.first, width = tile.window.last - tile.window.first;
+  const uint64_t lanes = ~uint64_t{0} >> (ColumnTile::kLanes - tile.lanes);
   Words<L> stream(tile.key, Domain::kSparse, tile.index(begin) / 4);
   for (int64_t row = begin; row < end; ++row) {
     const uint64_t index = tile.index(row);
@@ -60,13 +61,13 @@ static void collect(const ColumnTile& tile, int64_t begin, int64_t end, ColumnWo
       std::memcpy(line + done, words, sizeof(words));
     }
     const uint32_t* const words = line + skipped;
-    for (int lane = 0; lane < tile.lanes; lane += kGroup) {
-      uint32_t inside = L::sort_out(words + lane, first, width, below + lane);
-      if (lane + kGroup > tile.lanes) inside &= (1u << (tile.lanes - lane)) - 1;
-      for (; inside; inside &= inside - 1) {
-        const int hit = lane + __builtin_ctz(inside);
-        found.append(tile.column[hit], words[hit]);
-      }
+    // One mask for the whole row: a loop that ends once in a row is mispredicted once in a row.
+    uint64_t inside = 0;
+    for (int lane = 0; lane < ColumnTile::kLanes; lane += kGroup)
+      inside |= uint64_t{L::sort_out(words + lane, first, width, below + lane)} << lane;
+    for (inside &= lanes; inside; inside &= inside - 1) {
+      const int lane = __builtin_ctzll(inside);
+      found.append(tile.column[lane], words[lane]);
     }
   }
   for (int lane = 0; lane < tile.lanes; ++lane) found.below[tile.column[lane]] += below[lane];
