@@ -1,16 +1,17 @@
 // The CUDA kernels of sparse matrices, and their launches.
 #include <cuda_runtime.h>
 
-#include "cuda_launch.h"
+#include "cuda_block.h"
 #include "cuda_maps.h"
 #include "sparse_kernels.h"
+#include "sparse_search.h"
 
 namespace winit_cuda {
 namespace {
 
-__global__ void __launch_bounds__(kBlockThreads)
-    select_thresholds_kernel(const __grid_constant__ SparseFill fill) {
-  select_thresholds(fill, this_thread());
+__global__ void __launch_bounds__(kSelectionThreads)
+    select_thresholds_kernel(const __grid_constant__ SparseFill fill, const SparseSearch search) {
+  select_thresholds(fill, search, this_block());
 }
 
 template <class T, class Map, class N>
@@ -24,8 +25,10 @@ __global__ void __launch_bounds__(kBlockThreads)
 }  // namespace
 
 void sparse_cuda(const SparseFill& fill, const Launch& launch) {
+  if (fill.zeros_per_column == 0) return fill_cuda(fill.normal, launch);
   const Rows rows = rows_of(fill.normal.target.box);
-  launch_on(launch, local_columns(fill).count, &select_thresholds_kernel, fill);
+  launch_blocks(launch, selection_grid(fill, kSelectionThreads), &select_thresholds_kernel, fill,
+                search_of(fill));
   with_dtype(fill.normal.target.dtype, [&](auto element) {
     using T = typename decltype(element)::type;
     const auto run = [&](const auto& numbers, auto map_type) {

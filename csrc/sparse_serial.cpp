@@ -1,11 +1,18 @@
+#include "serial_block.h"
 #include "serial_launch.h"
 #include "sparse_kernels.h"
+#include "sparse_search.h"
 
 namespace winit_cuda {
 
 void sparse_serial(const SparseFill& fill) {
+  // Few threads, because each is one of the CPU; four lanes of a whole tile's slots, and some idle.
+  constexpr int kThreads = 40;
+  if (fill.zeros_per_column == 0) return fill_serial(fill.normal);
   const Rows rows = rows_of(fill.normal.target.box);
-  launch_serial([&](const ThreadIndex& at) { select_thresholds(fill, at); });
+  const SparseSearch search = search_of(fill);
+  launch_serial_blocks(selection_grid(fill, kThreads),
+                       [&](const SerialBlock& block) { select_thresholds(fill, search, block); });
   with_dtype(fill.normal.target.dtype, [&](auto element) {
     using T = typename decltype(element)::type;
     const auto run = [&](const auto& map) {
