@@ -1,11 +1,10 @@
-"""Sparse columns against a sort of their words: counts, ties, parts of a matrix, uniformity."""
+"""Sparse columns against a sort of their words: counts, ties, layouts, parts of a matrix."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import torch
-from scipy import stats
 
 import reference
 from core import CPU, KEY, SERIAL, bits, box_of, draw, every_dtype, everywhere, sparse, words
@@ -18,7 +17,9 @@ SHAPES = [(1, 1), (1, 9), (5, 1), (7, 3), (64, 64), (130, 67), (33, 200), (1000,
 def zeros_of(shape, count, key=KEY):
     """Which entries are zero: in each column those with the smallest (word, row)."""
     rows, columns = shape
-    order = reference.words(key, reference.SPARSE, 0, rows * columns).reshape(shape)
+    order = words(rows * columns, reference.SPARSE, key=key).reshape(
+        shape
+    )  # test_philox.py has these
     rank = np.argsort(np.argsort(order, axis=0, kind="stable"), axis=0, kind="stable")
     return rank < count
 
@@ -60,7 +61,7 @@ def column_with_ties(rows):
     """A key whose one long column has equal words, with their value and rows."""
     for seed in range(100):
         key = Key(seed, 77)
-        column = reference.words(key, reference.SPARSE, 0, rows)
+        column = words(rows, reference.SPARSE, key=key)
         ordered = np.sort(column)
         tied = ordered[:-1][ordered[:-1] == ordered[1:]]
         if len(tied):
@@ -121,27 +122,60 @@ def test_any_number_of_threads():
         assert torch.equal(sparse(torch.empty(150, 700), 31, 1.0, threads=threads), expected)
 
 
-def test_every_subset_is_equally_likely():
-    # 3 zeros of 6 rows: 20 subsets.
-    columns = 40_000
-    zeros = is_zero(sparse(torch.empty(6, columns), 3, 1.0, key=Key(3, 3)))
-    codes = (zeros * (1 << np.arange(6))[:, None]).sum(axis=0)
-    _, counts = np.unique(codes, return_counts=True)
-    assert len(counts) == 20
-    assert 1e-3 < stats.chisquare(counts).pvalue < 1 - 1e-3
+@pytest.mark.parametrize("shape", [(200_000, 1), (150_001, 3), (40_000, 61), (2, 50_000)], ids=str)
+def test_threads_share_columns_and_tiles(shape):
+    # Few tall columns are one tile: threads look at its rows. Joined rows leave a rest.
+    zeros = zeros_of(shape, shape[0] // 2)
+    for threads in (1, 2, 5):
+        matrix = sparse(torch.empty(shape), shape[0] // 2, 1.0, threads=threads)
+        assert np.array_equal(is_zero(matrix), zeros)
 
 
-def test_rows_and_neighbors_are_zero_equally_often():
-    zeros = is_zero(sparse(torch.empty(400, 1000), 100, 1.0, key=Key(4, 4))).astype(float)
-    per_row = zeros.sum(axis=1)  # hypergeometric columns: mean 250, variance 187.5
-    assert abs(per_row - 250).max() < 5 * np.sqrt(187.5)
-    assert abs(np.corrcoef(zeros[:, :-1].ravel(), zeros[:, 1:].ravel())[0, 1]) < 5 / np.sqrt(4e5)
+@everywhere
+@pytest.mark.parametrize(
+    "columns", [1, 2, 3, 4, 7, 16, 31, 32, 33, 60, 61, 62, 63, 64, 65, 125, 129]
+)
+def test_every_width(columns, place):
+    for rows in (3, 70):
+        matrix = sparse(torch.empty(rows, columns), rows // 2, 1.0, place=place)
+        assert np.array_equal(is_zero(matrix), zeros_of((rows, columns), rows // 2))
 
 
-def test_values_that_stay_are_independent_of_the_zeros():
-    # The zeros come from another domain: those that stay are an unbiased normal sample.
-    matrix = sparse(torch.empty(500, 800), 250, 1.0, key=Key(9, 9)).numpy()
-    assert stats.kstest(matrix[matrix != 0], "norm").pvalue > 1e-3
+@everywhere
+@every_dtype
+@pytest.mark.parametrize("shape", [(70, 66), (300, 3)], ids=str)
+def test_every_dtype_in_every_layout(shape, dtype, place):
+    count, size = shape[0] // 3, shape[0] * shape[1]
+    expected = sparse(torch.empty(shape, dtype=dtype), count, 0.7)
+    assert (is_zero(expected).sum(axis=0) >= count).all()
+    for memory in (
+        torch.empty(shape[::-1], dtype=dtype).t(),
+        torch.empty(shape[0], shape[1] + 5, dtype=dtype)[:, 2:-3],
+        torch.empty(2 * shape[0], 3 * shape[1], dtype=dtype)[::2, ::3],
+        torch.empty(size + 1, dtype=dtype)[1:].view(shape),
+    ):
+        assert np.array_equal(bits(sparse(memory, count, 0.7, place=place)), bits(expected))
+
+
+def test_a_matrix_that_is_written_around_the_caches():
+    for shape in ((1100, 1001), (400_000, 3)):  # more than 8 MB
+        matrix = sparse(torch.empty(shape, dtype=torch.float64), shape[0] // 2, 1.0)
+        normal = draw("normal", shape[0] * shape[1], torch.float64, 0, 1.0).view(shape).numpy()
+        zeros = zeros_of(shape, shape[0] // 2)
+        assert np.array_equal(matrix.numpy(), np.where(zeros, 0, normal))
+
+
+@everywhere
+@pytest.mark.parametrize(("seed", "column", "side"), [(737, 1, "below"), (3859, 3, "above")])
+def test_a_threshold_far_from_where_it_is_expected(seed, column, side, place):
+    # More than four standard deviations from it: one column in 16000. Seeds found by trying.
+    shape, count, key = (20_000, 16), 10_000, Key(seed, 1)
+    half = 12 + int(np.ceil(4 * np.sqrt(5000)))
+    order = np.sort(words(320_000, reference.SPARSE, key=key).reshape(shape)[:, column])
+    ends = [(count + way * half) / shape[0] * 2**32 for way in (-1, 1)]
+    assert order[count - 1] < ends[0] if side == "below" else order[count - 1] > ends[1]
+    matrix = sparse(torch.empty(shape), count, 1.0, key=key, place=place)
+    assert np.array_equal(is_zero(matrix), zeros_of(shape, count, key))
 
 
 @on_the_cpu
