@@ -214,6 +214,10 @@ def sparse_matrices() -> Iterator[Case]:
             for name, code, itemsize in dtypes():
                 label = f"sparse {name}, {rows}x{columns} with {zeros} zeros a column"
                 yield sparse(label, rows, columns, zeros, code, itemsize)
+    code, itemsize = _C.DTYPES["float32"], 4
+    for rows, columns in ((20_000, 2), (40, 1001)):  # a few tall columns, and many tiles of them
+        label = f"sparse float32, {rows}x{columns} with {rows // 2} zeros a column"
+        yield sparse(label, rows, columns, rows // 2, code, itemsize)
     for name in TINY_DTYPES:
         code, itemsize = _C.DTYPES[name], getattr(torch, name).itemsize
         yield sparse(f"tiny sparse {name}", 64, 33, 32, code, itemsize, std=1e-30)
