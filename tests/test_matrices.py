@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
+from winit_cuda.householder import Part
 from winit_cuda.matrices import Box, Piece, pieces, whole_columns
-from winit_cuda.stand_in import Part
 
 
 def whole(*shape):

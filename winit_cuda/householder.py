@@ -239,7 +239,9 @@ def _inverse(panel: torch.Tensor) -> torch.Tensor:
     double = panel.double()
     gram = torch.mm(double.t(), double)
     identity = torch.eye(len(gram), dtype=torch.float64, device=panel.device)
-    inverse = torch.linalg.solve_triangular(gram, identity, upper=True, unitriangular=True)
+    inverse: torch.Tensor = torch.linalg.solve_triangular(
+        gram, identity, upper=True, unitriangular=True
+    )
     return inverse.to(panel.dtype)
 
 

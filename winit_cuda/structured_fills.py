@@ -11,9 +11,9 @@ from . import backend, checks, target
 from .dtypes import LARGEST
 from .fills import COMPLEX, CONSTANT, NORMAL, REAL, TRUNC_NORMAL, UNIFORM, Fill, too_large
 from .generators import child_words, is_on_device, key_of
+from .householder import Part, write_batch, write_orthogonal
 from .matrices import Box, pieces, whole_columns
 from .shard import Shard
-from .stand_in import Part, write_batch, write_part
 
 if TYPE_CHECKING:
     from .fills import Numbers
@@ -46,6 +46,16 @@ def _integers(shard: Shard | None) -> tuple[int, ...]:
 def _shard(integers: tuple[int, ...]) -> Shard | None:
     rank = len(integers) // 2
     return Shard(integers[:rank], integers[rank:]) if integers else None
+
+
+def _write_part(
+    core: Any, place: Place, words: Words, gain: float, part: Part, tensor: torch.Tensor
+) -> None:
+    """Write a part of a matrix: on the CPU by the core, on CUDA by products of torch."""
+    if place[4] < 0:
+        core.orthogonal(*place, *words, *part, gain)
+    else:
+        write_orthogonal(core, place, words, gain, part, tensor)
 
 
 class SparseFill(Fill):
@@ -128,7 +138,7 @@ class OrthogonalFill(Fill):
         rows, columns = shape[0] // self.chunks, math.prod(shape[1:])
         if self._is_one:
             part = Part(rows, columns, 0, rows, 0, columns)
-            write_part(core, place, words, gain, part, tensor)
+            _write_part(core, place, words, gain, part, tensor)
         elif place[4] < 0 or min(rows, columns) <= _BATCHED or is_on_device(words):
             count = tensor.numel() // (rows * columns)
             write_batch(core, place, words, gain, count, rows, columns, tensor)
@@ -161,7 +171,7 @@ class OrthogonalFill(Fill):
         for piece in pieces(box, self.batch_dims, self.chunks):
             matrix = tensor[piece.where]
             own = words if key is None else child_words(key, piece.number)
-            write_part(backend.loaded, target.describe(matrix), own, gain, piece.part, matrix)
+            _write_part(backend.loaded, target.describe(matrix), own, gain, piece.part, matrix)
 
 
 class DeltaOrthogonalFill(Fill):
