@@ -44,6 +44,8 @@ WINIT_HD void make_reflectors(const Reflectors& reflectors, const Block& block) 
         square = fused(x, x, square);
       }
     }
+    // Two barriers a group: nobody reads `squares` behind the second, and `scales` are written
+    // behind the first, when all have done with those of the group before.
     squares[lane * kReflectorColumns + place] = square;
     block.sync();
     if (is_there && lane == 0) {
@@ -64,7 +66,6 @@ WINIT_HD void make_reflectors(const Reflectors& reflectors, const Block& block) 
         if (row > column) entry = static_cast<Real>(static_cast<double>(entry) * scales[place]);
       }
     }
-    block.sync();
   }
 }
 
