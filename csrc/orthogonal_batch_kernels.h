@@ -137,8 +137,7 @@ template <class Block>
 WINIT_HD void multiply_batch_out(const BatchThread<Block>& at) {
   const int m = static_cast<int>(at.m), n = static_cast<int>(at.n), lanes = at.lanes;
   double* entries = at.matrix + at.column;
-  if (at.column == 0) publish(at, n - 1);
-  at.block.sync();
+  if (at.column == 0) publish(at, n - 1);  // read behind the first barrier
   for (int i = n - 1; i >= 0; --i) {
     const double* v = at.reflectors + i % 3 * m;
     // The lane's first row from i on.
@@ -212,7 +211,6 @@ WINIT_HD void store_matrix(const BatchThread<Block>& at, const OrthogonalBatch& 
     store_rounded(batch.target, offset_of(batch.target.box, j * length + element),
                   batch.gain * at.signs[reflector] * entry);
   }
-  at.block.sync();  // before the next matrix takes the place
 }
 
 // `table` is the normal law's, of float64 (quantile.h).
@@ -240,7 +238,7 @@ WINIT_HD void make_orthogonal_batch(const OrthogonalBatch& batch, const BatchPla
   const StreamKey parent = key_of(batch.source);
   for (int64_t j = block.index(); j < batch.count; j += block.blocks()) {
     if (block.thread() == 0) *child_stream_cell = child_of(parent, static_cast<uint64_t>(j)).stream;
-    block.sync();
+    block.sync();  // and all have stored the matrix before, whose place the normals take
     make_normals(at, map, StreamKey{parent.rounds, *child_stream_cell});
     make_batch_reflectors(at);
     multiply_batch_out(at);
