@@ -6,6 +6,7 @@
 #include "limits.h"
 #include "parallel.h"
 #include "sparse_dispatch.h"
+#include "sparse_kept.h"
 #include "sparse_select.h"
 
 namespace winit_cuda {
@@ -81,6 +82,7 @@ void sparse_cpu(const SparseFill& fill, int threads) {
   RandomFill normal = fill.normal;
   normal.target.box = merged(normal.target.box);
   if (fill.zeros_per_column == 0) return fill_cpu(normal, threads);
+  if (has_kept_tiles(fill, threads)) return sparse_kept_cpu(fill, threads);
   select_thresholds_cpu(fill, threads);
   fill_up_to_limits(normal, limits_of(fill), threads);
   restore_twins(fill);

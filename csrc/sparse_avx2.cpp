@@ -31,12 +31,22 @@ struct SparseAvx2 : Avx2 {
     const U most = _mm256_loadu_si256(reinterpret_cast<const U*>(limit));
     return _mm256_andnot_ps(_mm256_castsi256_ps(up_to(order, most)), value);
   }
+  static WINIT_HD_MEMBER F where_above(const uint16_t* order, const uint16_t* limit, F value) {
+    const __m128i half = _mm_loadu_si128(reinterpret_cast<const __m128i*>(order));
+    const __m128i most = _mm_loadu_si128(reinterpret_cast<const __m128i*>(limit));
+    const __m128i above = _mm_subs_epu16(half, most);  // zero where it is not
+    const U zero = _mm256_cmpeq_epi32(_mm256_cvtepu16_epi32(above), _mm256_setzero_si256());
+    return _mm256_andnot_ps(_mm256_castsi256_ps(zero), value);
+  }
+  static WINIT_HD_MEMBER uint64_t within(const uint16_t* halves, const uint16_t* first,
+                                         const uint16_t* width) {
+    return simd::lanes_within(halves, first, width);
+  }
 };
 
 }  // namespace
 
-const SparseSimd kAvx2Sparse = {"avx2", simd::collect<SparseAvx2>, simd::count_up_to,
-                                simd::sparse_range<SparseAvx2>, simd::sparse_tiles<SparseAvx2>};
+const SparseSimd kAvx2Sparse = simd::sparse_simd_of<SparseAvx2>("avx2");
 
 }  // namespace winit_cuda
 

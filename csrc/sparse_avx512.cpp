@@ -27,13 +27,25 @@ struct SparseAvx512 : Avx512 {
   static WINIT_HD_MEMBER F where_above(U order, const uint32_t* limit, F value) {
     return _mm512_maskz_mov_ps(_mm512_cmpgt_epu32_mask(order, _mm512_loadu_si512(limit)), value);
   }
+  static WINIT_HD_MEMBER F where_above(const uint16_t* order, const uint16_t* limit, F value) {
+    const __m256i half = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(order));
+    const __m256i most = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(limit));
+    return _mm512_maskz_mov_ps(_mm256_cmpgt_epu16_mask(half, most), value);
+  }
+  static WINIT_HD_MEMBER uint64_t within(const uint16_t* halves, const uint16_t* first,
+                                         const uint16_t* width) {
+    const auto mask = [&](int lane) {
+      const U distance =
+          _mm512_sub_epi16(_mm512_loadu_si512(halves + lane), _mm512_loadu_si512(first + lane));
+      return uint64_t{_mm512_cmple_epu16_mask(distance, _mm512_loadu_si512(width + lane))};
+    };
+    return mask(0) | mask(32) << 32;
+  }
 };
 
 }  // namespace
 
-const SparseSimd kAvx512Sparse = {"avx512", simd::collect<SparseAvx512>, simd::count_up_to,
-                                  simd::sparse_range<SparseAvx512>,
-                                  simd::sparse_tiles<SparseAvx512>};
+const SparseSimd kAvx512Sparse = simd::sparse_simd_of<SparseAvx512>("avx512");
 
 }  // namespace winit_cuda
 

@@ -24,12 +24,19 @@ struct SparseNeon : Neon {
     const U above = vcgtq_u32(order, vld1q_u32(limit));
     return vreinterpretq_f32_u32(vandq_u32(above, vreinterpretq_u32_f32(value)));
   }
+  static WINIT_HD_MEMBER F where_above(const uint16_t* order, const uint16_t* limit, F value) {
+    const U above = vcgtq_u32(vmovl_u16(vld1_u16(order)), vmovl_u16(vld1_u16(limit)));
+    return vreinterpretq_f32_u32(vandq_u32(above, vreinterpretq_u32_f32(value)));
+  }
+  static WINIT_HD_MEMBER uint64_t within(const uint16_t* halves, const uint16_t* first,
+                                         const uint16_t* width) {
+    return simd::lanes_within(halves, first, width);
+  }
 };
 
 }  // namespace
 
-const SparseSimd kNeonSparse = {"neon", simd::collect<SparseNeon>, simd::count_up_to,
-                                simd::sparse_range<SparseNeon>, simd::sparse_tiles<SparseNeon>};
+const SparseSimd kNeonSparse = simd::sparse_simd_of<SparseNeon>("neon");
 
 }  // namespace winit_cuda
 

@@ -8,6 +8,7 @@
 #include "fill_simd.h"
 #include "sparse.h"
 #include "sparse_columns.h"
+#include "sparse_kept_simd.h"
 
 namespace winit_cuda {
 
@@ -22,6 +23,14 @@ struct SparseSimd {
   void (*fill)(const RandomFill& fill, const ColumnLimits& limits, int64_t begin, int64_t end);
   void (*fill_tiles)(const RandomFill& fill, const ColumnLimits& limits, const Tiles& tiles,
                      int64_t begin, int64_t end);
+  // The passes over a tile of kept words (sparse_kept_simd.h), and the fill of those of its rows
+  // that are in the box, with zeros where a half is at most the limit of its column.
+  void (*keep)(const KeptTile& tile, uint16_t bound, LaneHalves& counts);
+  void (*count_kept)(const KeptTile& tile, const LaneHalves& bounds, LaneHalves& counts);
+  void (*collect_kept)(const KeptTile& tile, const LaneHalves& first, const LaneHalves& width,
+                       KeptWords& found);
+  void (*fill_kept)(const RandomFill& fill, const KeptTile& tile, int64_t column,
+                    const LaneHalves& limits);
 };
 
 extern const SparseSimd kPortableSparse;
@@ -36,7 +45,9 @@ extern const SparseSimd kNeonSparse;
 //   sort_out(words, first, width, below)  which of kGroup words w have w - first <= width, a bit
 //   each;
 //                                         counts those with w < first, word by word
-//   where_above(order, limits, value)     `value` where order > limit, else zero
+//   where_above(order, limits, value)     `value` where order > limit, else zero; the limits are
+//                                         words or, with as many halves for `order`, halves
+//   within(halves, first, width)          in which of 64 lanes half - first <= width, a bit each
 namespace simd {
 
 // A row of the tile is a line of words in the cache: whole chunks, from a block's start on.
@@ -100,27 +111,37 @@ class ChunkZeros {
     // Mostly the chunk behind the one before: a division saved.
     position_ = block == next_ ? limits_.behind(position_, kWords) : limits_.position(4 * block);
     next_ = block + L::kBlocks;
-    words_.chunk(block, order);
-    limit = limits_.limits.data() + position_;
+    words_.chunk(block, order_);
+    limit_ = limits_.limits.data() + position_;
   }
 
-  typename L::U order[kVectors<L>];
-  const uint32_t* limit;
+  // The values of vector `i` with zeros among them, and whether element `i` is one.
+  WINIT_HD_MEMBER typename L::F nonzero(int i, typename L::F value) const {
+    return L::where_above(order_[i], limit_ + i * L::kLanes, value);
+  }
+  WINIT_HD_MEMBER bool is_zero(int i) const {
+    uint32_t word;
+    std::memcpy(&word, reinterpret_cast<const char*>(order_) + i * sizeof(word), sizeof(word));
+    return word <= limit_[i];
+  }
 
  private:
+  typename L::U order_[kVectors<L>];
+  const uint32_t* limit_;
   const ColumnLimits& limits_;
   Words<L> words_;
   uint64_t next_ = UINT64_MAX, position_ = 0;
 };
 
-template <class L, class T>
+// `Zeros` says which elements of a chunk are zero.
+template <class L, class T, class Zeros>
 class SparseChunk {
  public:
   static constexpr int kElements = 4 * L::kBlocks;
   using Lanes = L;
 
-  SparseChunk(const RandomFill& fill, const ColumnLimits& limits)
-      : zeros_(fill, limits),
+  SparseChunk(const RandomFill& fill, Zeros& zeros)
+      : zeros_(zeros),
         words_(fill.source.key, fill.source.domain, fill.target.box.index_offset / 4),
         rescaling_(fill.rescaling) {}
 
@@ -133,35 +154,32 @@ class SparseChunk {
     if (rescaling_ != 1)
       for (int i = 0; i < kVectors<L>; ++i)
         values[i] = L::multiply(values[i], L::splat(rescaling_));
-    for (int i = 0; i < kVectors<L>; ++i)
-      values[i] = L::where_above(zeros_.order[i], zeros_.limit + i * L::kLanes, values[i]);
+    for (int i = 0; i < kVectors<L>; ++i) values[i] = zeros_.nonzero(i, values[i]);
     store_chunk<L>(out, values, streaming);
   }
 
  private:
-  ChunkZeros<L> zeros_;
+  Zeros& zeros_;
   Words<L> words_;
   float rescaling_;
 };
 
-template <class L>
-class SparseChunk<L, double> {
+template <class L, class Zeros>
+class SparseChunk<L, double, Zeros> {
  public:
   static constexpr int kElements = 4 * L::kBlocks;
   using Values = Chunk<L, double, NormalMap>;
   using Lanes = typename Values::Lanes;
 
-  SparseChunk(const RandomFill& fill, const ColumnLimits& limits)
-      : zeros_(fill, limits), values_(fill, fill.target.box.index_offset) {}
+  SparseChunk(const RandomFill& fill, Zeros& zeros)
+      : zeros_(zeros), values_(fill, fill.target.box.index_offset) {}
 
   WINIT_HD_MEMBER void write(const NormalMap<Lanes>& map, uint64_t block, double* out,
                              bool streaming) {
     alignas(64) double made[kElements];
     values_.write(map, block, made, false);
     zeros_.look_at(block);
-    alignas(64) uint32_t order[kElements];
-    std::memcpy(order, zeros_.order, sizeof(order));
-    for (int i = 0; i < kElements; ++i) made[i] = order[i] > zeros_.limit[i] ? made[i] : 0.0;
+    for (int i = 0; i < kElements; ++i) made[i] = zeros_.is_zero(i) ? 0.0 : made[i];
     constexpr int kStep = Lanes::kLanes;
     if constexpr (kStep == 1) {
       std::memcpy(out, made, sizeof(made));
@@ -175,48 +193,47 @@ class SparseChunk<L, double> {
   }
 
  private:
-  ChunkZeros<L> zeros_;
+  Zeros& zeros_;
   Values values_;
 };
 
 // Calls visit(map, chunk, base).
-template <class L, class T, class Visit>
-static void with_sparse_chunk(const RandomFill& fill, const ColumnLimits& limits,
-                              const Visit& visit) {
-  SparseChunk<L, T> chunk(fill, limits);
+template <class L, class T, class Zeros, class Visit>
+static void with_sparse_chunk(const RandomFill& fill, Zeros& zeros, const Visit& visit) {
+  SparseChunk<L, T, Zeros> chunk(fill, zeros);
   const auto& numbers = [&]() -> const auto& {
     if constexpr (std::is_same_v<T, double>)
       return fill.double_numbers.normal;
     else
       return fill.numbers.normal;
   }();
-  const NormalMap<typename SparseChunk<L, T>::Lanes> map(numbers);
+  const NormalMap<typename SparseChunk<L, T, Zeros>::Lanes> map(numbers);
   visit(map, chunk, static_cast<T*>(fill.target.pointer));
 }
 
-template <class L, class Visit>
-static void with_sparse_dtype(const RandomFill& fill, const ColumnLimits& limits,
-                              const Visit& visit) {
+template <class L, class Zeros, class Visit>
+static void with_sparse_dtype(const RandomFill& fill, Zeros& zeros, const Visit& visit) {
   switch (fill.target.dtype) {
     case DType::kFloat32:
-      return with_sparse_chunk<L, float>(fill, limits, visit);
+      return with_sparse_chunk<L, float>(fill, zeros, visit);
     case DType::kFloat64:
-      return with_sparse_chunk<L, double>(fill, limits, visit);
+      return with_sparse_chunk<L, double>(fill, zeros, visit);
     case DType::kFloat16:
-      return with_sparse_chunk<L, Half>(fill, limits, visit);
+      return with_sparse_chunk<L, Half>(fill, zeros, visit);
     case DType::kBFloat16:
-      return with_sparse_chunk<L, BFloat16>(fill, limits, visit);
+      return with_sparse_chunk<L, BFloat16>(fill, zeros, visit);
     case DType::kFloat8E4M3FN:
-      return with_sparse_chunk<L, Float8E4M3FN>(fill, limits, visit);
+      return with_sparse_chunk<L, Float8E4M3FN>(fill, zeros, visit);
     case DType::kFloat8E5M2:
-      return with_sparse_chunk<L, Float8E5M2>(fill, limits, visit);
+      return with_sparse_chunk<L, Float8E5M2>(fill, zeros, visit);
   }
 }
 
 template <class L>
 static void sparse_range(const RandomFill& fill, const ColumnLimits& limits, int64_t begin,
                          int64_t end) {
-  with_sparse_dtype<L>(fill, limits, [&](const auto& map, auto& chunk, auto* base) {
+  ChunkZeros<L> zeros(fill, limits);
+  with_sparse_dtype<L>(fill, zeros, [&](const auto& map, auto& chunk, auto* base) {
     const bool streaming = is_streamed(fill.target.box, sizeof(*base));
     for_each_run(fill.target.box, begin, end,
                  [&](const Run& run) { fill_run(map, chunk, run, base, streaming); });
@@ -226,10 +243,34 @@ static void sparse_range(const RandomFill& fill, const ColumnLimits& limits, int
 template <class L>
 static void sparse_tiles(const RandomFill& fill, const ColumnLimits& limits, const Tiles& tiles,
                          int64_t begin, int64_t end) {
-  with_sparse_dtype<L>(fill, limits, [&](const auto& map, auto& chunk, auto* base) {
+  ChunkZeros<L> zeros(fill, limits);
+  with_sparse_dtype<L>(fill, zeros, [&](const auto& map, auto& chunk, auto* base) {
     for (int64_t number = begin; number < end; ++number)
       fill_tile(map, chunk, tiles, tile_at(tiles, number), base);
   });
+}
+
+// The box's columns from `column` on are those of the tile.
+template <class L>
+static void fill_kept(const RandomFill& fill, const KeptTile& tile, int64_t column,
+                      const LaneHalves& limits) {
+  const Box& box = fill.target.box;
+  const int64_t first_row = static_cast<int64_t>(box.index_offset / tile.row_stride);
+  KeptZeros<L> zeros(tile, limits);
+  with_sparse_dtype<L>(fill, zeros, [&](const auto& map, auto& chunk, auto* base) {
+    const bool streaming = is_streamed(box, sizeof(*base));
+    for (int64_t i = 0; i < box.size[0]; ++i) {
+      zeros.begin(first_row + i);
+      fill_contiguous(map, chunk, tile.index(first_row + i), tile.lanes,
+                      base + i * box.stride[0] + column, streaming);
+    }
+  });
+}
+
+template <class L>
+constexpr SparseSimd sparse_simd_of(const char* name) {
+  return {name,    collect<L>, count_up_to,     sparse_range<L>, sparse_tiles<L>,
+          keep<L>, count_kept, collect_kept<L>, fill_kept<L>};
 }
 
 }  // namespace simd

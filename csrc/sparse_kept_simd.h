@@ -1,0 +1,112 @@
+// The CPU's passes over a tile of kept words (sparse_kept.h), for lanes of any width. Loops over
+// all lanes of a row are what compilers make vectors of.
+#pragma once
+
+#include <cstring>
+
+#include "fill_simd.h"
+#include "sparse_kept.h"
+
+namespace winit_cuda {
+namespace simd {
+
+// Keeps the words of the tile, and counts the halves up to the bound, lane by lane.
+template <class L>
+static void keep(const KeptTile& tile, uint16_t bound, LaneHalves& counts) {
+  constexpr int kWords = 4 * L::kBlocks;
+  static_assert(KeptTile::kLanes % kWords == 0);
+  LaneHalves held = {};
+  Words<L> stream(tile.key, Domain::kSparse, tile.first_index / 4);
+  for (int64_t row = 0; row < tile.rows; ++row) {
+    const uint64_t block = tile.index(row) / 4;
+    alignas(64) uint32_t line[KeptTile::kLanes];
+    for (int done = 0; done < KeptTile::kLanes; done += kWords) {
+      typename L::U words[kVectors<L>];
+      stream.chunk(block + static_cast<uint64_t>(done) / 4, words);
+      std::memcpy(line + done, words, sizeof(words));
+    }
+    uint16_t* const upper = tile.upper + row * KeptTile::kLanes;
+    for (int lane = 0; lane < KeptTile::kLanes; ++lane) {
+      const auto half = static_cast<uint16_t>(line[lane] >> 16);
+      upper[lane] = half;
+      held[lane] = static_cast<uint16_t>(held[lane] + (half <= bound));
+    }
+  }
+  std::copy_n(held, KeptTile::kLanes, counts);
+}
+
+// Counts the halves up to the bound of each lane.
+static inline void count_kept(const KeptTile& tile, const LaneHalves& bounds, LaneHalves& counts) {
+  LaneHalves bound, held = {};
+  std::copy_n(bounds, KeptTile::kLanes, bound);
+  for (int64_t row = 0; row < tile.rows; ++row) {
+    const uint16_t* const upper = tile.upper + row * KeptTile::kLanes;
+    for (int lane = 0; lane < KeptTile::kLanes; ++lane)
+      held[lane] = static_cast<uint16_t>(held[lane] + (upper[lane] <= bound[lane]));
+  }
+  std::copy_n(held, KeptTile::kLanes, counts);
+}
+
+// `within` for instruction sets that have no masks: bytes first, which compilers make vectors of,
+// then their lowest bits.
+static inline uint64_t lanes_within(const uint16_t* halves, const uint16_t* first,
+                                    const uint16_t* width) {
+  uint8_t inside[KeptTile::kLanes];
+  for (int lane = 0; lane < KeptTile::kLanes; ++lane)
+    inside[lane] = static_cast<uint16_t>(halves[lane] - first[lane]) <= width[lane];
+  uint64_t lanes = 0;
+  for (int group = 0; group < KeptTile::kLanes; group += 8) {
+    uint64_t bytes;
+    std::memcpy(&bytes, inside + group, sizeof(bytes));
+    lanes |= (bytes * 0x0102040810204080u >> 56) << group;
+  }
+  return lanes;
+}
+
+// Collects the halves first ... first + width of each lane.
+template <class L>
+static void collect_kept(const KeptTile& tile, const LaneHalves& first, const LaneHalves& width,
+                         KeptWords& found) {
+  const uint64_t lanes = ~uint64_t{0} >> (KeptTile::kLanes - tile.lanes);
+  for (int64_t row = 0; row < tile.rows; ++row) {
+    const uint16_t* const upper = tile.upper + row * KeptTile::kLanes;
+    uint64_t inside = L::within(upper, first, width) & lanes;
+    for (; inside; inside &= inside - 1) {
+      const int lane = __builtin_ctzll(inside);
+      found.append(lane, upper[lane], row);
+    }
+  }
+}
+
+// What a chunk of the sparse fill holds its words against: the kept halves of a row.
+template <class L>
+class KeptZeros {
+ public:
+  KeptZeros(const KeptTile& tile, const LaneHalves& limits) : tile_(tile) {
+    std::copy_n(limits, KeptTile::kLanes, limits_);
+  }
+
+  void begin(int64_t row) {
+    upper_ = tile_.upper + row * KeptTile::kLanes;
+    first_ = tile_.index(row) / 4;
+  }
+
+  WINIT_HD_MEMBER void look_at(uint64_t block) { lane_ = 4 * (block - first_); }
+  WINIT_HD_MEMBER typename L::F nonzero(int i, typename L::F value) const {
+    const uint64_t lane = lane_ + static_cast<uint64_t>(i * L::kLanes);
+    return L::where_above(upper_ + lane, limits_ + lane, value);
+  }
+  WINIT_HD_MEMBER bool is_zero(int i) const {
+    const uint64_t lane = lane_ + static_cast<uint64_t>(i);
+    return upper_[lane] <= limits_[lane];
+  }
+
+ private:
+  const KeptTile& tile_;
+  alignas(64) LaneHalves limits_;
+  const uint16_t* upper_ = nullptr;
+  uint64_t first_ = 0, lane_ = 0;
+};
+
+}  // namespace simd
+}  // namespace winit_cuda

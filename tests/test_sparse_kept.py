@@ -1,0 +1,108 @@
+"""Sparse matrices whose tiles of words are kept: a multiple of four columns, whole tiles a thread.
+
+One thread takes tiles of any number, several threads only where there are many.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import reference
+from core import INSTRUCTION_SETS, KEY, bits, box_of, draw, every_dtype, same_bits, sparse, words
+
+every_set = pytest.mark.parametrize("place", INSTRUCTION_SETS, ids=lambda place: place.name)
+
+
+def order_of(shape):
+    """The words that decide, one for each element."""
+    return words(shape[0] * shape[1], reference.SPARSE, key=KEY).reshape(shape)
+
+
+def zeros_of(order, count):
+    """In each column the `count` smallest (word, row)."""
+    rank = np.argsort(np.argsort(order, axis=0, kind="stable"), axis=0, kind="stable")
+    return rank < count
+
+
+def zeros_in(matrix):
+    return bits(matrix) == 0
+
+
+@every_set
+@pytest.mark.parametrize(
+    "shape", [(1, 4), (2, 8), (3, 64), (7, 200), (60, 132), (1000, 68), (4096, 64)], ids=str
+)
+def test_zeros_are_the_smallest_words_of_each_column(shape, place):
+    order = order_of(shape)
+    normal = draw("normal", shape[0] * shape[1], torch.float32, 0, 0.7).view(shape).numpy()
+    for count in {1, shape[0] // 10, shape[0] // 2, shape[0] - 1, shape[0]} - {0}:
+        matrix = sparse(torch.empty(shape), count, 0.7, place=place, threads=1).numpy()
+        expected = np.where(zeros_of(order, count), np.float32(0), normal)
+        assert np.array_equal(matrix.view(np.uint32), expected.view(np.uint32))
+
+
+@pytest.mark.parametrize("count", [1, 2, 8192, 16382, 16383], ids=str)
+def test_halves_that_are_shared(count):
+    """Among 128 long columns some have the largest half twice, or the smallest, or the middle's."""
+    shape = 16384, 128
+    order = order_of(shape)
+    upper = np.sort(order >> np.uint32(16), axis=0)
+    assert (upper[count - 1] == upper[count]).any()  # the threshold's half goes on
+    found = sparse(torch.empty(shape), count, 1.0, threads=1)
+    assert np.array_equal(zeros_in(found), zeros_of(order, count))
+
+
+def test_equal_words_go_to_the_smaller_row():
+    shape = 16384, 128
+    order = order_of(shape)
+    ordered = np.sort(order, axis=0)
+    tied = np.argwhere(ordered[:-1] == ordered[1:])
+    assert len(tied) > 1
+    for rank, column in tied:
+        found = sparse(torch.empty(shape), int(rank) + 1, 1.0, threads=1)
+        assert np.array_equal(zeros_in(found), zeros_of(order, rank + 1))
+        rows = np.flatnonzero(order[:, column] == ordered[rank, column])
+        assert zeros_in(found)[rows, column].tolist() == [True, False]
+
+
+@every_set
+@every_dtype
+def test_every_dtype(dtype, place):
+    shape = 300, 140
+    found = sparse(torch.ones(shape).to(dtype), 100, 1.0, place=place, threads=1)
+    normal = draw("normal", shape[0] * shape[1], dtype, 0, 1.0).view(shape)
+    assert np.array_equal(bits(found), np.where(zeros_of(order_of(shape), 100), 0, bits(normal)))
+
+
+@every_set
+def test_parts_of_a_matrix(place):
+    shape = 500, 260
+    whole = sparse(torch.empty(shape), 123, 1.0, place=place, threads=1)
+    for row, rows, column, columns in (
+        (0, 500, 64, 64),
+        (100, 7, 4, 256),
+        (499, 1, 256, 4),
+        (3, 400, 8, 3),
+        (17, 20, 100, 130),
+    ):
+        view = torch.full((2 * rows, 300), 7.0)[::2, 10 : 10 + columns]
+        box = box_of(view, shape, (row, column))
+        sparse(view, 123, 1.0, shape, box=box, place=place, threads=1)
+        assert torch.equal(view, whole[row : row + rows, column : column + columns])
+
+
+def test_any_number_of_threads():
+    shape = 700, 2056
+    expected = sparse(torch.empty(shape), 300, 1.0, threads=1)
+    for threads in (2, 3, 8, 16):
+        assert same_bits(sparse(torch.empty(shape), 300, 1.0, threads=threads), expected)
+
+
+def test_a_matrix_that_is_written_around_the_caches():
+    shape = 2048, 1028
+    found = sparse(torch.empty(shape), 1024, 1.0)
+    normal = draw("normal", shape[0] * shape[1], torch.float32, 0, 1.0).view(shape).numpy()
+    expected = np.where(zeros_of(order_of(shape), 1024), np.float32(0), normal)
+    assert np.array_equal(found.numpy(), expected)
