@@ -122,19 +122,20 @@ struct Avx512 {
     // restores the order.
     const __m512i order = _mm512_set_epi64(7, 3, 6, 2, 5, 1, 4, 0);
     constexpr int last = kPhiloxRounds - 1;
-#pragma GCC unroll 2
-    for (int half = 0; half < 2; ++half) {
-      const U lowest = _mm512_add_epi32(
-          _mm512_set1_epi32(static_cast<int>(block + 8 * static_cast<uint32_t>(half))), order);
-      U counter[4];
-      two_rounds<WideAvx512>(shared, lowest, counter);
-      philox_rounds<WideAvx512, 2, last>(keys, counter);
-      // The last round leaves two words in a 64-bit lane, the first in its low half.
-      const U front = last_words(counter[2], kPhiloxMultiplier1, counter[1], keys.first[last]);
-      const U back = last_words(counter[0], kPhiloxMultiplier0, counter[3], keys.second[last]);
-      words[2 * half] = _mm512_unpacklo_epi64(front, back);
-      words[2 * half + 1] = _mm512_unpackhi_epi64(front, back);
-    }
+    using Pair = WidePair<WideAvx512>;
+    const U lowest = _mm512_add_epi32(_mm512_set1_epi32(static_cast<int>(block)), order);
+    Pair::W counter[4];
+    two_rounds<Pair>(shared, {lowest, _mm512_add_epi32(lowest, _mm512_set1_epi32(8))}, counter);
+    philox_rounds<Pair, 2, last>(keys, counter);
+    // The last round leaves two words in a 64-bit lane, the first in its low half.
+    const auto finish = [&](U first, U second, U third, U fourth, U* out) {
+      const U front = last_words(third, kPhiloxMultiplier1, second, keys.first[last]);
+      const U back = last_words(first, kPhiloxMultiplier0, fourth, keys.second[last]);
+      out[0] = _mm512_unpacklo_epi64(front, back);
+      out[1] = _mm512_unpackhi_epi64(front, back);
+    };
+    finish(counter[0].first, counter[1].first, counter[2].first, counter[3].first, words);
+    finish(counter[0].second, counter[1].second, counter[2].second, counter[3].second, words + 2);
   }
 
   static WINIT_HD_MEMBER U last_words(U factor, uint32_t multiplier, U word, uint32_t key) {

@@ -48,6 +48,27 @@ WINIT_HD float greater(float a, float b) {
 #endif
 }
 
+// Two of the vectors that Philox's rounds are made of, side by side in the program: one waits for
+// its multiplications while the other goes on.
+template <class Wide>
+struct WidePair {
+  struct W {
+    typename Wide::W first, second;
+  };
+  static WINIT_HD_MEMBER W splat(uint32_t word) { return {Wide::splat(word), Wide::splat(word)}; }
+  static WINIT_HD_MEMBER W high(W a) { return {Wide::high(a.first), Wide::high(a.second)}; }
+  static WINIT_HD_MEMBER W multiply(W a, W b) {
+    return {Wide::multiply(a.first, b.first), Wide::multiply(a.second, b.second)};
+  }
+  static WINIT_HD_MEMBER W exclusive_or(W a, W b) {
+    return {Wide::exclusive_or(a.first, b.first), Wide::exclusive_or(a.second, b.second)};
+  }
+  static WINIT_HD_MEMBER W exclusive_or(W a, W b, W c) {
+    return {Wide::exclusive_or(a.first, b.first, c.first),
+            Wide::exclusive_or(a.second, b.second, c.second)};
+  }
+};
+
 struct Scalar32 {
   using U = uint32_t;
   using F = float;

@@ -31,12 +31,10 @@ struct SparseAvx2 : Avx2 {
     const U most = _mm256_loadu_si256(reinterpret_cast<const U*>(limit));
     return _mm256_andnot_ps(_mm256_castsi256_ps(up_to(order, most)), value);
   }
-  static WINIT_HD_MEMBER F where_above(const uint16_t* order, const uint16_t* limit, F value) {
-    const __m128i half = _mm_loadu_si128(reinterpret_cast<const __m128i*>(order));
-    const __m128i most = _mm_loadu_si128(reinterpret_cast<const __m128i*>(limit));
-    const __m128i above = _mm_subs_epu16(half, most);  // zero where it is not
-    const U zero = _mm256_cmpeq_epi32(_mm256_cvtepu16_epi32(above), _mm256_setzero_si256());
-    return _mm256_andnot_ps(_mm256_castsi256_ps(zero), value);
+  static WINIT_HD_MEMBER F where_set(uint32_t bits, F value) {
+    const U bit = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+    const U own = _mm256_and_si256(_mm256_set1_epi32(static_cast<int>(bits)), bit);
+    return _mm256_and_ps(_mm256_castsi256_ps(_mm256_cmpeq_epi32(own, bit)), value);
   }
   static WINIT_HD_MEMBER uint64_t within(const uint16_t* halves, const uint16_t* first,
                                          const uint16_t* width) {

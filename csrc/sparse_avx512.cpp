@@ -27,10 +27,8 @@ struct SparseAvx512 : Avx512 {
   static WINIT_HD_MEMBER F where_above(U order, const uint32_t* limit, F value) {
     return _mm512_maskz_mov_ps(_mm512_cmpgt_epu32_mask(order, _mm512_loadu_si512(limit)), value);
   }
-  static WINIT_HD_MEMBER F where_above(const uint16_t* order, const uint16_t* limit, F value) {
-    const __m256i half = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(order));
-    const __m256i most = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(limit));
-    return _mm512_maskz_mov_ps(_mm256_cmpgt_epu16_mask(half, most), value);
+  static WINIT_HD_MEMBER F where_set(uint32_t bits, F value) {
+    return _mm512_maskz_mov_ps(static_cast<__mmask16>(bits), value);
   }
   static WINIT_HD_MEMBER uint64_t within(const uint16_t* halves, const uint16_t* first,
                                          const uint16_t* width) {

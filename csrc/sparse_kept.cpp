@@ -144,21 +144,32 @@ bool has_kept_tiles(const SparseFill& fill, int threads) {
 void sparse_kept_cpu(const SparseFill& fill, int threads) {
   const SparseSimd& simd = active_sparse_simd();
   const ColumnRange columns = local_columns(fill);
-  parallel_for(tiles_of(fill), 1, threads, [&](int64_t begin, int64_t end) {
+  const int64_t tiles = tiles_of(fill);
+  const int64_t together =
+      std::clamp<int64_t>(tiles / (kTilesPerThread * threads), 1, KeptMarks::kMostTiles);
+  parallel_for((tiles + together - 1) / together, 1, threads, [&](int64_t begin, int64_t end) {
     const DefaultFloatingPoint environment;
     const std::unique_ptr<uint16_t[]> upper(new uint16_t[static_cast<size_t>(fill.rows * kLanes)]);
     KeptWords found{};
-    for (int64_t number = begin; number < end; ++number) {
-      const int64_t column = number * kLanes;
-      const KeptTile tile{fill.normal.source.key,
-                          static_cast<uint64_t>(columns.first + column),
-                          static_cast<uint64_t>(fill.columns),
-                          fill.rows,
-                          static_cast<int>(std::min<int64_t>(kLanes, columns.count - column)),
-                          upper.get()};
-      LaneHalves limits = {};
-      TileSelection(simd, tile, fill.zeros_per_column, found).run(limits);
-      simd.fill_kept(fill.normal, tile, column, limits);
+    KeptMarks marks{0, 0, fill.rows, 0, static_cast<uint64_t>(fill.columns), {}};
+    for (int64_t group = begin; group < end; ++group) {
+      const int64_t column = group * together * kLanes;
+      marks.lanes = static_cast<int>(std::min(together * kLanes, columns.count - column));
+      marks.tiles = (marks.lanes + kLanes - 1) / kLanes;
+      marks.first_index = static_cast<uint64_t>(columns.first + column);
+      marks.bits.resize(static_cast<size_t>(fill.rows * marks.tiles));
+      for (int place = 0; place < marks.tiles; ++place) {
+        const KeptTile tile{fill.normal.source.key,
+                            marks.first_index + static_cast<uint64_t>(place * kLanes),
+                            marks.row_stride,
+                            fill.rows,
+                            std::min(kLanes, marks.lanes - place * kLanes),
+                            upper.get()};
+        LaneHalves limits = {};
+        TileSelection(simd, tile, fill.zeros_per_column, found).run(limits);
+        simd.mark_kept(tile, limits, marks, place);
+      }
+      simd.fill_kept(fill.normal, marks, column);
     }
   });
 }

@@ -1,5 +1,5 @@
 // Sparse columns whose words are made once: a tile keeps the upper half of each while the threshold
-// is looked for, and the fill reads them back from the cache.
+// is looked for, and leaves a bit of each for the fill.
 //
 // Halves order the words but for those that share one. Near the threshold these are few, and their
 // words are made again.
@@ -55,10 +55,26 @@ struct KeptWords {
   }
 };
 
+// Which elements of tiles side by side are not zero, a bit each: tile by tile, a word for a row.
+struct KeptMarks {
+  static constexpr int kMostTiles = 8;  // 2 KB of float32 a row
+
+  int tiles, lanes;  // lanes of all tiles
+  int64_t rows;
+  uint64_t first_index, row_stride;  // of the words
+  std::vector<uint64_t> bits;        // tiles * rows
+
+  uint64_t index(int64_t row) const {
+    return first_index + static_cast<uint64_t>(row) * row_stride;
+  }
+  uint64_t* of(int64_t tile) { return bits.data() + tile * rows; }
+  const uint64_t* of(int64_t tile) const { return bits.data() + tile * rows; }
+};
+
 // Whether a fill's box is made of such tiles, enough of them for the threads.
 bool has_kept_tiles(const SparseFill& fill, int threads);
 
-// Selects and fills, tile by tile. Needs no room for thresholds.
+// Selects and fills, a few tiles at a time. Needs no room for thresholds.
 void sparse_kept_cpu(const SparseFill& fill, int threads);
 
 }  // namespace winit_cuda

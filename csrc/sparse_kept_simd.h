@@ -78,34 +78,45 @@ static void collect_kept(const KeptTile& tile, const LaneHalves& first, const La
   }
 }
 
-// What a chunk of the sparse fill holds its words against: the kept halves of a row.
+// Marks the elements whose half is above the limit of their lane, in the tile's place among those
+// of a row.
+template <class L>
+static void mark_kept(const KeptTile& tile, const LaneHalves& limits, KeptMarks& marks, int place) {
+  const LaneHalves least = {};
+  uint64_t* const bits = marks.of(place);
+  for (int64_t row = 0; row < tile.rows; ++row)
+    bits[row] = ~L::within(tile.upper + row * KeptTile::kLanes, least, limits);
+}
+
+// What a chunk of the sparse fill is held against: the marks of a row.
 template <class L>
 class KeptZeros {
  public:
-  KeptZeros(const KeptTile& tile, const LaneHalves& limits) : tile_(tile) {
-    std::copy_n(limits, KeptTile::kLanes, limits_);
-  }
+  explicit KeptZeros(const KeptMarks& marks) : marks_(marks) {}
 
   void begin(int64_t row) {
-    upper_ = tile_.upper + row * KeptTile::kLanes;
-    first_ = tile_.index(row) / 4;
+    row_ = row;
+    first_ = marks_.index(row) / 4;
   }
 
-  WINIT_HD_MEMBER void look_at(uint64_t block) { lane_ = 4 * (block - first_); }
-  WINIT_HD_MEMBER typename L::F nonzero(int i, typename L::F value) const {
-    const uint64_t lane = lane_ + static_cast<uint64_t>(i * L::kLanes);
-    return L::where_above(upper_ + lane, limits_ + lane, value);
-  }
-  WINIT_HD_MEMBER bool is_zero(int i) const {
-    const uint64_t lane = lane_ + static_cast<uint64_t>(i);
-    return upper_[lane] <= limits_[lane];
+  // Of the chunk that begins with this block.
+  struct View {
+    uint64_t bits;
+    WINIT_HD_MEMBER typename L::F nonzero(int i, typename L::F value) const {
+      return L::where_set(static_cast<uint32_t>(bits >> (i * L::kLanes)), value);
+    }
+    WINIT_HD_MEMBER bool is_zero(int i) const { return (bits >> i & 1) == 0; }
+  };
+  WINIT_HD_MEMBER View at(uint64_t block) const {
+    const uint64_t lane = 4 * (block - first_);
+    const uint64_t* const bits = marks_.of(static_cast<int64_t>(lane / KeptTile::kLanes));
+    return {bits[row_] >> lane % KeptTile::kLanes};
   }
 
  private:
-  const KeptTile& tile_;
-  alignas(64) LaneHalves limits_;
-  const uint16_t* upper_ = nullptr;
-  uint64_t first_ = 0, lane_ = 0;
+  const KeptMarks& marks_;
+  int64_t row_ = 0;
+  uint64_t first_ = 0;
 };
 
 }  // namespace simd

@@ -24,9 +24,10 @@ struct SparseNeon : Neon {
     const U above = vcgtq_u32(order, vld1q_u32(limit));
     return vreinterpretq_f32_u32(vandq_u32(above, vreinterpretq_u32_f32(value)));
   }
-  static WINIT_HD_MEMBER F where_above(const uint16_t* order, const uint16_t* limit, F value) {
-    const U above = vcgtq_u32(vmovl_u16(vld1_u16(order)), vmovl_u16(vld1_u16(limit)));
-    return vreinterpretq_f32_u32(vandq_u32(above, vreinterpretq_u32_f32(value)));
+  static WINIT_HD_MEMBER F where_set(uint32_t bits, F value) {
+    const uint32_t place[kLanes] = {1, 2, 4, 8};
+    const U set = vtstq_u32(vdupq_n_u32(bits), vld1q_u32(place));
+    return vreinterpretq_f32_u32(vandq_u32(set, vreinterpretq_u32_f32(value)));
   }
   static WINIT_HD_MEMBER uint64_t within(const uint16_t* halves, const uint16_t* first,
                                          const uint16_t* width) {

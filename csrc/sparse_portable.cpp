@@ -18,9 +18,7 @@ struct SparsePortable : Portable {
   static WINIT_HD_MEMBER F where_above(U order, const uint32_t* limit, F value) {
     return order > *limit ? value : 0.0f;
   }
-  static WINIT_HD_MEMBER F where_above(const uint16_t* order, const uint16_t* limit, F value) {
-    return *order > *limit ? value : 0.0f;
-  }
+  static WINIT_HD_MEMBER F where_set(uint32_t bits, F value) { return bits & 1 ? value : 0.0f; }
   static WINIT_HD_MEMBER uint64_t within(const uint16_t* halves, const uint16_t* first,
                                          const uint16_t* width) {
     return simd::lanes_within(halves, first, width);

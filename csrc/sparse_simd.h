@@ -24,13 +24,13 @@ struct SparseSimd {
   void (*fill_tiles)(const RandomFill& fill, const ColumnLimits& limits, const Tiles& tiles,
                      int64_t begin, int64_t end);
   // The passes over a tile of kept words (sparse_kept_simd.h), and the fill of those of its rows
-  // that are in the box, with zeros where a half is at most the limit of its column.
+  // that are in the box, from a column of the box on, with zeros where there is no mark.
   void (*keep)(const KeptTile& tile, uint16_t bound, LaneHalves& counts);
   void (*count_kept)(const KeptTile& tile, const LaneHalves& bounds, LaneHalves& counts);
   void (*collect_kept)(const KeptTile& tile, const LaneHalves& first, const LaneHalves& width,
                        KeptWords& found);
-  void (*fill_kept)(const RandomFill& fill, const KeptTile& tile, int64_t column,
-                    const LaneHalves& limits);
+  void (*mark_kept)(const KeptTile& tile, const LaneHalves& limits, KeptMarks& marks, int place);
+  void (*fill_kept)(const RandomFill& fill, const KeptMarks& marks, int64_t column);
 };
 
 extern const SparseSimd kPortableSparse;
@@ -45,8 +45,8 @@ extern const SparseSimd kNeonSparse;
 //   sort_out(words, first, width, below)  which of kGroup words w have w - first <= width, a bit
 //   each;
 //                                         counts those with w < first, word by word
-//   where_above(order, limits, value)     `value` where order > limit, else zero; the limits are
-//                                         words or, with as many halves for `order`, halves
+//   where_above(order, limits, value)     `value` where order > limit, else zero
+//   where_set(bits, value)                `value` where the lane's bit is set, else zero
 //   within(halves, first, width)          in which of 64 lanes half - first <= width, a bit each
 namespace simd {
 
@@ -105,29 +105,34 @@ class ChunkZeros {
       : limits_(limits),
         words_(fill.source.key, Domain::kSparse, fill.target.box.index_offset / 4) {}
 
-  // For the chunk that begins with this block.
-  WINIT_HD_MEMBER void look_at(uint64_t block) {
+  // Of the chunk that begins with a block: the values of vector `i` with zeros among them, and
+  // whether element `i` is one.
+  struct View {
+    typename L::U order[kVectors<L>];
+    const uint32_t* limit;
+    WINIT_HD_MEMBER typename L::F nonzero(int i, typename L::F value) const {
+      return L::where_above(order[i], limit + i * L::kLanes, value);
+    }
+    WINIT_HD_MEMBER bool is_zero(int i) const {
+      uint32_t word;
+      std::memcpy(&word,
+                  reinterpret_cast<const char*>(order) + static_cast<size_t>(i) * sizeof(word),
+                  sizeof(word));
+      return word <= limit[i];
+    }
+  };
+  WINIT_HD_MEMBER View at(uint64_t block) {
     constexpr uint64_t kWords = 4 * L::kBlocks;
     // Mostly the chunk behind the one before: a division saved.
     position_ = block == next_ ? limits_.behind(position_, kWords) : limits_.position(4 * block);
     next_ = block + L::kBlocks;
-    words_.chunk(block, order_);
-    limit_ = limits_.limits.data() + position_;
-  }
-
-  // The values of vector `i` with zeros among them, and whether element `i` is one.
-  WINIT_HD_MEMBER typename L::F nonzero(int i, typename L::F value) const {
-    return L::where_above(order_[i], limit_ + i * L::kLanes, value);
-  }
-  WINIT_HD_MEMBER bool is_zero(int i) const {
-    uint32_t word;
-    std::memcpy(&word, reinterpret_cast<const char*>(order_) + i * sizeof(word), sizeof(word));
-    return word <= limit_[i];
+    View view;
+    words_.chunk(block, view.order);
+    view.limit = limits_.limits.data() + position_;
+    return view;
   }
 
  private:
-  typename L::U order_[kVectors<L>];
-  const uint32_t* limit_;
   const ColumnLimits& limits_;
   Words<L> words_;
   uint64_t next_ = UINT64_MAX, position_ = 0;
@@ -146,7 +151,7 @@ class SparseChunk {
         rescaling_(fill.rescaling) {}
 
   WINIT_HD_MEMBER void write(const NormalMap<L>& map, uint64_t block, T* out, bool streaming) {
-    zeros_.look_at(block);
+    const auto zeros = zeros_.at(block);
     typename L::U words[kVectors<L>];
     words_.chunk(block, words);
     typename L::F values[kVectors<L>];
@@ -154,7 +159,7 @@ class SparseChunk {
     if (rescaling_ != 1)
       for (int i = 0; i < kVectors<L>; ++i)
         values[i] = L::multiply(values[i], L::splat(rescaling_));
-    for (int i = 0; i < kVectors<L>; ++i) values[i] = zeros_.nonzero(i, values[i]);
+    for (int i = 0; i < kVectors<L>; ++i) values[i] = zeros.nonzero(i, values[i]);
     store_chunk<L>(out, values, streaming);
   }
 
@@ -178,8 +183,8 @@ class SparseChunk<L, double, Zeros> {
                              bool streaming) {
     alignas(64) double made[kElements];
     values_.write(map, block, made, false);
-    zeros_.look_at(block);
-    for (int i = 0; i < kElements; ++i) made[i] = zeros_.is_zero(i) ? 0.0 : made[i];
+    const auto zeros = zeros_.at(block);
+    for (int i = 0; i < kElements; ++i) made[i] = zeros.is_zero(i) ? 0.0 : made[i];
     constexpr int kStep = Lanes::kLanes;
     if constexpr (kStep == 1) {
       std::memcpy(out, made, sizeof(made));
@@ -250,19 +255,27 @@ static void sparse_tiles(const RandomFill& fill, const ColumnLimits& limits, con
   });
 }
 
-// The box's columns from `column` on are those of the tile.
+// A function of its own: inlined into the loop over rows, its vectors do not all stay in registers.
+template <class C, class T, class Map>
+#if defined(__GNUC__)
+__attribute__((noinline))
+#endif
+static void fill_row(const Map& map, C& chunk, uint64_t index, int64_t count, T* out,
+                     bool streaming) {
+  fill_contiguous(map, chunk, index, count, out, streaming);
+}
+
 template <class L>
-static void fill_kept(const RandomFill& fill, const KeptTile& tile, int64_t column,
-                      const LaneHalves& limits) {
+static void fill_kept(const RandomFill& fill, const KeptMarks& marks, int64_t column) {
   const Box& box = fill.target.box;
-  const int64_t first_row = static_cast<int64_t>(box.index_offset / tile.row_stride);
-  KeptZeros<L> zeros(tile, limits);
+  const int64_t first_row = static_cast<int64_t>(box.index_offset / marks.row_stride);
+  KeptZeros<L> zeros(marks);
   with_sparse_dtype<L>(fill, zeros, [&](const auto& map, auto& chunk, auto* base) {
     const bool streaming = is_streamed(box, sizeof(*base));
     for (int64_t i = 0; i < box.size[0]; ++i) {
       zeros.begin(first_row + i);
-      fill_contiguous(map, chunk, tile.index(first_row + i), tile.lanes,
-                      base + i * box.stride[0] + column, streaming);
+      fill_row(map, chunk, marks.index(first_row + i), marks.lanes,
+               base + i * box.stride[0] + column, streaming);
     }
   });
 }
@@ -270,7 +283,7 @@ static void fill_kept(const RandomFill& fill, const KeptTile& tile, int64_t colu
 template <class L>
 constexpr SparseSimd sparse_simd_of(const char* name) {
   return {name,    collect<L>, count_up_to,     sparse_range<L>, sparse_tiles<L>,
-          keep<L>, count_kept, collect_kept<L>, fill_kept<L>};
+          keep<L>, count_kept, collect_kept<L>, mark_kept<L>,    fill_kept<L>};
 }
 
 }  // namespace simd
