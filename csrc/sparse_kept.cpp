@@ -48,6 +48,12 @@ class TileSelection {
   }
 
  private:
+  struct Change {
+    uint16_t row;
+    int lane;
+    uint16_t upper;
+  };
+
   static uint16_t clamped(double half) {
     return static_cast<uint16_t>(std::min(std::max(half, 0.0), double{kMostHalf}));
   }
@@ -76,8 +82,11 @@ class TileSelection {
     const double room = most + 8 * std::sqrt(most) + 8;
     found_.clear(std::min(tile_.rows, static_cast<int64_t>(room)));
     simd_.collect_kept(tile_, first, width, found_);
+    changes_.clear();
     for (int lane = 0; lane < tile_.lanes; ++lane)
       if (!settle_lane(lane, limits)) return false;
+    // Only now: what has been counted holds for the halves as they were.
+    for (const Change& change : changes_) tile_.at(change.row, change.lane) = change.upper;
     return true;
   }
 
@@ -113,7 +122,8 @@ class TileSelection {
     const bool is_last = limit == kMostHalf;  // then the zeros get another half
     for (int64_t i = 0; i < shared; ++i)
       if ((i < zeros) == is_last)
-        tile_.at(order_[static_cast<size_t>(i)].second, lane) = is_last ? 0 : uint16_t{kMostHalf};
+        changes_.push_back({order_[static_cast<size_t>(i)].second, lane,
+                            is_last ? uint16_t{0} : uint16_t{kMostHalf}});
     return is_last ? static_cast<uint16_t>(limit - 1) : limit;
   }
 
@@ -125,6 +135,7 @@ class TileSelection {
   LaneHalves bounds_, counts_;
   bool is_beyond_[kLanes];
   std::vector<std::pair<uint32_t, uint16_t>> order_;
+  std::vector<Change> changes_;
 };
 
 int64_t tiles_of(const SparseFill& fill) {

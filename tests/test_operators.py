@@ -92,6 +92,21 @@ def test_compiled_dirac_and_negative_gains():
         assert torch.equal(value, expected)
 
 
+@needs_core
+def test_compiled_with_a_gain_and_a_sparsity_of_a_dynamic_size():
+    def step(tensor):
+        winit.sparse_(tensor, 1.0 / tensor.shape[0], key=winit.Key(1, 2))
+        zeros = (tensor == 0).sum()
+        return winit.orthogonal_(tensor, tensor.shape[0] ** 0.5, key=winit.Key(1, 2)), zeros
+
+    program = compiled(step, dynamic=True)
+    for rows in (6, 9):
+        matrix, zeros = program(torch.empty(rows, 5))
+        expected = winit.orthogonal_(torch.empty(rows, 5), rows**0.5, key=winit.Key(1, 2))
+        assert torch.equal(matrix, expected)
+        assert zeros == 5
+
+
 def test_compiled_with_dynamic_shapes_and_numbers():
     def step(tensor, std):
         return winit.kaiming_uniform_(tensor), winit.normal_(tensor.clone(), 0.0, std)

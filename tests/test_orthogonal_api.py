@@ -330,3 +330,13 @@ def test_shapes_that_delta_orthogonal_refuses(shape, message):
 
 def test_names_that_are_tested_everywhere():
     assert set(ORTHOGONAL) == {name for name in winit.init.__all__ if "orthogonal_" in name}
+
+
+@pytest.mark.parametrize("name", ["batch_dims", "chunks"])
+@pytest.mark.parametrize("value", [0.0, 1.0, "1", None, [1, 0]])
+def test_numbers_of_matrices_are_integers(name, value):
+    """Also where the value equals the default."""
+    tensor = torch.full((4, 4), 7.0)
+    with pytest.raises(TypeError, match=f"orthogonal_: {name} must be an integer"):
+        winit.orthogonal_(tensor, **{name: value})
+    assert (tensor == 7).all()

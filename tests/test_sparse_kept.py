@@ -11,6 +11,7 @@ import torch
 
 import reference
 from core import INSTRUCTION_SETS, KEY, bits, box_of, draw, every_dtype, same_bits, sparse, words
+from reference import Key
 
 every_set = pytest.mark.parametrize("place", INSTRUCTION_SETS, ids=lambda place: place.name)
 
@@ -52,6 +53,15 @@ def test_halves_that_are_shared(count):
     assert (upper[count - 1] == upper[count]).any()  # the threshold's half goes on
     found = sparse(torch.empty(shape), count, 1.0, threads=1)
     assert np.array_equal(zeros_in(found), zeros_of(order, count))
+
+
+def test_a_tile_that_is_looked_at_twice():
+    """One lane's window misses its threshold after others have split a shared half."""
+    key = Key(0, 0)
+    for shape, count in (((3000, 256), 300), ((4096, 1024), 3687)):
+        order = words(shape[0] * shape[1], reference.SPARSE, key=key).reshape(shape)
+        found = sparse(torch.empty(shape), count, 1.0, key=key, threads=1)
+        assert np.array_equal(zeros_in(found), zeros_of(order, count))
 
 
 def test_equal_words_go_to_the_smaller_row():

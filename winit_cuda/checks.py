@@ -51,7 +51,9 @@ def _is_array(value: Any) -> bool:
 
 def number(function: str, argument: str, value: Any) -> float:
     """Return `value` as a float: a number, a NumPy scalar or a tensor of one element."""
-    if isinstance(value, (str, bytes, complex)) or not hasattr(value, "__float__"):
+    if not isinstance(value, (int, float)) and (  # so is what dynamo has for a dynamic size
+        isinstance(value, (str, bytes, complex)) or not hasattr(value, "__float__")
+    ):
         raise wrong(function, argument, "a number", value, TypeError)
     try:
         return float(value)
@@ -64,7 +66,7 @@ def number(function: str, argument: str, value: Any) -> float:
 def finite(function: str, argument: str, value: Any) -> float:
     """Return `value` as a finite float."""
     checked = number(function, argument, value)
-    if not math.isfinite(checked):
+    if not -math.inf < checked < math.inf:  # isfinite() takes no symbol of a traced program
         raise wrong(function, argument, "finite", checked)
     return checked
 

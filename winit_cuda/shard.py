@@ -20,8 +20,10 @@ class Shard:
     """A local tensor is the box at `offsets` of a tensor of shape `global_shape`.
 
     local[i, j, ...] = whole[offsets[0] + i, offsets[1] + j, ...]. A function that takes a shard
-    computes this box of the tensor that it would fill as a whole with the same key, and nothing
-    beside it. The size of the box is that of the local tensor, which may be empty.
+    writes this box of the tensor that it would fill as a whole with the same key, without the rest:
+    what it computes grows with the box, not with the whole. (Of an orthogonal matrix whose columns
+    are several dimensions, it computes all of those beyond the first.) The size of the box is that
+    of the local tensor, which may be empty.
 
     Args:
         global_shape: The sizes of the whole tensor, at least 0.

@@ -168,7 +168,8 @@ def orthogonal_(
         )
     _check_dimensions("orthogonal_", tensor, 2, math.inf)
     what = ORTHOGONAL
-    if shard is not None or batch_dims != 0 or chunks != 1:
+    is_default = type(batch_dims) is int and type(chunks) is int and batch_dims == 0 and chunks == 1
+    if shard is not None or not is_default:
         batch_dims, chunks = _check_matrices(tensor, batch_dims, chunks, shard)
         if shard is not None and key is None and (batch_dims or chunks > 1):
             _check_capture(tensor)
