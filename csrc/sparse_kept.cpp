@@ -1,6 +1,7 @@
 #include "sparse_kept.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <memory>
 
@@ -12,7 +13,9 @@ namespace winit_cuda {
 namespace {
 
 constexpr int kLanes = KeptTile::kLanes;
-constexpr int64_t kTilesPerThread = 4;  // fewer leave threads without work at the end
+constexpr int64_t kWorthWaking = int64_t{1}
+                                 << 17;  // elements that take as long as waking several threads
+constexpr int64_t kTilesPerThread = 4;   // fewer leave threads without work at the end
 // Looks that bring the bounds nearer to the thresholds: each leaves about the square root of the
 // distance before it, in ranks, and costs a tenth of what collecting does.
 constexpr int kSteps = 2;
@@ -158,12 +161,16 @@ void sparse_kept_cpu(const SparseFill& fill, int threads) {
   const int64_t tiles = tiles_of(fill);
   const int64_t together =
       std::clamp<int64_t>(tiles / (kTilesPerThread * threads), 1, KeptMarks::kMostTiles);
-  parallel_for((tiles + together - 1) / together, 1, threads, [&](int64_t begin, int64_t end) {
+  const int64_t groups = (tiles + together - 1) / together;
+  std::atomic<int64_t> next{0};
+  // A thread gets its memory once, and takes groups as it comes.
+  const auto work = [&](int64_t begin, int64_t end) {
+    if (begin == end || next >= groups) return;
     const DefaultFloatingPoint environment;
     const std::unique_ptr<uint16_t[]> upper(new uint16_t[static_cast<size_t>(fill.rows * kLanes)]);
     KeptWords found{};
     KeptMarks marks{0, 0, fill.rows, 0, static_cast<uint64_t>(fill.columns), {}};
-    for (int64_t group = begin; group < end; ++group) {
+    for (int64_t group = next++; group < groups; group = next++) {
       const int64_t column = group * together * kLanes;
       marks.lanes = static_cast<int>(std::min(together * kLanes, columns.count - column));
       marks.tiles = (marks.lanes + kLanes - 1) / kLanes;
@@ -182,7 +189,9 @@ void sparse_kept_cpu(const SparseFill& fill, int threads) {
       }
       simd.fill_kept(fill.normal, marks, column);
     }
-  });
+  };
+  const bool wake = element_count(fill.normal.target.box) >= kWorthWaking;
+  parallel_for(std::min<int64_t>(threads, groups), 1, threads, work, wake);
 }
 
 }  // namespace winit_cuda
