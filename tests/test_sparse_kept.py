@@ -103,6 +103,16 @@ def test_parts_of_a_matrix(place):
         assert torch.equal(view, whole[row : row + rows, column : column + columns])
 
 
+def test_what_does_not_begin_with_a_block_has_the_same_zeros():
+    """Such rows are made another way; their words are not where a tile would look."""
+    odd = sparse(torch.empty(60, 131), 20, 1.0, threads=1)
+    assert np.array_equal(zeros_in(odd), zeros_of(order_of((60, 131)), 20))
+    whole = sparse(torch.empty(60, 132), 20, 1.0, threads=1)
+    view = torch.empty(60, 128)
+    sparse(view, 20, 1.0, (60, 132), box=box_of(view, (60, 132), (0, 1)), threads=1)
+    assert torch.equal(view, whole[:, 1:129])
+
+
 def test_any_number_of_threads():
     shape = 700, 2056
     expected = sparse(torch.empty(shape), 300, 1.0, threads=1)
