@@ -113,14 +113,19 @@ class Chunk {
   Chunk(const RandomFill& fill, uint64_t index)
       : words_(fill.source.key, fill.source.domain, index / 4), rescaling_(fill.rescaling) {}
 
-  WINIT_HD_MEMBER void write(const Map<L>& map, uint64_t block, T* out, bool streaming) {
+  WINIT_HD_MEMBER void make(const Map<L>& map, uint64_t block,
+                            typename L::F (&values)[kVectors<L>]) {
     typename L::U words[kVectors<L>];
     words_.chunk(block, words);
-    typename L::F values[kVectors<L>];
     for (int i = 0; i < kVectors<L>; ++i) values[i] = map(words[i]);
     if (rescaling_ != 1)
       for (int i = 0; i < kVectors<L>; ++i)
         values[i] = L::multiply(values[i], L::splat(rescaling_));
+  }
+
+  WINIT_HD_MEMBER void write(const Map<L>& map, uint64_t block, T* out, bool streaming) {
+    typename L::F values[kVectors<L>];
+    make(map, block, values);
     store_chunk<L>(out, values, streaming);
   }
 

@@ -146,27 +146,19 @@ class SparseChunk {
   using Lanes = L;
 
   SparseChunk(const RandomFill& fill, Zeros& zeros)
-      : zeros_(zeros),
-        words_(fill.source.key, fill.source.domain, fill.target.box.index_offset / 4),
-        rescaling_(fill.rescaling) {}
+      : zeros_(zeros), values_(fill, fill.target.box.index_offset) {}
 
   WINIT_HD_MEMBER void write(const NormalMap<L>& map, uint64_t block, T* out, bool streaming) {
     const auto zeros = zeros_.at(block);
-    typename L::U words[kVectors<L>];
-    words_.chunk(block, words);
     typename L::F values[kVectors<L>];
-    for (int i = 0; i < kVectors<L>; ++i) values[i] = map(words[i]);
-    if (rescaling_ != 1)
-      for (int i = 0; i < kVectors<L>; ++i)
-        values[i] = L::multiply(values[i], L::splat(rescaling_));
+    values_.make(map, block, values);
     for (int i = 0; i < kVectors<L>; ++i) values[i] = zeros.nonzero(i, values[i]);
     store_chunk<L>(out, values, streaming);
   }
 
  private:
   Zeros& zeros_;
-  Words<L> words_;
-  float rescaling_;
+  Chunk<L, T, NormalMap> values_;
 };
 
 template <class L, class Zeros>
