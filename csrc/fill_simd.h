@@ -38,7 +38,8 @@ static inline bool is_streamed(const Box& box, int64_t itemsize) {
 
 namespace simd {
 
-// A chunk is what L makes at a time: kBlocks blocks, in so many vectors.
+// A chunk is what L makes at a time: kBlocks blocks, in so many vectors. Where there is work for
+// it, kTogether chunks are made at once.
 template <class L>
 inline constexpr int kVectors = 4 * L::kBlocks / L::kLanes;
 
@@ -59,6 +60,20 @@ class Words {
     if (high_of(block) != high_ || low > UINT32_MAX - (L::kBlocks - 1))
       return chunk_elsewhere(block, words);
     L::chunk(key_.rounds, shared_, low, words);
+  }
+
+  // The words of kChunks chunks, one beginning `step` blocks after the other.
+  template <int kChunks>
+  WINIT_HD_MEMBER void chunks(uint64_t block, uint64_t step,
+                              typename L::U (&words)[kChunks][kVectors<L>]) {
+    static_assert(kChunks == 1 || kChunks == L::kTogether);
+    if constexpr (kChunks == 2) {
+      const uint64_t first = block + first_, second = first + step;
+      if (high_of(first) == high_ && high_of(second + (L::kBlocks - 1)) == high_)
+        return L::chunk_pair(key_.rounds, shared_, static_cast<uint32_t>(first),
+                             static_cast<uint32_t>(second), words);
+    }
+    for (int i = 0; i < kChunks; ++i) chunk(block + static_cast<uint64_t>(i) * step, words[i]);
   }
 
  private:
@@ -107,26 +122,31 @@ static inline Domain low_domain(Domain domain) {
 template <class L, class T, template <class> class Map>
 class Chunk {
  public:
-  static constexpr int kElements = 4 * L::kBlocks;
+  static constexpr int kElements = 4 * L::kBlocks, kTogether = L::kTogether;
   using Lanes = L;
 
   Chunk(const RandomFill& fill, uint64_t index)
       : words_(fill.source.key, fill.source.domain, index / 4), rescaling_(fill.rescaling) {}
 
-  WINIT_HD_MEMBER void make(const Map<L>& map, uint64_t block,
-                            typename L::F (&values)[kVectors<L>]) {
-    typename L::U words[kVectors<L>];
-    words_.chunk(block, words);
-    for (int i = 0; i < kVectors<L>; ++i) values[i] = map(words[i]);
-    if (rescaling_ != 1)
-      for (int i = 0; i < kVectors<L>; ++i)
-        values[i] = L::multiply(values[i], L::splat(rescaling_));
+  template <int kChunks>
+  WINIT_HD_MEMBER void words(uint64_t block, typename L::U (&words)[kChunks][kVectors<L>]) {
+    words_.template chunks<kChunks>(block, L::kBlocks, words);
   }
 
+  WINIT_HD_MEMBER typename L::F value(const Map<L>& map, typename L::U word) const {
+    const typename L::F value = map(word);
+    return rescaling_ == 1 ? value : L::multiply(value, L::splat(rescaling_));
+  }
+
+  template <int kChunks>
   WINIT_HD_MEMBER void write(const Map<L>& map, uint64_t block, T* out, bool streaming) {
-    typename L::F values[kVectors<L>];
-    make(map, block, values);
-    store_chunk<L>(out, values, streaming);
+    typename L::U words[kChunks][kVectors<L>];
+    this->words<kChunks>(block, words);
+    for (int chunk = 0; chunk < kChunks; ++chunk) {
+      typename L::F values[kVectors<L>];
+      for (int i = 0; i < kVectors<L>; ++i) values[i] = value(map, words[chunk][i]);
+      store_chunk<L>(out + chunk * kElements, values, streaming);
+    }
   }
 
  private:
@@ -137,17 +157,26 @@ class Chunk {
 template <class L, template <class> class Map>
 class Chunk<L, double, Map> {
  public:
-  static constexpr int kElements = 4 * L::kBlocks;
+  static constexpr int kElements = 4 * L::kBlocks, kTogether = L::kTogether;
   using Lanes = typename L::Double;
 
   Chunk(const RandomFill& fill, uint64_t index)
       : high_(fill.source.key, fill.source.domain, index / 4),
         low_(fill.source.key, low_domain(fill.source.domain), index / 4) {}
 
+  template <int kChunks>
   WINIT_HD_MEMBER void write(const Map<Lanes>& map, uint64_t block, double* out, bool streaming) {
-    typename L::U high[kVectors<L>], low[kVectors<L>];
-    high_.chunk(block, high);
-    low_.chunk(block, low);
+    typename L::U high[kChunks][kVectors<L>], low[kChunks][kVectors<L>];
+    high_.template chunks<kChunks>(block, L::kBlocks, high);
+    low_.template chunks<kChunks>(block, L::kBlocks, low);
+    for (int chunk = 0; chunk < kChunks; ++chunk)
+      write(map, high[chunk], low[chunk], out + chunk * kElements, streaming);
+  }
+
+ private:
+  static WINIT_HD_MEMBER void write(const Map<Lanes>& map, const typename L::U (&high)[kVectors<L>],
+                                    const typename L::U (&low)[kVectors<L>], double* out,
+                                    bool streaming) {
     if constexpr (Lanes::kLanes == 1) {
       alignas(64) uint32_t high_words[kElements], low_words[kElements];
       std::memcpy(high_words, high, sizeof(high));
@@ -164,7 +193,6 @@ class Chunk<L, double, Map> {
     }
   }
 
- private:
   static WINIT_HD_MEMBER void store(double* out, typename Lanes::F value, bool streaming) {
     streaming ? Lanes::stream(out, value) : Lanes::store(out, value);
   }
@@ -181,16 +209,21 @@ static inline void fill_contiguous(const Map& map, C& chunk, uint64_t index, int
     if (skipped == 0 && count >= C::kElements) {
       const bool around = streaming && reinterpret_cast<uintptr_t>(out) % 64 == 0;
       const int64_t chunks = count / C::kElements;
-      for (int64_t i = 0; i < chunks; ++i)
-        chunk.write(map, index / 4 + static_cast<uint64_t>(i) * (C::kElements / 4),
-                    out + i * C::kElements, around);
+      const auto block = [&](int64_t i) {
+        return index / 4 + static_cast<uint64_t>(i) * (C::kElements / 4);
+      };
+      int64_t i = 0;
+      for (; i + C::kTogether <= chunks; i += C::kTogether)
+        chunk.template write<C::kTogether>(map, block(i), out + i * C::kElements, around);
+      for (; i < chunks; ++i)
+        chunk.template write<1>(map, block(i), out + i * C::kElements, around);
       index += static_cast<uint64_t>(chunks * C::kElements);
       out += chunks * C::kElements;
       count -= chunks * C::kElements;
       continue;
     }
     T values[C::kElements];
-    chunk.write(map, index / 4, values, false);
+    chunk.template write<1>(map, index / 4, values, false);
     const int64_t taken = std::min<int64_t>(count, C::kElements - skipped);
     std::memcpy(static_cast<void*>(out), values + skipped, static_cast<size_t>(taken) * sizeof(T));
     index += static_cast<uint64_t>(taken);
@@ -334,6 +367,12 @@ static void words_range(const StreamKey& key, Domain domain, uint64_t index, int
                         uint32_t* out) {
   constexpr int64_t kWords = 4 * L::kBlocks;
   Words<L> stream(key, domain, index / 4);
+  for (constexpr int64_t kMany = L::kTogether * kWords; index % 4 == 0 && count >= kMany;
+       index += kMany, out += kMany, count -= kMany) {
+    typename L::U words[L::kTogether][kVectors<L>];
+    stream.template chunks<L::kTogether>(index / 4, L::kBlocks, words);
+    std::memcpy(out, words, sizeof(words));
+  }
   while (count > 0) {
     typename L::U words[kVectors<L>];
     stream.chunk(index / 4, words);

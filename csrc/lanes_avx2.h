@@ -25,7 +25,7 @@ struct Avx2 {
   using F = __m256;
   using Real = float;
   using Double = Scalar64;
-  static constexpr int kLanes = 8, kBlocks = 8;
+  static constexpr int kLanes = 8, kBlocks = 8, kTogether = 1;
 
   static WINIT_HD_MEMBER F splat(float value) { return _mm256_set1_ps(value); }
   static WINIT_HD_MEMBER F from_middle(U word) { return _mm256_cvtepi32_ps(word); }

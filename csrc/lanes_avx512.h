@@ -25,7 +25,7 @@ struct Avx512 {
   using F = __m512;
   using Real = float;
   using Double = Avx512Double;
-  static constexpr int kLanes = 16, kBlocks = 16;
+  static constexpr int kLanes = 16, kBlocks = 16, kTogether = 2;
 
   static WINIT_HD_MEMBER F splat(float value) { return _mm512_set1_ps(value); }
   static WINIT_HD_MEMBER F from_middle(U word) { return _mm512_cvtepi32_ps(word); }
@@ -115,19 +115,45 @@ struct Avx512 {
     }
   };
 
-  // Four vectors of words, sixteen blocks, in the order of the elements.
+  // Eight blocks are two vectors of words, in the order of the elements.
+  using Pair = WidePair<WideAvx512>;
   static WINIT_HD_MEMBER void chunk(const RoundKeys& keys, const SharedRounds& shared,
                                     uint32_t block, U (&words)[4]) {
-    // Even lanes count the first four blocks of eight and odd lanes the others: unpacking then
-    // restores the order.
-    const __m512i order = _mm512_set_epi64(7, 3, 6, 2, 5, 1, 4, 0);
-    constexpr int last = kPhiloxRounds - 1;
-    using Pair = WidePair<WideAvx512>;
-    const U lowest = _mm512_add_epi32(_mm512_set1_epi32(static_cast<int>(block)), order);
     Pair::W counter[4];
-    two_rounds<Pair>(shared, {lowest, _mm512_add_epi32(lowest, _mm512_set1_epi32(8))}, counter);
-    philox_rounds<Pair, 2, last>(keys, counter);
-    // The last round leaves two words in a 64-bit lane, the first in its low half.
+    all_but_last<Pair>(keys, shared, counters(block), counter);
+    last_round(keys, counter, words);
+  }
+  // Two chunks: four chains of multiplications keep the processor busy where two do not.
+  static WINIT_HD_MEMBER void chunk_pair(const RoundKeys& keys, const SharedRounds& shared,
+                                         uint32_t first, uint32_t second, U (&words)[2][4]) {
+    using Four = WidePair<Pair>;
+    Four::W counter[4];
+    all_but_last<Four>(keys, shared, {counters(first), counters(second)}, counter);
+    const Pair::W one[4] = {counter[0].first, counter[1].first, counter[2].first, counter[3].first};
+    const Pair::W other[4] = {counter[0].second, counter[1].second, counter[2].second,
+                              counter[3].second};
+    last_round(keys, one, words[0]);
+    last_round(keys, other, words[1]);
+  }
+
+  // Even lanes count the first four blocks of eight and odd lanes the others: unpacking then
+  // restores the order.
+  static WINIT_HD_MEMBER Pair::W counters(uint32_t block) {
+    const U lowest = _mm512_add_epi32(_mm512_set1_epi32(static_cast<int>(block)),
+                                      _mm512_set_epi64(7, 3, 6, 2, 5, 1, 4, 0));
+    return {lowest, _mm512_add_epi32(lowest, _mm512_set1_epi32(8))};
+  }
+  template <class Wide>
+  static WINIT_HD_MEMBER void all_but_last(const RoundKeys& keys, const SharedRounds& shared,
+                                           typename Wide::W lowest,
+                                           typename Wide::W (&counter)[4]) {
+    two_rounds<Wide>(shared, lowest, counter);
+    philox_rounds<Wide, 2, kPhiloxRounds - 1>(keys, counter);
+  }
+  // The last round leaves two words in a 64-bit lane, the first in its low half.
+  static WINIT_HD_MEMBER void last_round(const RoundKeys& keys, const Pair::W (&counter)[4],
+                                         U (&words)[4]) {
+    constexpr int last = kPhiloxRounds - 1;
     const auto finish = [&](U first, U second, U third, U fourth, U* out) {
       const U front = last_words(third, kPhiloxMultiplier1, second, keys.first[last]);
       const U back = last_words(first, kPhiloxMultiplier0, fourth, keys.second[last]);
@@ -137,7 +163,6 @@ struct Avx512 {
     finish(counter[0].first, counter[1].first, counter[2].first, counter[3].first, words);
     finish(counter[0].second, counter[1].second, counter[2].second, counter[3].second, words + 2);
   }
-
   static WINIT_HD_MEMBER U last_words(U factor, uint32_t multiplier, U word, uint32_t key) {
     const U product = WideAvx512::multiply(factor, WideAvx512::splat(multiplier));
     return _mm512_mask_ternarylogic_epi32(_mm512_ror_epi64(product, 32), 0x5555, word,
@@ -156,11 +181,14 @@ struct Avx512 {
     const U odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
     return _mm512_add_epi32(_mm512_add_epi32(bits, odd), _mm512_set1_epi32(0x7FFF));
   }
-  static WINIT_HD_MEMBER U round_to_bfloat16(F first, F second) {
-    // The high 16 bits of each lane, side by side.
+  // The high 16 bits of each lane, side by side.
+  static WINIT_HD_MEMBER U high_halves(U first, U second) {
     const U order = _mm512_set_epi16(63, 61, 59, 57, 55, 53, 51, 49, 47, 45, 43, 41, 39, 37, 35, 33,
                                      31, 29, 27, 25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1);
-    return _mm512_permutex2var_epi16(rounded_high_half(first), order, rounded_high_half(second));
+    return _mm512_permutex2var_epi16(first, order, second);
+  }
+  static WINIT_HD_MEMBER U round_to_bfloat16(F first, F second) {
+    return high_halves(rounded_high_half(first), rounded_high_half(second));
   }
   // Two vectors of 16-bit values.
   static WINIT_HD_MEMBER void store_pair(uint16_t* out, U values) {

@@ -42,7 +42,7 @@ struct Neon {
   using F = float32x4_t;
   using Real = float;
   using Double = NeonDouble;
-  static constexpr int kLanes = 4, kBlocks = 8;
+  static constexpr int kLanes = 4, kBlocks = 8, kTogether = 1;
 
   static WINIT_HD_MEMBER F splat(float value) { return vdupq_n_f32(value); }
   static WINIT_HD_MEMBER F from_middle(U word) {

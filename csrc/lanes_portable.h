@@ -7,7 +7,7 @@ namespace winit_cuda {
 
 struct Portable : Scalar32 {
   using Double = Scalar64;
-  static constexpr int kBlocks = 1;
+  static constexpr int kBlocks = 1, kTogether = 1;
 
   // Of a table that it multiplies the scale into.
   struct Quantile {

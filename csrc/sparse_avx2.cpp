@@ -36,6 +36,10 @@ struct SparseAvx2 : Avx2 {
     const U own = _mm256_and_si256(_mm256_set1_epi32(static_cast<int>(bits)), bit);
     return _mm256_and_ps(_mm256_castsi256_ps(_mm256_cmpeq_epi32(own, bit)), value);
   }
+  static WINIT_HD_MEMBER void keep(const U (*words)[simd::kVectors<Avx2>], uint16_t bound,
+                                   uint16_t* upper, uint16_t* held) {
+    simd::keep_halves(words, bound, upper, held);
+  }
   static WINIT_HD_MEMBER uint64_t within(const uint16_t* halves, const uint16_t* first,
                                          const uint16_t* width) {
     return simd::lanes_within(halves, first, width);

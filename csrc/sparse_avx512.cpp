@@ -30,6 +30,18 @@ struct SparseAvx512 : Avx512 {
   static WINIT_HD_MEMBER F where_set(uint32_t bits, F value) {
     return _mm512_maskz_mov_ps(static_cast<__mmask16>(bits), value);
   }
+  static WINIT_HD_MEMBER void keep(const U (*words)[4], uint16_t bound, uint16_t* upper,
+                                   uint16_t* held) {
+    const U bounds = _mm512_set1_epi16(static_cast<int16_t>(bound));
+    for (int i = 0; i < 2; ++i) {
+      const U halves = high_halves(words[0][2 * i], words[0][2 * i + 1]);
+      _mm512_storeu_si512(upper + 32 * i, halves);
+      const U count = _mm512_loadu_si512(held + 32 * i);
+      const auto counted = _mm512_cmple_epu16_mask(halves, bounds);
+      _mm512_storeu_si512(held + 32 * i,
+                          _mm512_mask_add_epi16(count, counted, count, _mm512_set1_epi16(1)));
+    }
+  }
   static WINIT_HD_MEMBER uint64_t within(const uint16_t* halves, const uint16_t* first,
                                          const uint16_t* width) {
     const auto mask = [&](int lane) {

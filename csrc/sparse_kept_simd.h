@@ -10,28 +10,43 @@
 namespace winit_cuda {
 namespace simd {
 
+// `keep` for instruction sets that have no better.
+template <class Words>
+static inline void keep_halves(const Words* row, uint16_t bound, uint16_t* upper, uint16_t* held) {
+  alignas(64) uint32_t words[KeptTile::kLanes];
+  std::memcpy(words, row, sizeof(words));
+  for (int lane = 0; lane < KeptTile::kLanes; ++lane) {
+    const auto half = static_cast<uint16_t>(words[lane] >> 16);
+    upper[lane] = half;
+    held[lane] = static_cast<uint16_t>(held[lane] + (half <= bound));
+  }
+}
+
+// Rows [row, row + kRows) of `keep`. So many are made at once where a chunk is a row.
+template <class L, int kRows>
+static inline void keep_rows(const KeptTile& tile, Words<L>& stream, int64_t row, uint16_t bound,
+                             LaneHalves& held) {
+  constexpr int kWords = 4 * L::kBlocks, kChunks = KeptTile::kLanes / kWords;
+  static_assert(KeptTile::kLanes % kWords == 0 && (kRows == 1 || kChunks == 1));
+  typename L::U words[kRows * kChunks][kVectors<L>];
+  const uint64_t block = tile.index(row) / 4;
+  if constexpr (kChunks == 1)
+    stream.template chunks<kRows>(block, tile.row_stride / 4, words);
+  else
+    for (int i = 0; i < kChunks; ++i) stream.chunk(block + uint64_t{L::kBlocks} * i, words[i]);
+  for (int i = 0; i < kRows; ++i)
+    L::keep(words + i * kChunks, bound, tile.upper + (row + i) * KeptTile::kLanes, held);
+}
+
 // Keeps the words of the tile, and counts the halves up to the bound, lane by lane.
 template <class L>
 static void keep(const KeptTile& tile, uint16_t bound, LaneHalves& counts) {
-  constexpr int kWords = 4 * L::kBlocks;
-  static_assert(KeptTile::kLanes % kWords == 0);
   LaneHalves held = {};
   Words<L> stream(tile.key, Domain::kSparse, tile.first_index / 4);
-  for (int64_t row = 0; row < tile.rows; ++row) {
-    const uint64_t block = tile.index(row) / 4;
-    alignas(64) uint32_t line[KeptTile::kLanes];
-    for (int done = 0; done < KeptTile::kLanes; done += kWords) {
-      typename L::U words[kVectors<L>];
-      stream.chunk(block + static_cast<uint64_t>(done) / 4, words);
-      std::memcpy(line + done, words, sizeof(words));
-    }
-    uint16_t* const upper = tile.upper + row * KeptTile::kLanes;
-    for (int lane = 0; lane < KeptTile::kLanes; ++lane) {
-      const auto half = static_cast<uint16_t>(line[lane] >> 16);
-      upper[lane] = half;
-      held[lane] = static_cast<uint16_t>(held[lane] + (half <= bound));
-    }
-  }
+  int64_t row = 0;
+  for (; row + L::kTogether <= tile.rows; row += L::kTogether)
+    keep_rows<L, L::kTogether>(tile, stream, row, bound, held);
+  for (; row < tile.rows; ++row) keep_rows<L, 1>(tile, stream, row, bound, held);
   std::copy_n(held, KeptTile::kLanes, counts);
 }
 

@@ -29,6 +29,10 @@ struct SparseNeon : Neon {
     const U set = vtstq_u32(vdupq_n_u32(bits), vld1q_u32(place));
     return vreinterpretq_f32_u32(vandq_u32(set, vreinterpretq_u32_f32(value)));
   }
+  static WINIT_HD_MEMBER void keep(const U (*words)[simd::kVectors<Neon>], uint16_t bound,
+                                   uint16_t* upper, uint16_t* held) {
+    simd::keep_halves(words, bound, upper, held);
+  }
   static WINIT_HD_MEMBER uint64_t within(const uint16_t* halves, const uint16_t* first,
                                          const uint16_t* width) {
     return simd::lanes_within(halves, first, width);

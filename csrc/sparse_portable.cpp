@@ -19,6 +19,10 @@ struct SparsePortable : Portable {
     return order > *limit ? value : 0.0f;
   }
   static WINIT_HD_MEMBER F where_set(uint32_t bits, F value) { return bits & 1 ? value : 0.0f; }
+  static WINIT_HD_MEMBER void keep(const U (*words)[simd::kVectors<Portable>], uint16_t bound,
+                                   uint16_t* upper, uint16_t* held) {
+    simd::keep_halves(words, bound, upper, held);
+  }
   static WINIT_HD_MEMBER uint64_t within(const uint16_t* halves, const uint16_t* first,
                                          const uint16_t* width) {
     return simd::lanes_within(halves, first, width);

@@ -47,6 +47,8 @@ extern const SparseSimd kNeonSparse;
 //                                         counts those with w < first, word by word
 //   where_above(order, limits, value)     `value` where order > limit, else zero
 //   where_set(bits, value)                `value` where the lane's bit is set, else zero
+//   keep(words, bound, upper, held)       `upper`, the halves of 64 words; counts in `held`, lane
+//                                         by lane, those up to the bound
 //   within(halves, first, width)          in which of 64 lanes half - first <= width, a bit each
 namespace simd {
 
@@ -142,18 +144,23 @@ class ChunkZeros {
 template <class L, class T, class Zeros>
 class SparseChunk {
  public:
-  static constexpr int kElements = 4 * L::kBlocks;
+  static constexpr int kElements = 4 * L::kBlocks, kTogether = L::kTogether;
   using Lanes = L;
 
   SparseChunk(const RandomFill& fill, Zeros& zeros)
       : zeros_(zeros), values_(fill, fill.target.box.index_offset) {}
 
+  template <int kChunks>
   WINIT_HD_MEMBER void write(const NormalMap<L>& map, uint64_t block, T* out, bool streaming) {
-    const auto zeros = zeros_.at(block);
-    typename L::F values[kVectors<L>];
-    values_.make(map, block, values);
-    for (int i = 0; i < kVectors<L>; ++i) values[i] = zeros.nonzero(i, values[i]);
-    store_chunk<L>(out, values, streaming);
+    typename L::U words[kChunks][kVectors<L>];
+    values_.template words<kChunks>(block, words);
+    for (int chunk = 0; chunk < kChunks; ++chunk) {
+      const auto zeros = zeros_.at(block + static_cast<uint64_t>(chunk) * L::kBlocks);
+      typename L::F values[kVectors<L>];
+      for (int i = 0; i < kVectors<L>; ++i)
+        values[i] = zeros.nonzero(i, values_.value(map, words[chunk][i]));
+      store_chunk<L>(out + chunk * kElements, values, streaming);
+    }
   }
 
  private:
@@ -164,17 +171,18 @@ class SparseChunk {
 template <class L, class Zeros>
 class SparseChunk<L, double, Zeros> {
  public:
-  static constexpr int kElements = 4 * L::kBlocks;
+  static constexpr int kElements = 4 * L::kBlocks, kTogether = 1;
   using Values = Chunk<L, double, NormalMap>;
   using Lanes = typename Values::Lanes;
 
   SparseChunk(const RandomFill& fill, Zeros& zeros)
       : zeros_(zeros), values_(fill, fill.target.box.index_offset) {}
 
+  template <int kChunks>
   WINIT_HD_MEMBER void write(const NormalMap<Lanes>& map, uint64_t block, double* out,
                              bool streaming) {
     alignas(64) double made[kElements];
-    values_.write(map, block, made, false);
+    values_.template write<1>(map, block, made, false);
     const auto zeros = zeros_.at(block);
     for (int i = 0; i < kElements; ++i) made[i] = zeros.is_zero(i) ? 0.0 : made[i];
     constexpr int kStep = Lanes::kLanes;

@@ -178,6 +178,20 @@ def test_random_cases(part, place):
         assert np.array_equal(case.run(place), case.run(PORTABLE)), case
 
 
+@others
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("before", [0, 4, 60, 64, 124, 128, 192, 256])
+def test_rows_back_and_forth_across_a_carry(before, dtype, place):
+    """In memory, rows far behind block 2^32 lie between rows that begin just before it."""
+    sizes, strides, steps = (3, 2, 256), (512, 256, 1), (4, 1 << 20, 1)
+    box = (sizes, strides, steps, (1 << 34) - before)
+    found, expected = (
+        fill("normal", torch.empty(sizes, dtype=dtype), 0, 1, place=place, box=box, threads=1)
+        for place in (place, PORTABLE)
+    )
+    assert torch.equal(found, expected)
+
+
 LAWS = [
     ("uniform", 0, 1),
     ("normal", 0, 1),

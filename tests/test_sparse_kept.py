@@ -113,6 +113,20 @@ def test_what_does_not_begin_with_a_block_has_the_same_zeros():
     assert torch.equal(view, whole[:, 1:129])
 
 
+@every_set
+@pytest.mark.parametrize("column", [192, 224, 256], ids=str)
+def test_rows_around_a_carry_of_the_block_counter(column, place):
+    """Block 2^32 begins at column 256 of row 8191. Rows are made two at a time."""
+    shape, columns = (16384, 2097408), 68
+    assert 8191 * shape[1] + 256 == 1 << 34
+    view = torch.empty(shape[0], columns)
+    box = box_of(view, shape, (0, column))
+    found = sparse(view, 5000, 1.0, shape, box=box, place=place, threads=1)
+    starts = [row * shape[1] + column for row in range(shape[0])]
+    order = np.stack([words(columns, reference.SPARSE, start) for start in starts])
+    assert np.array_equal(zeros_in(found), zeros_of(order, 5000))
+
+
 def test_any_number_of_threads():
     shape = 700, 2056
     expected = sparse(torch.empty(shape), 300, 1.0, threads=1)
