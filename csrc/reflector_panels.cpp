@@ -14,6 +14,9 @@ namespace {
 constexpr int64_t kStretch = 256;
 // So many stretches, and what is done with them then, take as long as waking threads several times.
 constexpr int64_t kWorthWaking = 4;
+// A thread takes a huge page's worth of them at a time where there are enough: two threads that
+// meet in a page that is new would both clear it.
+constexpr int64_t kMostTogether = 16;
 constexpr int64_t kGramSize = kPanelColumns * kGramColumns;
 
 int64_t padded(int64_t rows) { return (rows + kRowUnit - 1) / kRowUnit * kRowUnit; }
@@ -81,7 +84,7 @@ void ReflectorPanels<Real>::make(int64_t begin, int64_t end, int threads) {
   std::vector<double> sums(static_cast<size_t>(count * kPanelColumns), 0.0);
   const auto for_stretches = [&](const auto& body) {
     parallel_for(
-        count, 1, threads,
+        count, std::clamp<int64_t>(count / (8 * threads), 1, kMostTogether), threads,
         [&](int64_t from, int64_t to) {
           const DefaultFloatingPoint environment;
           for (int64_t i = from; i < to; ++i) body(i, stretches[static_cast<size_t>(i)]);

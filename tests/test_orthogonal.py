@@ -194,7 +194,9 @@ def peak_of(action):
         lines = Path("/proc/self/status").read_text().splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
 
-    ctypes.CDLL(None).malloc_trim(0)  # or freed memory would be taken without being seen
+    # Or freed memory would be taken without being seen.
+    _C.free_kept_memory()
+    ctypes.CDLL(None).malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")  # the peak is what there is now
     before = status("VmRSS")
     action()
@@ -207,5 +209,5 @@ def peak_of(action):
 def test_memory_is_at_most_twice_the_tensor(shape, dtype):
     tensor = torch.zeros(shape, dtype=dtype)
     orthogonal(tensor[:64, :64].contiguous(), 1.0)  # threads and code are there
-    slack = 3 << 20  # huge pages, the threads' stacks
+    slack = 5 << 20  # huge pages begun on either side, the threads' stacks
     assert peak_of(lambda: orthogonal(tensor, 1.0)) <= 2 * tensor.nbytes + slack
