@@ -49,7 +49,7 @@ def test_memory_is_kept_until_it_is_given_back():
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is measured in /proc")
-def test_more_than_64_MB_is_not_kept():
+def test_larger_blocks_are_not_kept():
     tensor = torch.zeros((20000, 1100))
     _C.free_kept_memory()
     before = resident()
