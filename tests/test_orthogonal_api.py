@@ -133,6 +133,8 @@ ERRORS = [
     ((6, 4), {"chunks": 0}, ValueError, "chunks must be at least 1, got 0"),
     ((6, 4), {"chunks": -2}, ValueError, "chunks must be at least 1, got -2"),
     ((6, 4), {"chunks": 2.0}, TypeError, "chunks must be an integer, got 2.0"),
+    ((6, 4), {"chunks": True}, TypeError, "chunks must be an integer, got True"),
+    ((3, 4, 5), {"batch_dims": True}, TypeError, "batch_dims must be an integer, got True"),
     ((6, 4), {"chunks": "2"}, TypeError, "chunks must be an integer, got '2'"),
     ((6, 4), {"chunks": 2, "gain": float("nan")}, ValueError, "gain must be finite"),
     ((6,), {"chunks": 2}, ValueError, "tensor must be of at least 2 dimensions"),

@@ -40,6 +40,8 @@ def test_a_shard_is_plain_data():
         ((4, 6), (True, 0), TypeError, "offsets must be a sequence of integers"),
         (4, (0,), TypeError, "global_shape must be a sequence of integers, got 4"),
         ((4, 6), None, TypeError, "offsets must be a sequence of integers, got None"),
+        ({4: 0, 6: 0}, (0, 0), TypeError, "global_shape must be a sequence of integers, got {4: "),
+        ((4, 6), {0, 1}, TypeError, "offsets must be a sequence of integers, got set"),
         ((2**32, 2**31), (0, 0), ValueError, "global_shape must be of less than 2**63 elements"),
         ((2**32, 2**31, 0), (0, 0, 0), ValueError, "less than 2**63 elements"),
     ],
@@ -193,7 +195,7 @@ every_call = pytest.mark.parametrize(("name", "arguments", "shard"), CALLS, ids=
         (winit.Shard((8, 6, 1), (0, 0, 0)), ValueError, "shard.global_shape must be of 2 dimens"),
         (winit.Shard((8, 6), (5, 0)), ValueError, "at most 4 in dimension 0, where the tensor has"),
         (winit.Shard((8, 6), (0, 4)), ValueError, "shard.offsets must be at most 3 in dimension 1"),
-        (winit.Shard((2, 6), (0, 0)), ValueError, "at most -2 in dimension 0"),
+        (winit.Shard((2, 6), (0, 0)), ValueError, "shard.global_shape must be at least 4 in dimen"),
     ],
 )
 def test_bad_shards(name, arguments, bad, error, message):

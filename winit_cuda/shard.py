@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +67,9 @@ class Shard:
             raise wrong(function, "shard.global_shape", requirement, self.global_shape)
         for dimension, size in enumerate(shape):
             room = self.global_shape[dimension] - size
+            if room < 0:
+                requirement = f"at least {size} in dimension {dimension}, as the tensor is"
+                raise wrong(function, "shard.global_shape", requirement, self.global_shape)
             if self.offsets[dimension] > room:
                 requirement = (
                     f"at most {room} in dimension {dimension}, where the tensor has {size} of "
@@ -76,6 +81,8 @@ class Shard:
 def _integers(argument: str, values: Any) -> tuple[int, ...]:
     """The values as integers of at least 0."""
     requirement = "a sequence of integers"
+    if isinstance(values, (Mapping, AbstractSet)):  # these have no order of their own
+        raise wrong("Shard", argument, requirement, values, TypeError)
     try:
         given = tuple(values)
         if any(isinstance(value, bool) for value in given):
