@@ -53,9 +53,11 @@ struct Avx2 {
   static WINIT_HD_MEMBER F smaller(F a, F b) { return _mm256_min_ps(b, a); }
   static WINIT_HD_MEMBER F larger(F a, F b) { return _mm256_max_ps(b, a); }
 
-  // The coefficients are gathered from a table that the scale has been multiplied into.
+  // The octaves 23 ... 30 of p are 32 segments: four permutations an entry, of which two bits of
+  // the segment's number choose. Gathers take longer on most processors. The one word in 256 that
+  // lies further out is looked up on its own.
   struct Quantile {
-    alignas(32) float table[kTableSize<float>];
+    alignas(32) float table[kTableSize<float>];  // that the scale has been multiplied into
     F base;
 
     WINIT_HD_MEMBER Quantile(const float* unscaled, float scale, float base_)
@@ -64,20 +66,47 @@ struct Avx2 {
     }
 
     WINIT_HD_MEMBER F operator()(F c, F p) const {
+      constexpr int first = octave_column(23);
+      static_assert(first % 32 == 24, "the last quarter of 32 segments comes first");
       const U bits = _mm256_castps_si256(p);
-      const U segment =
-          _mm256_and_si256(_mm256_srli_epi32(bits, 21), _mm256_set1_epi32(kSegments - 1));
+      const U segment = _mm256_srli_epi32(bits, 21);
+      // Bits 3 and 4 of the segment's number, as signs.
+      const F odd = _mm256_castsi256_ps(_mm256_slli_epi32(bits, 7));
+      const F late = _mm256_castsi256_ps(_mm256_slli_epi32(bits, 6));
+      const auto entry = [&](int row) {
+        const auto quarter = [&](int number) {
+          const float* entries = table + row * kSegments + first + 8 * ((number + 1) % 4);
+          return _mm256_permutevar8x32_ps(_mm256_load_ps(entries), segment);
+        };
+        return _mm256_blendv_ps(_mm256_blendv_ps(quarter(0), quarter(1), odd),
+                                _mm256_blendv_ps(quarter(2), quarter(3), odd), late);
+      };
       const U mantissa = _mm256_or_si256(_mm256_and_si256(bits, _mm256_set1_epi32(0x001FFFFF)),
                                          _mm256_set1_epi32(0x3F800000));
-      const auto entry = [&](int row) {
-        return _mm256_i32gather_ps(table + row * kSegments, segment, 4);
-      };
       const F u = _mm256_sub_ps(_mm256_castsi256_ps(mantissa), entry(0));
       F rest = entry(kFloatDegree + 1);
 #pragma GCC unroll 8
       for (int power = kFloatDegree - 1; power >= 1; --power)
         rest = _mm256_fmadd_ps(rest, u, entry(power + 1));
-      return _mm256_fmadd_ps(c, entry(1), _mm256_fmadd_ps(_mm256_mul_ps(c, u), rest, base));
+      const F value =
+          _mm256_fmadd_ps(c, entry(1), _mm256_fmadd_ps(_mm256_mul_ps(c, u), rest, base));
+      const int outside =
+          _mm256_movemask_ps(_mm256_cmp_ps(absolute(p), _mm256_set1_ps(0x1p23f), _CMP_LT_OQ));
+      return __builtin_expect(outside != 0, 0) ? look_up_outside(value, c, p, outside) : value;
+    }
+
+    // Mostly one lane.
+    __attribute__((noinline)) F look_up_outside(F value, F c, F p, int outside) const {
+      alignas(32) float values[kLanes], centers[kLanes], tails[kLanes];
+      _mm256_store_ps(values, value);
+      _mm256_store_ps(centers, c);
+      _mm256_store_ps(tails, p);
+      const float start = _mm256_cvtss_f32(base);
+      for (; outside; outside &= outside - 1) {
+        const int lane = __builtin_ctz(static_cast<unsigned>(outside));
+        values[lane] = quantile_value(table, start, centers[lane], tails[lane]);
+      }
+      return _mm256_load_ps(values);
     }
   };
 
@@ -88,19 +117,20 @@ struct Avx2 {
     // restores the order.
     const __m256i order = _mm256_set_epi64x(3, 1, 2, 0);
     constexpr int last = kPhiloxRounds - 1;
-#pragma GCC unroll 2
-    for (int half = 0; half < 2; ++half) {
-      const U lowest = _mm256_add_epi32(
-          _mm256_set1_epi32(static_cast<int>(block + 4 * static_cast<uint32_t>(half))), order);
-      U counter[4];
-      two_rounds<WideAvx2>(shared, lowest, counter);
-      philox_rounds<WideAvx2, 2, last>(keys, counter);
-      // The last round leaves two words in a 64-bit lane, the first in its low half.
-      const U front = last_words(counter[2], kPhiloxMultiplier1, counter[1], keys.first[last]);
-      const U back = last_words(counter[0], kPhiloxMultiplier0, counter[3], keys.second[last]);
-      words[2 * half] = _mm256_unpacklo_epi64(front, back);
-      words[2 * half + 1] = _mm256_unpackhi_epi64(front, back);
-    }
+    using Pair = WidePair<WideAvx2>;
+    const U lowest = _mm256_add_epi32(_mm256_set1_epi32(static_cast<int>(block)), order);
+    Pair::W counter[4];
+    two_rounds<Pair>(shared, {lowest, _mm256_add_epi32(lowest, _mm256_set1_epi32(4))}, counter);
+    philox_rounds<Pair, 2, last>(keys, counter);
+    // The last round leaves two words in a 64-bit lane, the first in its low half.
+    const auto finish = [&](U first, U second, U third, U fourth, U* out) {
+      const U front = last_words(third, kPhiloxMultiplier1, second, keys.first[last]);
+      const U back = last_words(first, kPhiloxMultiplier0, fourth, keys.second[last]);
+      out[0] = _mm256_unpacklo_epi64(front, back);
+      out[1] = _mm256_unpackhi_epi64(front, back);
+    };
+    finish(counter[0].first, counter[1].first, counter[2].first, counter[3].first, words);
+    finish(counter[0].second, counter[1].second, counter[2].second, counter[3].second, words + 2);
   }
 
   static WINIT_HD_MEMBER U last_words(U factor, uint32_t multiplier, U word, uint32_t key) {
