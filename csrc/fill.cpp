@@ -75,7 +75,7 @@ void set_run(T* base, const Run& run, T value, bool streaming) {
 
 template <class T>
 void set_range(const ConstantFill& fill, int64_t begin, int64_t end) {
-  const bool streaming = is_streamed(fill.box, fill.itemsize);
+  const bool streaming = is_streamed(fill.box, fill.itemsize, kStreamedConstantBytes);
   for_each_run(fill.box, begin, end, [&](const Run& run) {
     set_run(static_cast<T*>(fill.pointer), run, static_cast<T>(fill.bits), streaming);
   });

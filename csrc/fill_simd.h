@@ -30,10 +30,12 @@ extern const SimdFills kAvx512Fills;
 extern const SimdFills kNeonFills;
 #endif
 
-// From some size on a tensor does not fit the caches anyway: write around them.
-static inline bool is_streamed(const Box& box, int64_t itemsize) {
-  constexpr int64_t kBytes = int64_t{8} << 20;
-  return element_count(box) * itemsize >= kBytes;
+// From some size on a tensor does not fit the caches anyway: write around them. Constants come
+// faster than memory takes them, so that the part that does fit counts.
+constexpr int64_t kStreamedBytes = int64_t{8} << 20, kStreamedConstantBytes = int64_t{128} << 20;
+
+static inline bool is_streamed(const Box& box, int64_t itemsize, int64_t least = kStreamedBytes) {
+  return element_count(box) * itemsize >= least;
 }
 
 namespace simd {

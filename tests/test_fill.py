@@ -11,6 +11,7 @@ from torch import nn
 
 from core import (
     DTYPES,
+    INSTRUCTION_SETS,
     box_of,
     call,
     every_dtype,
@@ -135,6 +136,18 @@ def test_constants_in_memory_that_is_not_aligned_to_the_item():
             assert memory[start:end].tobytes() == pattern.tobytes() * (1000 // size)
             assert (memory[:start] == 0xA5).all()
             assert (memory[end:] == 0xA5).all()
+
+
+@pytest.mark.parametrize("place", INSTRUCTION_SETS, ids=lambda place: place.name)
+def test_constants_written_around_the_cache(place):
+    count, begin = (128 << 20) // 2, 5
+    memory = torch.full((count + 100,), 1, dtype=torch.int16)
+    view = memory[begin : begin + count]
+    call(_C.constant_bits, view, 0x1234, 2, place=place)
+    is_filled = bool((view == 0x1234).all())  # or a failure would print it all
+    assert is_filled
+    assert memory[:begin].tolist() == [1] * 5
+    assert memory[begin + count :].tolist() == [1] * 95
 
 
 def test_constant_bits_of_other_sizes():
