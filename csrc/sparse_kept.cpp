@@ -15,7 +15,10 @@ namespace {
 constexpr int kLanes = KeptTile::kLanes;
 constexpr int64_t kWorthWaking = int64_t{1}
                                  << 17;  // elements that take as long as waking several threads
-constexpr int64_t kTilesPerThread = 4;   // fewer leave threads without work at the end
+constexpr int64_t kGroupsPerThread = 4;  // fewer leave threads without work at the end
+// Where there is much to do, threads without a tile idle. The other way has work for all, but makes
+// the words twice.
+constexpr double kLeastBusy = 0.6;
 // Looks that bring the bounds nearer to the thresholds: each leaves about the square root of the
 // distance before it, in ranks, and costs a tenth of what collecting does.
 constexpr int kSteps = 2;
@@ -145,6 +148,12 @@ int64_t tiles_of(const SparseFill& fill) {
   return (local_columns(fill).count + kLanes - 1) / kLanes;
 }
 
+// Of the threads' time, where each takes a tile after the other.
+double busy_share(int64_t tiles, int64_t threads) {
+  const int64_t rounds = (tiles + threads - 1) / threads;
+  return static_cast<double>(tiles) / static_cast<double>(std::max<int64_t>(rounds, 1) * threads);
+}
+
 }  // namespace
 
 bool has_kept_tiles(const SparseFill& fill, int threads) {
@@ -152,7 +161,7 @@ bool has_kept_tiles(const SparseFill& fill, int threads) {
   return fill.columns % 4 == 0 && box.index_offset % 4 == 0 && box.stride[1] == 1 &&
          box.index_stride[1] == 1 && box.index_stride[0] == static_cast<uint64_t>(fill.columns) &&
          fill.rows <= KeptTile::kMostRows &&
-         (threads == 1 || tiles_of(fill) >= kTilesPerThread * threads);
+         (element_count(box) < kWorthWaking || busy_share(tiles_of(fill), threads) >= kLeastBusy);
 }
 
 void sparse_kept_cpu(const SparseFill& fill, int threads) {
@@ -160,7 +169,7 @@ void sparse_kept_cpu(const SparseFill& fill, int threads) {
   const ColumnRange columns = local_columns(fill);
   const int64_t tiles = tiles_of(fill);
   const int64_t together =
-      std::clamp<int64_t>(tiles / (kTilesPerThread * threads), 1, KeptMarks::kMostTiles);
+      std::clamp<int64_t>(tiles / (kGroupsPerThread * threads), 1, KeptMarks::kMostTiles);
   const int64_t groups = (tiles + together - 1) / together;
   std::atomic<int64_t> next{0};
   // A thread gets its memory once, and takes groups as it comes.

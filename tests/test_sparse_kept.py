@@ -1,6 +1,6 @@
 """Sparse matrices whose tiles of words are kept: a multiple of four columns, whole tiles a thread.
 
-One thread takes tiles of any number, several threads only where there are many.
+Few elements are made so by any number of threads, many only where the threads are kept busy.
 """
 
 from __future__ import annotations
