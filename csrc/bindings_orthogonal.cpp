@@ -41,7 +41,7 @@ void bind_orthogonal(py::module_& module) {
             {target, source, rows, columns, first_row, row_count, first_column, column_count, gain},
             threads);
       });
-  module.def("free_kept_memory", [] { free_kept_memory(); });
+  module.def("free_kept_memory", &free_kept_memory);
   module.def("reflector_head", [](double first, double square, bool is_last_row) {
     const ReflectorHead head = reflector_head(first, square, is_last_row);
     return py::make_tuple(head.sign, head.head, head.scale);

@@ -12,13 +12,32 @@ namespace winit_cuda {
 namespace {
 
 constexpr size_t kLine = 64, kHugePage = size_t{1} << 21;
+constexpr size_t kPage = size_t{1} << 16;  // a multiple of every system's
 constexpr size_t kMostKept = size_t{64} << 20;
 
 bool is_large(size_t bytes) { return bytes >= 2 * kHugePage; }
 
-std::align_val_t alignment_of(size_t bytes) {
-  return std::align_val_t{is_large(bytes) ? kHugePage : kLine};
+#if defined(__linux__)
+// Of the system's own, not malloc's: what malloc takes back it hands out again as small pieces,
+// with huge pages around each.
+void* get_huge_pages(size_t bytes) {
+  const size_t reserved = bytes + kHugePage;
+  void* const begin =
+      mmap(nullptr, reserved, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (begin == MAP_FAILED) throw std::bad_alloc();
+  char* const first = static_cast<char*>(begin);
+  const size_t before = -reinterpret_cast<uintptr_t>(first) % kHugePage;
+  const size_t after = kHugePage - before;
+  if (before > 0) munmap(first, before);
+  if (after > 0) munmap(first + before + bytes, after);
+  madvise(first + before, bytes, MADV_HUGEPAGE);
+  return first + before;
 }
+void free_huge_pages(void* place, size_t bytes) { munmap(place, bytes); }
+#else
+void* get_huge_pages(size_t bytes) { return operator new(bytes, std::align_val_t{kLine}); }
+void free_huge_pages(void* place, size_t) { operator delete(place, std::align_val_t{kLine}); }
+#endif
 
 // Without a lock, which a forked child might find taken.
 std::atomic<MemoryBlock*> kept{nullptr};
@@ -29,14 +48,17 @@ Block exchange_kept(Block block) { return Block(kept.exchange(block.release()));
 
 }  // namespace
 
-MemoryBlock::MemoryBlock(size_t bytes)
-    : bytes_(bytes), place_(operator new(bytes, alignment_of(bytes))) {
-#if defined(__linux__)
-  if (is_large(bytes)) madvise(place_, bytes, MADV_HUGEPAGE);
-#endif
+MemoryBlock::MemoryBlock(size_t bytes) : bytes_(bytes) {
+  if (is_large(bytes)) bytes_ = (bytes + kPage - 1) / kPage * kPage;
+  place_ = is_large(bytes) ? get_huge_pages(bytes_) : operator new(bytes_, std::align_val_t{kLine});
 }
 
-MemoryBlock::~MemoryBlock() { operator delete(place_, alignment_of(bytes_)); }
+MemoryBlock::~MemoryBlock() {
+  if (is_large(bytes_))
+    free_huge_pages(place_, bytes_);
+  else
+    operator delete(place_, std::align_val_t{kLine});
+}
 
 void KeepBlock::operator()(MemoryBlock* block) const {
   Block larger(block);
@@ -57,6 +79,9 @@ Memory get_memory(size_t bytes) {
   return Memory(new MemoryBlock(bytes));
 }
 
-void free_kept_memory() { exchange_kept(nullptr); }
+size_t free_kept_memory() {
+  const Block block = exchange_kept(nullptr);
+  return block ? block->bytes() : 0;
+}
 
 }  // namespace winit_cuda

@@ -36,8 +36,8 @@ using Memory = std::unique_ptr<MemoryBlock, KeepBlock>;
 // is in it meanwhile.
 Memory get_memory(size_t bytes);
 
-// Gives back what is kept.
-void free_kept_memory();
+// Gives back what is kept, and says how many bytes that were.
+size_t free_kept_memory();
 
 template <class Real>
 class Room {

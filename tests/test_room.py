@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 
 from core import _C, orthogonal, same_bits
 
-LARGE, SMALL = (3000, 700), (1100, 1000)  # rooms of 11 MB and of 6 MB
+LARGE, SMALL = (3000, 1000), (2000, 1000)  # rooms of 10 MB and of 6 MB
 
 
 def made(shape, dtype=torch.float32):
@@ -31,42 +28,22 @@ def test_what_was_in_the_memory_does_not_matter(dtype):
         assert same_bits(made(shape, dtype), expected[shape])
 
 
-# malloc_trim is glibc's own.
-measurable = pytest.mark.skipif(
-    sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "malloc_trim"),
-    reason="memory is measured with glibc, in /proc",
-)
-MB = 1 << 20
-
-
-def resident():
-    """Bytes of resident memory, but for what malloc holds without need."""
-    ctypes.CDLL(None).malloc_trim(0)
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
-
-
-@measurable
-def test_memory_is_kept_until_it_is_given_back():
-    tensor = torch.zeros(LARGE)
-    orthogonal(tensor, 1.0)  # threads and code are there
+def test_the_largest_block_is_kept_until_it_is_given_back():
     _C.free_kept_memory()
-    before = resident()
-    for _ in range(20):
-        orthogonal(tensor, 1.0)
-    assert before + 6 * MB < resident() < before + 30 * MB  # one block, not twenty
-    _C.free_kept_memory()
-    _C.free_kept_memory()
-    assert resident() < before + 4 * MB
+    made(LARGE)
+    made(SMALL)
+    kept = _C.free_kept_memory()
+    assert 9e6 < kept < 12e6
+    assert _C.free_kept_memory() == 0
+    made(SMALL)
+    assert 5e6 < _C.free_kept_memory() < 8e6
+    made((300, 300))
+    assert _C.free_kept_memory() == 0
 
 
-@measurable
-def test_larger_blocks_are_not_kept():
-    tensor = torch.zeros((20000, 1100))
-    _C.free_kept_memory()
-    before = resident()
-    orthogonal(tensor, 1.0)
-    assert resident() < before + 68 * MB
+def test_blocks_of_more_than_64_mb_are_not_kept():
+    made((20000, 1100))
+    assert _C.free_kept_memory() < 64 << 20
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
