@@ -29,7 +29,7 @@ void* get_huge_pages(size_t bytes) {
   const size_t before = -reinterpret_cast<uintptr_t>(first) % kHugePage;
   const size_t after = kHugePage - before;
   if (before > 0) munmap(first, before);
-  if (after > 0) munmap(first + before + bytes, after);
+  munmap(first + before + bytes, after);
   madvise(first + before, bytes, MADV_HUGEPAGE);
   return first + before;
 }
@@ -48,8 +48,8 @@ Block exchange_kept(Block block) { return Block(kept.exchange(block.release()));
 
 }  // namespace
 
-MemoryBlock::MemoryBlock(size_t bytes) : bytes_(bytes) {
-  if (is_large(bytes)) bytes_ = (bytes + kPage - 1) / kPage * kPage;
+MemoryBlock::MemoryBlock(size_t bytes)
+    : bytes_(is_large(bytes) ? (bytes + kPage - 1) / kPage * kPage : bytes) {
   place_ = is_large(bytes) ? get_huge_pages(bytes_) : operator new(bytes_, std::align_val_t{kLine});
 }
 

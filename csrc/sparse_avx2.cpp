@@ -8,7 +8,7 @@
 namespace winit_cuda {
 namespace {
 
-struct SparseAvx2 : Avx2 {
+struct SparseAvx2 : simd::HalvesWithoutMasks<Avx2> {
   // All ones where a <= b: there is no comparison of unsigned lanes.
   static WINIT_HD_MEMBER U up_to(U a, U b) { return _mm256_cmpeq_epi32(_mm256_min_epu32(a, b), a); }
   static WINIT_HD_MEMBER uint32_t sort_out(const uint32_t* words, uint32_t first, uint32_t width,
@@ -35,14 +35,6 @@ struct SparseAvx2 : Avx2 {
     const U bit = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
     const U own = _mm256_and_si256(_mm256_set1_epi32(static_cast<int>(bits)), bit);
     return _mm256_and_ps(_mm256_castsi256_ps(_mm256_cmpeq_epi32(own, bit)), value);
-  }
-  static WINIT_HD_MEMBER void keep(const U (*words)[simd::kVectors<Avx2>], uint16_t bound,
-                                   uint16_t* upper, uint16_t* held) {
-    simd::keep_halves(words, bound, upper, held);
-  }
-  static WINIT_HD_MEMBER uint64_t within(const uint16_t* halves, const uint16_t* first,
-                                         const uint16_t* width) {
-    return simd::lanes_within(halves, first, width);
   }
 };
 

@@ -13,8 +13,8 @@ namespace winit_cuda {
 namespace {
 
 constexpr int kLanes = KeptTile::kLanes;
-constexpr int64_t kWorthWaking = int64_t{1}
-                                 << 17;  // elements that take as long as waking several threads
+// Elements that take as long as waking several threads.
+constexpr int64_t kWorthWaking = int64_t{1} << 17;
 constexpr int64_t kGroupsPerThread = 4;  // fewer leave threads without work at the end
 // Where there is much to do, threads without a tile idle. The other way has work for all, but makes
 // the words twice.

@@ -10,17 +10,33 @@
 namespace winit_cuda {
 namespace simd {
 
-// `keep` for instruction sets that have no better.
-template <class Words>
-static inline void keep_halves(const Words* row, uint16_t bound, uint16_t* upper, uint16_t* held) {
-  alignas(64) uint32_t words[KeptTile::kLanes];
-  std::memcpy(words, row, sizeof(words));
-  for (int lane = 0; lane < KeptTile::kLanes; ++lane) {
-    const auto half = static_cast<uint16_t>(words[lane] >> 16);
-    upper[lane] = half;
-    held[lane] = static_cast<uint16_t>(held[lane] + (half <= bound));
+// `keep` and `within` (sparse_simd.h) for instruction sets that have no masks.
+template <class L>
+struct HalvesWithoutMasks : L {
+  static void keep(const typename L::U (*row)[kVectors<L>], uint16_t bound, uint16_t* upper,
+                   uint16_t* held) {
+    alignas(64) uint32_t words[KeptTile::kLanes];
+    std::memcpy(words, row, sizeof(words));
+    for (int lane = 0; lane < KeptTile::kLanes; ++lane) {
+      const auto half = static_cast<uint16_t>(words[lane] >> 16);
+      upper[lane] = half;
+      held[lane] = static_cast<uint16_t>(held[lane] + (half <= bound));
+    }
   }
-}
+  // Bytes first, which compilers make vectors of, then their lowest bits.
+  static uint64_t within(const uint16_t* halves, const uint16_t* first, const uint16_t* width) {
+    uint8_t inside[KeptTile::kLanes];
+    for (int lane = 0; lane < KeptTile::kLanes; ++lane)
+      inside[lane] = static_cast<uint16_t>(halves[lane] - first[lane]) <= width[lane];
+    uint64_t lanes = 0;
+    for (int group = 0; group < KeptTile::kLanes; group += 8) {
+      uint64_t bytes;
+      std::memcpy(&bytes, inside + group, sizeof(bytes));
+      lanes |= (bytes * 0x0102040810204080u >> 56) << group;
+    }
+    return lanes;
+  }
+};
 
 // Rows [row, row + kRows) of `keep`. So many are made at once where a chunk is a row.
 template <class L, int kRows>
@@ -60,22 +76,6 @@ static inline void count_kept(const KeptTile& tile, const LaneHalves& bounds, La
       held[lane] = static_cast<uint16_t>(held[lane] + (upper[lane] <= bound[lane]));
   }
   std::copy_n(held, KeptTile::kLanes, counts);
-}
-
-// `within` for instruction sets that have no masks: bytes first, which compilers make vectors of,
-// then their lowest bits.
-static inline uint64_t lanes_within(const uint16_t* halves, const uint16_t* first,
-                                    const uint16_t* width) {
-  uint8_t inside[KeptTile::kLanes];
-  for (int lane = 0; lane < KeptTile::kLanes; ++lane)
-    inside[lane] = static_cast<uint16_t>(halves[lane] - first[lane]) <= width[lane];
-  uint64_t lanes = 0;
-  for (int group = 0; group < KeptTile::kLanes; group += 8) {
-    uint64_t bytes;
-    std::memcpy(&bytes, inside + group, sizeof(bytes));
-    lanes |= (bytes * 0x0102040810204080u >> 56) << group;
-  }
-  return lanes;
 }
 
 // Collects the halves first ... first + width of each lane.

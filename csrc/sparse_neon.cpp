@@ -7,7 +7,7 @@
 namespace winit_cuda {
 namespace {
 
-struct SparseNeon : Neon {
+struct SparseNeon : simd::HalvesWithoutMasks<Neon> {
   static WINIT_HD_MEMBER uint32_t sort_out(const uint32_t* words, uint32_t first, uint32_t width,
                                            uint32_t* below) {
     const uint32_t place[kLanes] = {1, 2, 4, 8};
@@ -28,14 +28,6 @@ struct SparseNeon : Neon {
     const uint32_t place[kLanes] = {1, 2, 4, 8};
     const U set = vtstq_u32(vdupq_n_u32(bits), vld1q_u32(place));
     return vreinterpretq_f32_u32(vandq_u32(set, vreinterpretq_u32_f32(value)));
-  }
-  static WINIT_HD_MEMBER void keep(const U (*words)[simd::kVectors<Neon>], uint16_t bound,
-                                   uint16_t* upper, uint16_t* held) {
-    simd::keep_halves(words, bound, upper, held);
-  }
-  static WINIT_HD_MEMBER uint64_t within(const uint16_t* halves, const uint16_t* first,
-                                         const uint16_t* width) {
-    return simd::lanes_within(halves, first, width);
   }
 };
 

@@ -5,7 +5,7 @@
 namespace winit_cuda {
 namespace {
 
-struct SparsePortable : Portable {
+struct SparsePortable : simd::HalvesWithoutMasks<Portable> {
   static WINIT_HD_MEMBER uint32_t sort_out(const uint32_t* words, uint32_t first, uint32_t width,
                                            uint32_t* below) {
     uint32_t inside = 0;
@@ -19,14 +19,6 @@ struct SparsePortable : Portable {
     return order > *limit ? value : 0.0f;
   }
   static WINIT_HD_MEMBER F where_set(uint32_t bits, F value) { return bits & 1 ? value : 0.0f; }
-  static WINIT_HD_MEMBER void keep(const U (*words)[simd::kVectors<Portable>], uint16_t bound,
-                                   uint16_t* upper, uint16_t* held) {
-    simd::keep_halves(words, bound, upper, held);
-  }
-  static WINIT_HD_MEMBER uint64_t within(const uint16_t* halves, const uint16_t* first,
-                                         const uint16_t* width) {
-    return simd::lanes_within(halves, first, width);
-  }
 };
 
 }  // namespace
