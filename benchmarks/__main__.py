@@ -2,7 +2,7 @@
 
 import sys
 
-from winit_cuda.cli import main
+from winit_cuda._command.cli import main
 
 if __name__ == "__main__":
     sys.exit(main(["bench", *sys.argv[1:]]))

@@ -11,13 +11,25 @@ from pathlib import Path
 import torch
 
 import winit_cuda
-from winit_cuda import machine
-from winit_cuda.console import CommandError, Progress
+from winit_cuda._command import machine
+from winit_cuda._command.console import CommandError, Progress
 
 from . import plot
-from .cases import DTYPES, INITIALIZERS, PRESETS, parse_size, plan
+from .cases import (
+    DTYPES,
+    INITIALIZERS,
+    PRESETS,
+    parse_size,
+    plan,
+)
 from .measure import measure, measure_all
-from .report import Report, as_json, as_markdown, as_text, file_stem
+from .report import (
+    Report,
+    as_json,
+    as_markdown,
+    as_text,
+    file_stem,
+)
 
 RESULTS = Path("benchmarks") / "results"
 BESIDE_RESULTS = Path()  # --plot without a file

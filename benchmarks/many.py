@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 
 import winit_cuda
-from winit_cuda import fills
-from winit_cuda.many import Batch, Job
+from winit_cuda._dispatch.many import Batch, Job
+from winit_cuda._fills import elementwise
 
 from .cases import DTYPES, Case, Goal
 
@@ -34,13 +34,13 @@ class Matrix(NamedTuple):
         """What the public function would ask of the core."""
         if self.initializer == "kaiming_uniform_":
             bound = math.sqrt(3.0) * math.sqrt(2.0) / math.sqrt(self.columns)
-            return Job(fills.UNIFORM, self.initializer, tensor, (-bound, bound))
+            return Job(elementwise.UNIFORM, self.initializer, tensor, (-bound, bound))
         if self.initializer == "uniform_":
-            return Job(fills.UNIFORM, self.initializer, tensor, (0.0, 1.0))
+            return Job(elementwise.UNIFORM, self.initializer, tensor, (0.0, 1.0))
         std = 1.0
         if self.initializer == "xavier_normal_":
             std = math.sqrt(2.0 / (self.rows + self.columns))
-        return Job(fills.NORMAL, self.initializer, tensor, (0.0, std))
+        return Job(elementwise.NORMAL, self.initializer, tensor, (0.0, std))
 
 
 def small_matrices() -> list[Matrix]:

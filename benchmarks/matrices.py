@@ -10,7 +10,13 @@ import torch
 
 import winit_cuda
 
-from .cases import DTYPES, INITIALIZERS, Case, Goal, Initializer
+from .cases import (
+    DTYPES,
+    INITIALIZERS,
+    Case,
+    Goal,
+    Initializer,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
-from winit_cuda import machine
+from winit_cuda._command import machine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

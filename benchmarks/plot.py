@@ -12,9 +12,14 @@ import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from winit_cuda.console import CommandError, format_ratio
+from winit_cuda._command.console import CommandError, format_ratio
 
-from .plot_matrices import Bar, bars, draw_bars, height
+from .plot_matrices import (
+    Bar,
+    bars,
+    draw_bars,
+    height,
+)
 from .tables import threads as in_threads
 
 if TYPE_CHECKING:

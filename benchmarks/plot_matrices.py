@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from winit_cuda.console import format_ratio
+from winit_cuda._command.console import format_ratio
 
 from .matrices import DeltaOrthogonal, OrthogonalBatch, OrthogonalColumns
 

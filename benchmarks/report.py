@@ -8,16 +8,24 @@ import textwrap
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from winit_cuda.console import markdown_table, text_table
+from winit_cuda._command.console import markdown_table, text_table
 
 from .cases import Fill, goal
 from .measure import DISTURBED, IMPLAUSIBLE
-from .tables import SLOWER, details, goals_line, ratios, threads, threads_check, throughput
+from .tables import (
+    SLOWER,
+    details,
+    goals_line,
+    ratios,
+    threads,
+    threads_check,
+    throughput,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from winit_cuda.backend import BackendInfo
+    from winit_cuda._core.backend import BackendInfo
 
     from .measure import Row, Timing
 

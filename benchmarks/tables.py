@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from winit_cuda.console import format_ratio, format_seconds, format_significant
+from winit_cuda._command.console import format_ratio, format_seconds, format_significant
 
 from .cases import elements, goal
 

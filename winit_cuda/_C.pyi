@@ -1,4 +1,4 @@
-"""Types of the native core, csrc/bindings.cpp: pointers, boxes and keys, and nothing of torch.
+"""Types of the native core, csrc/bindings: pointers, boxes and keys, and nothing of torch.
 
 Every fill begins with the same seven positional arguments:
 
@@ -300,8 +300,9 @@ def words(
 ) -> None:
     """Write the uint32 words index, index + 1, ... of a domain of the key to memory, for tests.
 
-    The domains are those of `Domain` in csrc/philox.h; 0 is the element stream. The counter of word
-    `index` is (block_lo, block_hi, stream_lo, stream_hi) with block = domain * 2^61 + index // 4.
+    The domains are those of `Domain` in csrc/values/philox.h; 0 is the element stream. The
+    counter of word `index` is (block_lo, block_hi, stream_lo, stream_hi) with block =
+    domain * 2^61 + index // 4.
     """
 
 def split_keys(

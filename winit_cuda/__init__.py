@@ -11,12 +11,17 @@ tensors of each device.
 """
 
 from . import init
-from . import operators as _operators  # noqa: F401  (torch.ops.winit_cuda is there from the start)
+from ._core.backend import BackendInfo, backend_info, use_backend
+from ._dispatch import operators as _operators  # noqa: F401  (torch.ops.winit_cuda is there from the start)
+from ._distributed.shard import Shard
+from ._keys.keys import (
+    Key,
+    fold_in,
+    key,
+    split,
+)
 from ._version import __version__
-from .backend import BackendInfo, backend_info, use_backend
 from .init import *  # noqa: F403
-from .keys import Key, fold_in, key, split
-from .shard import Shard
 
 __all__ = [
     "BackendInfo",

@@ -13,7 +13,7 @@ What torch cannot tell: a tensor made by `torch.from_numpy` of a read-only array
 same.
 """
 
-from .deprecated import (
+from ._schemes.deprecated import (
     constant,
     dirac,
     eye,
@@ -26,9 +26,22 @@ from .deprecated import (
     xavier_normal,
     xavier_uniform,
 )
-from .elementwise import constant_, normal_, ones_, trunc_normal_, uniform_, zeros_
-from .structured import delta_orthogonal_, dirac_, eye_, orthogonal_, sparse_
-from .variance_scaling import (
+from ._schemes.elementwise import (
+    constant_,
+    normal_,
+    ones_,
+    trunc_normal_,
+    uniform_,
+    zeros_,
+)
+from ._schemes.structured import (
+    delta_orthogonal_,
+    dirac_,
+    eye_,
+    orthogonal_,
+    sparse_,
+)
+from ._schemes.variance_scaling import (
     calculate_gain,
     kaiming_normal_,
     kaiming_uniform_,

@@ -1,0 +1,1 @@
+"""The benchmarks on a GPU, run from the checkout by acceptance.sh."""

@@ -1,0 +1,170 @@
+"""Measures the fills on a GPU against its rivals: ``python -m benchmarks.gpu.bench OUT``.
+
+All sides of a case take turns in one process on one tensor, as in ``measure``, and the clock waits
+for the device. It is the last step of ``acceptance.sh``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import signal
+import statistics
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+import winit_cuda
+from winit_cuda._command import machine
+from winit_cuda._command.console import Progress
+
+from ..measure import (
+    measure_all,
+    memory_missing,
+    ratios_of,
+    take_turns,
+    timing_of,
+)
+from .cases import gpu_plan
+from .machine import describe_gpu
+from .report import GpuReport, GpuRow, write
+from .rivals import (
+    MEMORY,
+    RIVALS,
+    SAMPLE,
+    US,
+    AbsentError,
+    on_tensor,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from torch.utils.benchmark import Timer
+
+    from ..cases import Case, Plan
+    from .rivals import Side
+
+# What no fill of the cases leaves behind.
+_POISON = 7.0
+
+
+# ------------------------------------------------------------------------- measuring
+
+
+def measure(case: Case, plan: Plan) -> GpuRow:
+    """Measure one case as the plan says, with whoever can do it."""
+    if case.device == "cuda":
+        torch.cuda.empty_cache()  # CuPy and JAX have memory of their own
+    missing = memory_missing(case)
+    if missing:
+        return GpuRow(case, {}, {}, {US: missing})
+    timers, notes = {}, {}
+    tensor, sides = _sides(case)
+    for name, make in sides.items():
+        taking_part = _timer(make, tensor, case.threads)
+        if isinstance(taking_part, str):
+            notes[name] = taking_part
+        else:
+            timers[name] = taking_part
+    try:
+        rounds = take_turns(timers, plan)
+    except Exception as error:
+        return GpuRow(case, {}, {}, {**notes, US: f"while measuring: {_reason(error)}"})
+    timings = {name: timing_of(turns, len(turns) < plan.rounds) for name, turns in rounds.items()}
+    paired = {name: ratios_of(rounds, name) for name in rounds}
+    ratios = {name: statistics.median(each) for name, each in paired.items() if each}
+    return GpuRow(case, timings, ratios, notes)
+
+
+def _sides(case: Case) -> tuple[torch.Tensor, dict[str, Callable[[], Side]]]:
+    """The tensor that all sides share, and what makes each side."""
+    calls = case.setup()
+    tensor = calls[MEMORY]()
+    assert isinstance(tensor, torch.Tensor)
+    own = {name: partial(on_tensor, tensor, call) for name, call in calls.items()}
+    rivals = {name: partial(rival, case, tensor) for name, rival in RIVALS.items()}
+    return tensor, {**own, **rivals}
+
+
+def _timer(make: Callable[[], Side], tensor: torch.Tensor, threads: int) -> Timer | str:
+    """What times a side, or why it cannot take part."""
+    from torch.utils.benchmark import Timer
+
+    try:
+        side = make()
+        _check(side, tensor)
+    except Exception as error:  # other libraries raise what they like
+        return _reason(error)
+    return Timer("call()", globals={"call": side.call}, timer=side.clock, num_threads=threads)
+
+
+def _check(side: Side, tensor: torch.Tensor) -> None:
+    """Raise where a run leaves the tensor as it was: nothing would be measured."""
+    start = tensor.view(-1)[:SAMPLE]
+    start.copy_(torch.full(start.shape, _POISON))
+    side.call()
+    side.wait()
+    written = side.sample()
+    if (written == _POISON).any() or not written.isfinite().all():
+        raise RuntimeError("a run does not write finite numbers to every element")
+
+
+def _reason(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    text = lines[0][:120] if lines else ""
+    return text if isinstance(error, AbsentError) else f"{type(error).__name__}: {text}"
+
+
+# ------------------------------------------------------------------------- the command
+
+
+def _stop(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure and write; 1 where a fill of winit_cuda failed, 130 where it was stopped."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    parser = argparse.ArgumentParser(description="Measure the fills on a GPU against other fills.")
+    parser.add_argument("output", type=Path, help="the folder for results.json, .md and chart.svg")
+    parser.add_argument("--dry-run", action="store_true", help="a few small cases on the CPU")
+    parser.add_argument("--commit", help="of the sources, where the package does not know it")
+    arguments = parser.parse_args(words)
+    if not arguments.dry_run and not torch.cuda.is_available():
+        print("torch finds no CUDA device; --dry-run needs none", file=sys.stderr)
+        return 2
+    signal.signal(signal.SIGTERM, _stop)  # what `timeout` sends: keep what was measured
+    facts = machine.describe() | ({"commit": arguments.commit} if arguments.commit else {})
+    plan = gpu_plan(arguments.dry_run)
+    idle = describe_gpu()
+    progress = Progress(len(plan.cases))
+    rows, complete = measure_all(plan, measure, lambda case: progress.step(case.label))
+    progress.clear()
+    report = GpuReport(
+        command=shlex.join(["python", "-m", "benchmarks.gpu.bench", *words]),
+        dry_run=arguments.dry_run,
+        complete=complete,
+        cases=len(plan.cases),
+        machine=facts,
+        gpu_idle=idle,
+        gpu_at_work=describe_gpu(at_work=True),
+        backend=winit_cuda.backend_info(),
+        rows=rows,
+    )
+    for path in write(report, arguments.output):
+        print(f"wrote {path}")
+    failed = [row for row in rows if row.failure]
+    for row in failed:
+        print(f"FAILED: {row.case.label}: {row.failure}")
+    print(f"{len(rows)} of {len(plan.cases)} cases, {len(failed)} failed")
+    if not complete:
+        return 130
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

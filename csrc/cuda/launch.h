@@ -1,0 +1,54 @@
+// Grids of threads that step through their work, whatever the grid's size.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <algorithm>
+
+#include "cuda/device.h"
+#include "cuda/fills.h"
+#include "fill/span_kernel.h"
+
+#if CUDART_VERSION < 12010
+#error "winit_cuda needs CUDA 12.1 or later"
+#endif
+
+namespace winit_cuda {
+
+constexpr int kBlockThreads = 256;
+
+static __device__ inline ThreadIndex this_thread() {
+  return {static_cast<int64_t>(blockIdx.x) * kBlockThreads + threadIdx.x,
+          static_cast<int64_t>(gridDim.x) * kBlockThreads};
+}
+
+inline int attribute(cudaDeviceAttr name, int device) {
+  int value = 0;
+  check_cuda(cudaDeviceGetAttribute(&value, name, device), "cudaDeviceGetAttribute");
+  return value;
+}
+
+// As many blocks as the threads need, but no more than the device runs at once: each would make its
+// map anew.
+template <class Kernel>
+unsigned blocks_for(int64_t threads, Kernel* kernel, int device) {
+  const int64_t wanted = std::max<int64_t>(1, (threads + kBlockThreads - 1) / kBlockThreads);
+  const int processors = attribute(cudaDevAttrMultiProcessorCount, device);
+  if (wanted <= processors) return static_cast<unsigned>(wanted);
+  int resident = 0;
+  check_cuda(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, kernel, kBlockThreads, 0),
+             "cudaOccupancyMaxActiveBlocksPerMultiprocessor");
+  return static_cast<unsigned>(std::min<int64_t>(wanted, int64_t{resident} * processors));
+}
+
+// Launches `kernel` for `work` threads' worth of steps.
+template <class... Parameters, class... Arguments>
+void launch_on(const Launch& launch, int64_t work, void (*kernel)(Parameters...),
+               const Arguments&... arguments) {
+  const CurrentDevice current(launch.device);
+  kernel<<<blocks_for(work, kernel, launch.device), kBlockThreads, 0,
+           static_cast<cudaStream_t>(launch.stream)>>>(arguments...);
+  check_cuda(cudaGetLastError(), "kernel launch");
+}
+
+}  // namespace winit_cuda

@@ -1,0 +1,34 @@
+// The CUDA entry points of a build without CUDA.
+#if !defined(WINIT_CUDA_WITH_CUDA)
+
+#include <stdexcept>
+
+#include "cuda/fills.h"
+#include "many/launch.h"
+#include "testing/prefix_sums.h"
+
+namespace winit_cuda {
+namespace {
+
+[[noreturn]] void refuse() { throw std::runtime_error("winit_cuda was built without CUDA"); }
+
+}  // namespace
+
+void fill_cuda(const RandomFill&, const Launch&) { refuse(); }
+void fill_cuda(const ConstantFill&, const Launch&) { refuse(); }
+void fill_cuda(const DiracFill&, const Launch&) { refuse(); }
+void sparse_cuda(const SparseFill&, const Launch&) { refuse(); }
+void reflectors_cuda(const Reflectors&, const Source&, const Launch&) { refuse(); }
+void orthogonal_batch_cuda(const OrthogonalBatch&, const Launch&) { refuse(); }
+int64_t orthogonal_batch_workspace_cuda(const OrthogonalBatch&, int) { refuse(); }
+void split_keys_cuda(const Source&, int64_t, uint64_t*, const Launch&) { refuse(); }
+void words_cuda(const StreamKey&, Domain, uint64_t, int64_t, uint32_t*, const Launch&) { refuse(); }
+void fill_many_cuda(const ManyDescriptors&, const ManyKeys&, const unsigned char*, const Launch&) {
+  refuse();
+}
+void prefix_sums_cuda(const PrefixSums&, int64_t, const Launch&) { refuse(); }
+int cuda_device_count() { return 0; }
+
+}  // namespace winit_cuda
+
+#endif

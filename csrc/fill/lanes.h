@@ -1,0 +1,393 @@
+// The CPU fills over lanes of any width. Each fill_<instruction set>.cpp includes this with its
+// lanes and exports one SimdFills; fill/cpu.cpp picks one at run time.
+#pragma once
+
+#include <algorithm>
+
+#include "fill/fill.h"
+#include "fill/tiles.h"
+#include "values/scalar.h"
+
+namespace winit_cuda {
+
+struct SimdFills {
+  const char* name;
+  // Local elements [begin, end) of a fill whose source has its key at hand.
+  void (*fill)(const RandomFill& fill, int64_t begin, int64_t end);
+  // Tiles [begin, end) of such a fill.
+  void (*fill_tiles)(const RandomFill& fill, const Tiles& tiles, int64_t begin, int64_t end);
+  // `bytes` bytes that repeat the eight of `pattern`, from an element on that has its first.
+  void (*set)(void* out, uint64_t pattern, int64_t bytes, bool streaming);
+  void (*words)(const StreamKey& key, Domain domain, uint64_t index, int64_t count,
+                uint32_t* words);
+};
+
+extern const SimdFills kPortableFills;
+#if defined(__x86_64__)
+extern const SimdFills kAvx2Fills;
+extern const SimdFills kAvx512Fills;
+#elif defined(__aarch64__)
+extern const SimdFills kNeonFills;
+#endif
+
+// From some size on a tensor does not fit the caches anyway: write around them. Constants come
+// faster than memory takes them, so that the part that does fit counts.
+constexpr int64_t kStreamedBytes = int64_t{8} << 20, kStreamedConstantBytes = int64_t{128} << 20;
+
+static inline bool is_streamed(const Box& box, int64_t itemsize, int64_t least = kStreamedBytes) {
+  return element_count(box) * itemsize >= least;
+}
+
+namespace simd {
+
+// A chunk is what L makes at a time: kBlocks blocks, in so many vectors. Where there is work for
+// it, kTogether chunks are made at once.
+template <class L>
+inline constexpr int kVectors = 4 * L::kBlocks / L::kLanes;
+
+// The words of a domain of a key. Blocks that differ in the lowest word of the counter alone share
+// the first two rounds.
+template <class L>
+class Words {
+ public:
+  Words(const StreamKey& key, Domain domain, uint64_t block)
+      : key_(key), first_(first_block_of(domain)), high_(high_of(first_ + block)) {
+    shared_ = share_rounds(key_, high_);
+  }
+
+  // The words of kBlocks blocks.
+  WINIT_HD_MEMBER void chunk(uint64_t block, typename L::U (&words)[kVectors<L>]) {
+    block += first_;
+    const uint32_t low = static_cast<uint32_t>(block);
+    if (high_of(block) != high_ || low > UINT32_MAX - (L::kBlocks - 1))
+      return chunk_elsewhere(block, words);
+    L::chunk(key_.rounds, shared_, low, words);
+  }
+
+  // The words of kChunks chunks, one beginning `step` blocks after the other.
+  template <int kChunks>
+  WINIT_HD_MEMBER void chunks(uint64_t block, uint64_t step,
+                              typename L::U (&words)[kChunks][kVectors<L>]) {
+    static_assert(kChunks == 1 || kChunks == L::kTogether);
+    if constexpr (kChunks == 2) {
+      const uint64_t first = block + first_, second = first + step;
+      if (high_of(first) == high_ && high_of(second + (L::kBlocks - 1)) == high_)
+        return L::chunk_pair(key_.rounds, shared_, static_cast<uint32_t>(first),
+                             static_cast<uint32_t>(second), words);
+    }
+    for (int i = 0; i < kChunks; ++i) chunk(block + static_cast<uint64_t>(i) * step, words[i]);
+  }
+
+ private:
+  static uint32_t high_of(uint64_t block) { return static_cast<uint32_t>(block >> 32); }
+
+  // Once in 2^32 blocks.
+  void chunk_elsewhere(uint64_t block, typename L::U (&words)[kVectors<L>]) {
+    uint32_t plain[L::kBlocks][4];
+    for (uint32_t i = 0; i < L::kBlocks; ++i) philox_block(key_, block + i, plain[i]);
+    std::memcpy(words, plain, sizeof(plain));
+    high_ = high_of(block + L::kBlocks);
+    shared_ = share_rounds(key_, high_);
+  }
+
+  StreamKey key_;
+  uint64_t first_;
+  uint32_t high_;
+  SharedRounds shared_;
+};
+
+template <class L, class T>
+WINIT_HD void store_chunk(T* out, const typename L::F (&values)[kVectors<L>], bool streaming) {
+  if constexpr (std::is_same_v<T, float>) {
+    for (int i = 0; i < kVectors<L>; ++i)
+      streaming ? L::stream(out + i * L::kLanes, values[i])
+                : L::store(out + i * L::kLanes, values[i]);
+  } else if constexpr (sizeof(T) == 2 && L::kLanes > 1) {
+    for (int i = 0; i < kVectors<L>; i += 2) {
+      const auto pair = std::is_same_v<T, Half> ? L::round_to_half(values[i], values[i + 1])
+                                                : L::round_to_bfloat16(values[i], values[i + 1]);
+      uint16_t* place = &out[i * L::kLanes].bits;
+      streaming ? L::stream_pair(place, pair) : L::store_pair(place, pair);
+    }
+  } else {
+    float plain[4 * L::kBlocks];
+    for (int i = 0; i < kVectors<L>; ++i) L::store(plain + i * L::kLanes, values[i]);
+    for (int i = 0; i < 4 * L::kBlocks; ++i) out[i] = round_to<T>(plain[i]);
+  }
+}
+
+static inline Domain low_domain(Domain domain) {
+  return static_cast<Domain>(static_cast<uint32_t>(domain) + 1);
+}
+
+// The elements of 4 * kBlocks consecutive words, from the first of a block on.
+template <class L, class T, template <class> class Map>
+class Chunk {
+ public:
+  static constexpr int kElements = 4 * L::kBlocks, kTogether = L::kTogether;
+  using Lanes = L;
+
+  Chunk(const RandomFill& fill, uint64_t index)
+      : words_(fill.source.key, fill.source.domain, index / 4), rescaling_(fill.rescaling) {}
+
+  template <int kChunks>
+  WINIT_HD_MEMBER void words(uint64_t block, typename L::U (&words)[kChunks][kVectors<L>]) {
+    words_.template chunks<kChunks>(block, L::kBlocks, words);
+  }
+
+  WINIT_HD_MEMBER typename L::F value(const Map<L>& map, typename L::U word) const {
+    const typename L::F value = map(word);
+    return rescaling_ == 1 ? value : L::multiply(value, L::splat(rescaling_));
+  }
+
+  template <int kChunks>
+  WINIT_HD_MEMBER void write(const Map<L>& map, uint64_t block, T* out, bool streaming) {
+    typename L::U words[kChunks][kVectors<L>];
+    this->words<kChunks>(block, words);
+    for (int chunk = 0; chunk < kChunks; ++chunk) {
+      typename L::F values[kVectors<L>];
+      for (int i = 0; i < kVectors<L>; ++i) values[i] = value(map, words[chunk][i]);
+      store_chunk<L>(out + chunk * kElements, values, streaming);
+    }
+  }
+
+ private:
+  Words<L> words_;
+  float rescaling_;
+};
+
+template <class L, template <class> class Map>
+class Chunk<L, double, Map> {
+ public:
+  static constexpr int kElements = 4 * L::kBlocks, kTogether = L::kTogether;
+  using Lanes = typename L::Double;
+
+  Chunk(const RandomFill& fill, uint64_t index)
+      : high_(fill.source.key, fill.source.domain, index / 4),
+        low_(fill.source.key, low_domain(fill.source.domain), index / 4) {}
+
+  template <int kChunks>
+  WINIT_HD_MEMBER void write(const Map<Lanes>& map, uint64_t block, double* out, bool streaming) {
+    typename L::U high[kChunks][kVectors<L>], low[kChunks][kVectors<L>];
+    high_.template chunks<kChunks>(block, L::kBlocks, high);
+    low_.template chunks<kChunks>(block, L::kBlocks, low);
+    for (int chunk = 0; chunk < kChunks; ++chunk)
+      write(map, high[chunk], low[chunk], out + chunk * kElements, streaming);
+  }
+
+ private:
+  static WINIT_HD_MEMBER void write(const Map<Lanes>& map, const typename L::U (&high)[kVectors<L>],
+                                    const typename L::U (&low)[kVectors<L>], double* out,
+                                    bool streaming) {
+    if constexpr (Lanes::kLanes == 1) {
+      alignas(64) uint32_t high_words[kElements], low_words[kElements];
+      std::memcpy(high_words, high, sizeof(high));
+      std::memcpy(low_words, low, sizeof(low));
+      for (int i = 0; i < kElements; ++i)
+        out[i] = map((static_cast<uint64_t>(high_words[i]) << 32) | low_words[i]);
+    } else {
+      static_assert(2 * Lanes::kLanes == L::kLanes);
+      for (int i = 0; i < kVectors<L>; ++i) {
+        store(out + i * L::kLanes, map(Lanes::template join<0>(high[i], low[i])), streaming);
+        store(out + i * L::kLanes + Lanes::kLanes, map(Lanes::template join<1>(high[i], low[i])),
+              streaming);
+      }
+    }
+  }
+
+  static WINIT_HD_MEMBER void store(double* out, typename Lanes::F value, bool streaming) {
+    streaming ? Lanes::stream(out, value) : Lanes::store(out, value);
+  }
+
+  Words<L> high_, low_;
+};
+
+// `count` elements of consecutive indices, side by side in memory.
+template <class C, class T, class Map>
+static inline void fill_contiguous(const Map& map, C& chunk, uint64_t index, int64_t count, T* out,
+                                   bool streaming) {
+  while (count > 0) {
+    const int64_t skipped = static_cast<int64_t>(index % 4);
+    if (skipped == 0 && count >= C::kElements) {
+      const bool around = streaming && reinterpret_cast<uintptr_t>(out) % 64 == 0;
+      const int64_t chunks = count / C::kElements;
+      const auto block = [&](int64_t i) {
+        return index / 4 + static_cast<uint64_t>(i) * (C::kElements / 4);
+      };
+      int64_t i = 0;
+      for (; i + C::kTogether <= chunks; i += C::kTogether)
+        chunk.template write<C::kTogether>(map, block(i), out + i * C::kElements, around);
+      for (; i < chunks; ++i)
+        chunk.template write<1>(map, block(i), out + i * C::kElements, around);
+      index += static_cast<uint64_t>(chunks * C::kElements);
+      out += chunks * C::kElements;
+      count -= chunks * C::kElements;
+      continue;
+    }
+    T values[C::kElements];
+    chunk.template write<1>(map, index / 4, values, false);
+    const int64_t taken = std::min<int64_t>(count, C::kElements - skipped);
+    std::memcpy(static_cast<void*>(out), values + skipped, static_cast<size_t>(taken) * sizeof(T));
+    index += static_cast<uint64_t>(taken);
+    out += taken;
+    count -= taken;
+  }
+}
+
+// A run with a step in memory, or in the index (one column of a shard): through a buffer.
+template <class C, class T, class Map>
+static inline void fill_run(const Map& map, C& chunk, const Run& run, T* base, bool streaming) {
+  T* out = base + run.offset;
+  if (run.stride == 1 && (run.index_stride == 1 || run.count == 1))
+    return fill_contiguous(map, chunk, run.index, run.count, out, streaming);
+  constexpr int64_t kBuffered = 16 * C::kElements;
+  T values[kBuffered];
+  if (run.index_stride != 1) {
+    for (int64_t i = 0; i < run.count; ++i)
+      fill_contiguous(map, chunk, run.index + static_cast<uint64_t>(i) * run.index_stride, 1,
+                      out + i * run.stride, false);
+    return;
+  }
+  for (int64_t done = 0; done < run.count; done += kBuffered) {
+    const int64_t count = std::min(run.count - done, kBuffered);
+    fill_contiguous(map, chunk, run.index + static_cast<uint64_t>(done), count, values, false);
+    for (int64_t i = 0; i < count; ++i) out[(done + i) * run.stride] = values[i];
+  }
+}
+
+template <class C, class T, class Map>
+static inline void fill_tile(const Map& map, C& chunk, const Tiles& tiles, const Tile& tile,
+                             T* base) {
+  T values[Tiles::kBuffer];
+  const int64_t pitch = tiles.pitch();
+  if (tiles.is_one_stretch())
+    fill_contiguous(map, chunk, tile.index, tile.rows * tile.columns, values, false);
+  else
+    for (int64_t row = 0; row < tile.rows; ++row)
+      fill_contiguous(map, chunk, tile.index + static_cast<uint64_t>(row * tiles.row_index_stride),
+                      tile.columns, values + row * pitch, false);
+  for (int64_t column = 0; column < tile.columns; ++column) {
+    T* out = base + tile.offset + column * tiles.column_stride;
+    for (int64_t row = 0; row < tile.rows; ++row) out[row] = values[row * pitch + column];
+  }
+}
+
+// What a fill of a range and one of tiles have in common: calls visit(map, chunk, base).
+template <class L, class T, template <class> class Map, class N, class Visit>
+static void with_chunk(const RandomFill& fill, const N& numbers, const Visit& visit) {
+  using C = Chunk<L, T, Map>;
+  const Map<typename C::Lanes> map(numbers);
+  C chunk(fill, fill.target.box.index_offset);
+  visit(map, chunk, static_cast<T*>(fill.target.pointer));
+}
+
+template <class L, class T, class Visit>
+static void with_law(const RandomFill& fill, const Visit& visit) {
+  const auto& numbers = [&]() -> const auto& {
+    if constexpr (std::is_same_v<T, double>)
+      return fill.double_numbers;
+    else
+      return fill.numbers;
+  }();
+  switch (fill.distribution) {
+    case Distribution::kUniform:
+      return with_chunk<L, T, UniformMap>(fill, numbers.uniform, visit);
+    case Distribution::kNormal:
+      return with_chunk<L, T, NormalMap>(fill, numbers.normal, visit);
+    case Distribution::kTruncNormal:
+      return with_chunk<L, T, TruncNormalMap>(fill, numbers.trunc_normal, visit);
+    case Distribution::kSymmetricTruncNormal:
+      return with_chunk<L, T, SymmetricTruncNormalMap>(fill, numbers.symmetric_trunc_normal, visit);
+    case Distribution::kTailNormal:
+      return with_chunk<L, T, TailNormalMap>(fill, numbers.tail_normal, visit);
+  }
+}
+
+template <class L, class Visit>
+static void with_dtype(const RandomFill& fill, const Visit& visit) {
+  switch (fill.target.dtype) {
+    case DType::kFloat32:
+      return with_law<L, float>(fill, visit);
+    case DType::kFloat64:
+      return with_law<L, double>(fill, visit);
+    case DType::kFloat16:
+      return with_law<L, Half>(fill, visit);
+    case DType::kBFloat16:
+      return with_law<L, BFloat16>(fill, visit);
+    case DType::kFloat8E4M3FN:
+      return with_law<L, Float8E4M3FN>(fill, visit);
+    case DType::kFloat8E5M2:
+      return with_law<L, Float8E5M2>(fill, visit);
+  }
+}
+
+template <class L>
+static void fill_range(const RandomFill& fill, int64_t begin, int64_t end) {
+  with_dtype<L>(fill, [&](const auto& map, auto& chunk, auto* base) {
+    const Box& box = fill.target.box;
+    const bool streaming = is_streamed(box, sizeof(*base));
+    for_each_run(box, begin, end,
+                 [&](const Run& run) { fill_run(map, chunk, run, base, streaming); });
+  });
+}
+
+template <class L>
+static void fill_tiles(const RandomFill& fill, const Tiles& tiles, int64_t begin, int64_t end) {
+  with_dtype<L>(fill, [&](const auto& map, auto& chunk, auto* base) {
+    for (int64_t number = begin; number < end; ++number)
+      fill_tile(map, chunk, tiles, tile_at(tiles, number), base);
+  });
+}
+
+// Whole vectors begin where a line of the cache does; what comes before and after is copied from
+// the pattern, turned to where it begins.
+template <class L>
+static void set_bytes(void* out, uint64_t pattern, int64_t bytes, bool streaming) {
+  constexpr int64_t kLine = 64, kLanesOfLine = kLine / (4 * L::kLanes);
+  unsigned char* place = static_cast<unsigned char*>(out);
+  unsigned char repeated[2 * kLine];
+  for (size_t i = 0; i < sizeof(repeated); i += sizeof(pattern))
+    std::memcpy(repeated + i, &pattern, sizeof(pattern));
+  const int64_t before = std::min<int64_t>(
+      bytes, -static_cast<int64_t>(reinterpret_cast<uintptr_t>(place)) & (kLine - 1));
+  std::memcpy(place, repeated, static_cast<size_t>(before));
+  const unsigned char* turned = repeated + before % 8;
+  typename L::F line[kLanesOfLine];
+  std::memcpy(line, turned, kLine);
+  const int64_t lines = (bytes - before) / kLine;
+  float* next = reinterpret_cast<float*>(place + before);
+  for (int64_t i = 0; i < lines; ++i, next += kLine / 4)
+    for (int64_t j = 0; j < kLanesOfLine; ++j)
+      streaming ? L::stream(next + j * L::kLanes, line[j])
+                : L::store(next + j * L::kLanes, line[j]);
+  const int64_t after = bytes - before - lines * kLine;
+  std::memcpy(place + bytes - after, turned, static_cast<size_t>(after));
+}
+
+template <class L>
+static void words_range(const StreamKey& key, Domain domain, uint64_t index, int64_t count,
+                        uint32_t* out) {
+  constexpr int64_t kWords = 4 * L::kBlocks;
+  Words<L> stream(key, domain, index / 4);
+  for (constexpr int64_t kMany = L::kTogether * kWords; index % 4 == 0 && count >= kMany;
+       index += kMany, out += kMany, count -= kMany) {
+    typename L::U words[L::kTogether][kVectors<L>];
+    stream.template chunks<L::kTogether>(index / 4, L::kBlocks, words);
+    std::memcpy(out, words, sizeof(words));
+  }
+  while (count > 0) {
+    typename L::U words[kVectors<L>];
+    stream.chunk(index / 4, words);
+    uint32_t plain[kWords];
+    std::memcpy(plain, words, sizeof(plain));
+    const int64_t skipped = static_cast<int64_t>(index % 4);
+    const int64_t taken = std::min(count, kWords - skipped);
+    std::memcpy(out, plain + skipped, static_cast<size_t>(taken) * sizeof(uint32_t));
+    index += static_cast<uint64_t>(taken);
+    out += taken;
+    count -= taken;
+  }
+}
+
+}  // namespace simd
+}  // namespace winit_cuda

@@ -1,0 +1,144 @@
+#include "many/many.h"
+
+#include <algorithm>
+#include <stdexcept>
+#include <string>
+
+#include "platform/floating_point.h"
+#include "platform/parallel.h"
+#include "values/limits.h"
+
+namespace winit_cuda {
+namespace {
+
+// The list as one stretch of work. A unit of work is a random element, or this many constant ones:
+// they are so much faster to write.
+constexpr int64_t kConstantsPerUnit = 8;
+// Fills begin at multiples of this, so that a cut goes through none of the SIMD fills' chunks.
+constexpr int64_t kAlignment = 64;
+// Below this much work a thread, waking it costs more than it saves.
+constexpr int64_t kGrain = int64_t{1} << 15;
+
+int64_t units_of(const RandomFill& fill) {
+  Tiles tiles;
+  const bool is_tiled = find_tiles(fill.target.box, item_size(fill.target.dtype), tiles);
+  return is_tiled ? tiles.count * Tiles::kElements : element_count(fill.target.box);
+}
+int64_t units_of(const ConstantFill& fill) {
+  return (element_count(fill.box) + kConstantsPerUnit - 1) / kConstantsPerUnit;
+}
+
+// Where each fill begins, and where the last one ends.
+std::vector<int64_t> places_of(const FillList& list) {
+  std::vector<int64_t> places(1, 0);
+  places.reserve(list.fills.size() + 1);
+  for (const auto& fill : list.fills) {
+    const int64_t units = std::visit([](const auto& one) { return units_of(one); }, fill);
+    places.push_back(places.back() + (units + kAlignment - 1) / kAlignment * kAlignment);
+  }
+  return places;
+}
+
+// Where a piece of the work begins, of the `pieces` that threads take in turn: they become shorter
+// towards the end, so that the threads end at about the same time.
+int64_t cut(int64_t piece, int64_t pieces, int64_t total) {
+  const double left = static_cast<double>(pieces - piece) / static_cast<double>(pieces);
+  const auto behind = static_cast<int64_t>(static_cast<double>(total / kAlignment) * left * left);
+  return total - behind * kAlignment;
+}
+
+// The units [begin, end) of one fill; the alignment may have added some to its end.
+void fill_units(RandomFill fill, const uint64_t* key, int64_t begin, int64_t end) {
+  fill.source = {make_stream_key(key[0], key[1]), nullptr, Domain::kElement};
+  Tiles tiles;
+  if (find_tiles(fill.target.box, item_size(fill.target.dtype), tiles)) {
+    const auto tile_from = [&](int64_t unit) {  // the first one that begins there or later
+      return std::min((unit + Tiles::kElements - 1) / Tiles::kElements, tiles.count);
+    };
+    fill_tiles_cpu(fill, tiles, tile_from(begin), tile_from(end));
+    return;
+  }
+  end = std::min(end, element_count(fill.target.box));
+  if (begin < end) fill_range_cpu(fill, begin, end);
+}
+
+void fill_units(const ConstantFill& fill, const uint64_t*, int64_t begin, int64_t end) {
+  end = std::min(end * kConstantsPerUnit, element_count(fill.box));
+  begin *= kConstantsPerUnit;
+  if (begin < end) fill_range_cpu(fill, begin, end);
+}
+
+void fill_piece(const FillList& list, const std::vector<int64_t>& places, const uint64_t* keys,
+                int64_t begin, int64_t end) {
+  size_t i = static_cast<size_t>(std::upper_bound(places.begin(), places.end(), begin) -
+                                 places.begin() - 1);
+  for (; i < list.fills.size() && places[i] < end; ++i) {
+    const int64_t first = std::max(begin, places[i]) - places[i];
+    const int64_t last = std::min(end, places[i + 1]) - places[i];
+    std::visit([&](const auto& fill) { fill_units(fill, keys + 2 * i, first, last); },
+               list.fills[i]);
+  }
+}
+
+struct Extent {
+  uintptr_t begin, end;
+  size_t fill;
+};
+
+uintptr_t address_of(const RandomFill& fill) {
+  return reinterpret_cast<uintptr_t>(fill.target.pointer);
+}
+uintptr_t address_of(const ConstantFill& fill) { return reinterpret_cast<uintptr_t>(fill.pointer); }
+const Box& box_of(const RandomFill& fill) { return fill.target.box; }
+const Box& box_of(const ConstantFill& fill) { return fill.box; }
+int item_size_of(const RandomFill& fill) { return item_size(fill.target.dtype); }
+int item_size_of(const ConstantFill& fill) { return fill.itemsize; }
+
+// The memory that a fill surely writes: all of a contiguous one, the first element of another.
+template <class Fill>
+Extent extent_of(const Fill& fill, size_t number) {
+  const Box& box = box_of(fill);
+  const int64_t elements = box.rank == 1 && box.stride[0] == 1 ? box.size[0] : 1;
+  const uintptr_t begin = address_of(fill);
+  return {begin, begin + static_cast<uintptr_t>(elements * item_size_of(fill)), number};
+}
+
+}  // namespace
+
+void FillList::add(const Target& target, const DistributionNumbers& numbers) {
+  RandomFill fill{};
+  fill.target = target;
+  numbers.put_into(fill);
+  fills.emplace_back(fill);
+  if (numbers.tail) tails.push_back(numbers.tail);
+}
+
+void FillList::add(const ConstantFill& fill) { fills.emplace_back(fill); }
+
+void refuse_overlap(const FillList& list) {
+  std::vector<Extent> extents;
+  extents.reserve(list.fills.size());
+  for (size_t i = 0; i < list.fills.size(); ++i)
+    extents.push_back(
+        std::visit([&](const auto& fill) { return extent_of(fill, i); }, list.fills[i]));
+  std::sort(extents.begin(), extents.end(),
+            [](const Extent& a, const Extent& b) { return a.begin < b.begin; });
+  for (size_t i = 1; i < extents.size(); ++i) {
+    if (extents[i].begin >= extents[i - 1].end) continue;
+    const auto [first, second] = std::minmax(extents[i - 1].fill, extents[i].fill);
+    throw std::invalid_argument("fills " + std::to_string(first) + " and " +
+                                std::to_string(second) + " of the list write the same memory");
+  }
+}
+
+void fill_many_cpu(const FillList& list, const uint64_t* keys, int threads) {
+  const std::vector<int64_t> places = places_of(list);
+  const int64_t total = places.back();
+  const int64_t pieces = (total + kGrain - 1) / kGrain;
+  parallel_for(pieces, 1, threads, [&](int64_t begin, int64_t end) {
+    const DefaultFloatingPoint environment;
+    fill_piece(list, places, keys, cut(begin, pieces, total), cut(end, pieces, total));
+  });
+}
+
+}  // namespace winit_cuda

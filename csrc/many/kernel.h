@@ -1,0 +1,273 @@
+// The body of the CUDA kernel that fills many tensors, in plain C++ like those of fill/kernel.h,
+// which it calls: each tensor's tiles are the blocks of a grid that one of those kernels may run
+// on.
+//
+// A block of the launch takes a stretch of all tiles, as long as every other block's, finds the
+// first tile's tensor by binary search and goes on from tensor to tensor. So one element or
+// billions, few tensors or thousands: the blocks end together.
+#pragma once
+
+#include "fill/kernel.h"
+#include "many/layout.h"
+#include "many/maps.h"
+
+namespace winit_cuda {
+
+constexpr int kTileThreads = 256;
+
+// Descriptors where the kernel finds them.
+struct ManyView {
+  const unsigned char* bytes;
+  const uint64_t* keys;  // two words for each tensor, in place of the descriptors' own, or null
+
+  WINIT_HD_MEMBER const ManyHeader& header() const {
+    return *reinterpret_cast<const ManyHeader*>(bytes);
+  }
+  WINIT_HD_MEMBER const ManyTensor& tensor(uint32_t number) const {
+    return reinterpret_cast<const ManyTensor*>(bytes + sizeof(ManyHeader))[number];
+  }
+  WINIT_HD_MEMBER uint32_t tiles_until(uint32_t number) const {
+    return number < header().tensors ? tensor(number).first_tile : header().tiles;
+  }
+  template <class Value>
+  WINIT_HD_MEMBER const Value* shared(uint32_t offset) const {
+    return reinterpret_cast<const Value*>(bytes + header().shared + offset);
+  }
+};
+
+// Some of the tiles of one tensor, run by the threads of one block.
+struct TensorTiles {
+  uint32_t number;  // of the tensor
+  uint32_t begin, end, all;
+};
+
+// Calls run(at) for each tile, where `at` is this thread's place in the tensor's grid.
+template <class Run>
+WINIT_HD void for_each_tile(const TensorTiles& tiles, const ThreadIndex& at, const Run& run) {
+  for (uint32_t tile = tiles.begin; tile < tiles.end; ++tile)
+    run(ThreadIndex{tile * at.threads + at.thread, tiles.all * at.threads});
+}
+
+template <class Real, class Tables>
+WINIT_HD UniformNumbers<Real> unpack(const ManyView&,
+                                     const PackedNumbers<UniformNumbers<Real>>& packed, Tables&) {
+  return packed.numbers;
+}
+
+template <class Real>
+WINIT_HD Real scale_of(const NormalNumbers<Real>& numbers) {
+  return numbers.std;
+}
+template <class Real>
+WINIT_HD Real scale_of(const AnyTruncNormalNumbers<Real>& numbers) {
+  return numbers.scale;
+}
+
+// The laws with a table of quantiles.
+template <template <class> class Numbers, class Real, class Tables>
+WINIT_HD Numbers<Real> unpack(const ManyView& view, const PackedNumbers<Numbers<Real>>& packed,
+                              Tables& tables) {
+  Numbers<Real> numbers = packed.numbers;
+  numbers.quantile =
+      tables.get(packed.table == kNowhere ? tables.normal(Real{}) : view.shared<Real>(packed.table),
+                 scale_of(numbers));
+  return numbers;
+}
+
+// A tensor's fill but for its box.
+template <class N>
+WINIT_HD RandomFill fill_of(const ManyView& view, uint32_t number, const PackedNumbers<N>& packed) {
+  const ManyTensor& tensor = view.tensor(number);
+  const uint64_t* key = view.keys ? view.keys + 2 * size_t{number} : nullptr;
+  RandomFill fill;
+  fill.target.pointer = tensor.pointer;
+  fill.target.box.size[0] = tensor.count;
+  fill.target.box.index_offset = tensor.index_offset;
+  fill.source.key =
+      make_stream_key(key ? key[0] : tensor.seed_or_bits, key ? key[1] : tensor.stream);
+  fill.source.key_pointer = nullptr;
+  fill.source.domain = Domain::kElement;
+  fill.rescaling = packed.rescaling;
+  return fill;
+}
+
+// Rounded as the dtype says when the value is there: one program for all short dtypes.
+WINIT_HD void store_short(void* base, int64_t element, float value, DType dtype) {
+  switch (dtype) {
+    case DType::kFloat16:
+      static_cast<Half*>(base)[element] = round_to<Half>(value);
+      return;
+    case DType::kBFloat16:
+      static_cast<BFloat16*>(base)[element] = round_to<BFloat16>(value);
+      return;
+    case DType::kFloat8E4M3FN:
+      static_cast<Float8E4M3FN*>(base)[element] = round_to<Float8E4M3FN>(value);
+      return;
+    default:
+      static_cast<Float8E5M2*>(base)[element] = round_to<Float8E5M2>(value);
+  }
+}
+
+template <class Map>
+WINIT_HD void fill_short_rows(const Map& map, const RandomFill& fill, DType dtype, const Rows& rows,
+                              const ThreadIndex& at) {
+  for_each_slot(rows, at, [&](const Run& run, uint64_t block, int64_t begin, int64_t end) {
+    float values[4];
+    make_block(map, fill.source.key, fill.source.domain, block, values);
+    for (int i = 0; i < 4; ++i) {
+      const int64_t element = static_cast<int64_t>(4 * block - run.index) + i;
+      if (element >= begin && element < end)
+        store_short(fill.target.pointer, run.offset + element * run.stride,
+                    values[i] * fill.rescaling, dtype);
+    }
+  });
+}
+
+template <class T, template <class> class Map, template <class> class Numbers, class Tables>
+WINIT_HD void draw_span_tiles(const ManyView& view, const TensorTiles& tiles, const ThreadIndex& at,
+                              Tables& tables) {
+  using L = typename Element<T>::Lanes;
+  const ManyTensor& tensor = view.tensor(tiles.number);
+  const auto& packed = *view.shared<PackedNumbers<Numbers<typename L::Real>>>(tensor.numbers);
+  const Map<L> map(unpack(view, packed, tables));
+  const RandomFill fill = fill_of(view, tiles.number, packed);
+  for (int64_t begin = 0; begin < tensor.count;) {
+    const Span span = span_at<T>(fill, fill.source.key, begin);
+    for_each_tile(tiles, at, [&](const ThreadIndex& place) { fill_span<T>(map, span, place); });
+    begin += element_count<T>(span);
+  }
+}
+
+template <class L, template <class> class Map, template <class> class Numbers, class Tables>
+WINIT_HD void draw_row_tiles(const ManyView& view, const TensorTiles& tiles, const ThreadIndex& at,
+                             Tables& tables) {
+  using Real = typename L::Real;
+  const ManyTensor& tensor = view.tensor(tiles.number);
+  const auto& packed = *view.shared<PackedNumbers<Numbers<Real>>>(tensor.numbers);
+  const Map<L> map(unpack(view, packed, tables));
+  const RandomFill fill = fill_of(view, tiles.number, packed);
+  const DType dtype = static_cast<DType>(tensor.dtype);
+  const Rows& rows = *view.shared<Rows>(tensor.rows);
+  for_each_tile(tiles, at, [&](const ThreadIndex& place) {
+    if (sizeof(Real) == 8 || dtype == DType::kFloat32)
+      fill_rows<Real>(map, fill, rows, place);
+    else if constexpr (sizeof(Real) == 4)
+      fill_short_rows(map, fill, dtype, rows, place);
+  });
+}
+
+template <class T>
+WINIT_HD void set_tiles(const ManyView& view, const TensorTiles& tiles, const ThreadIndex& at) {
+  const ManyTensor& tensor = view.tensor(tiles.number);
+  ConstantFill fill;
+  fill.pointer = tensor.pointer;
+  fill.box.size[0] = tensor.count;
+  fill.bits = tensor.seed_or_bits;
+  if (tensor.rows == kNowhere) {
+    for_each_tile(tiles, at,
+                  [&](const ThreadIndex& in_tensor) { set_aligned<T>(fill, in_tensor); });
+  } else {
+    const Rows& rows = *view.shared<Rows>(tensor.rows);
+    for_each_tile(tiles, at,
+                  [&](const ThreadIndex& in_tensor) { set_rows<T>(fill, rows, in_tensor); });
+  }
+}
+
+WINIT_HD void set_tiles_of(const ManyView& view, const TensorTiles& tiles, const ThreadIndex& at) {
+  switch (static_cast<DType>(view.tensor(tiles.number).dtype)) {
+    case DType::kFloat64:
+      return set_tiles<uint64_t>(view, tiles, at);
+    case DType::kFloat32:
+      return set_tiles<uint32_t>(view, tiles, at);
+    case DType::kFloat16:
+    case DType::kBFloat16:
+      return set_tiles<uint16_t>(view, tiles, at);
+    case DType::kFloat8E4M3FN:
+    case DType::kFloat8E5M2:
+      return set_tiles<uint8_t>(view, tiles, at);
+  }
+}
+
+template <class T, class Tables>
+WINIT_HD void draw_spans_of(const ManyView& view, const TensorTiles& tiles, const ThreadIndex& at,
+                            Tables& tables) {
+  switch (view.tensor(tiles.number).law) {
+    case Law::kUniform:
+      return draw_span_tiles<T, UniformMap, UniformNumbers>(view, tiles, at, tables);
+    case Law::kNormal:
+      return draw_span_tiles<T, NormalMap, NormalNumbers>(view, tiles, at, tables);
+    default:
+      return draw_span_tiles<T, AnyTruncNormalMap, AnyTruncNormalNumbers>(view, tiles, at, tables);
+  }
+}
+
+template <class L, class Tables>
+WINIT_HD void draw_rows_of(const ManyView& view, const TensorTiles& tiles, const ThreadIndex& at,
+                           Tables& tables) {
+  switch (view.tensor(tiles.number).law) {
+    case Law::kUniform:
+      return draw_row_tiles<L, UniformMap, UniformNumbers>(view, tiles, at, tables);
+    case Law::kNormal:
+      return draw_row_tiles<L, NormalMap, NormalNumbers>(view, tiles, at, tables);
+    default:
+      return draw_row_tiles<L, AnyTruncNormalMap, AnyTruncNormalNumbers>(view, tiles, at, tables);
+  }
+}
+
+template <class Tables>
+WINIT_HD void run_tiles(const ManyView& view, const TensorTiles& tiles, const ThreadIndex& at,
+                        Tables& tables) {
+  const ManyTensor& tensor = view.tensor(tiles.number);
+  const DType dtype = static_cast<DType>(tensor.dtype);
+  if (tensor.law == Law::kConstant) return set_tiles_of(view, tiles, at);
+  if (tensor.rows != kNowhere) {
+    if (dtype == DType::kFloat64) return draw_rows_of<Scalar64>(view, tiles, at, tables);
+    return draw_rows_of<Scalar32>(view, tiles, at, tables);
+  }
+  switch (dtype) {
+    case DType::kFloat32:
+      return draw_spans_of<float>(view, tiles, at, tables);
+    case DType::kFloat64:
+      return draw_spans_of<double>(view, tiles, at, tables);
+    case DType::kFloat16:
+      return draw_spans_of<Half>(view, tiles, at, tables);
+    case DType::kBFloat16:
+      return draw_spans_of<BFloat16>(view, tiles, at, tables);
+    case DType::kFloat8E4M3FN:
+      return draw_spans_of<Float8E4M3FN>(view, tiles, at, tables);
+    case DType::kFloat8E5M2:
+      return draw_spans_of<Float8E5M2>(view, tiles, at, tables);
+  }
+}
+
+// The number of the tensor that a tile belongs to: the last one that begins no later.
+WINIT_HD uint32_t tensor_of(const ManyView& view, uint32_t tile) {
+  uint32_t low = 0, high = view.header().tensors;
+  while (high - low > 1) {
+    const uint32_t middle = low + (high - low) / 2;
+    if (view.tensor(middle).first_tile <= tile)
+      low = middle;
+    else
+      high = middle;
+  }
+  return low;
+}
+
+// What one thread does: `block` is its block's place in the launch, `at` its own in the block. All
+// threads of a block take the same way up to the tiles themselves, so `tables` may synchronize.
+template <class Tables>
+WINIT_HD void fill_many(const ManyView& view, const ThreadIndex& block, const ThreadIndex& at,
+                        Tables& tables) {
+  const uint64_t all = view.header().tiles;
+  uint32_t tile = static_cast<uint32_t>(all * block.thread / block.threads);
+  const uint32_t end = static_cast<uint32_t>(all * (block.thread + 1) / block.threads);
+  if (tile >= end) return;
+  for (uint32_t number = tensor_of(view, tile); tile < end; ++number) {
+    const uint32_t first = view.tensor(number).first_tile, next = view.tiles_until(number + 1);
+    const uint32_t stop = next < end ? next : end;
+    run_tiles(view, TensorTiles{number, tile - first, stop - first, next - first}, at, tables);
+    tile = stop;
+  }
+}
+
+}  // namespace winit_cuda

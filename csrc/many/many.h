@@ -1,0 +1,34 @@
+// One fill of many tensors: a list of fills of one device, set up once, run as often as wanted,
+// each time with other keys. Every value is the one that the fill alone would write.
+//
+// On the CPU the list is one stretch of work that the threads share (many/cpu.cpp). On CUDA it is
+// one launch (many/cuda.cu), whose descriptors many/layout.h lays out.
+#pragma once
+
+#include <memory>
+#include <variant>
+#include <vector>
+
+#include "fill/fill.h"
+#include "values/distributions.h"
+
+namespace winit_cuda {
+
+// Each has at least one element. A random fill's `source` says nothing: its key comes with the run.
+struct FillList {
+  std::vector<std::variant<RandomFill, ConstantFill>> fills;
+  std::vector<std::shared_ptr<const void>> tails;  // the tables that fills point into
+
+  void add(const Target& target, const DistributionNumbers& numbers);
+  void add(const ConstantFill& fill);
+};
+
+// Throws std::invalid_argument where two fills write the same memory: which of them came last would
+// be left to chance. Seen are fills that begin at one address, and contiguous ones that overlap at
+// all; strided views of one memory may well lie between each other.
+void refuse_overlap(const FillList& list);
+
+// `keys` are two words (seed, stream) for each fill in turn; those of constants are not looked at.
+void fill_many_cpu(const FillList& list, const uint64_t* keys, int threads);
+
+}  // namespace winit_cuda

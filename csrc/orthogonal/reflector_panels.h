@@ -1,0 +1,53 @@
+// Panels of the reflectors of a key, made from its words a few at a time.
+#pragma once
+
+#include <vector>
+
+#include "fill/fill.h"
+#include "orthogonal/panels.h"
+#include "platform/memory.h"
+
+namespace winit_cuda {
+
+// The reflectors of the rows x columns matrix of a key, of which the first `used` are asked for.
+template <class Real>
+class ReflectorPanels {
+ public:
+  // Has room for `together` panels at a time, whichever they are, or for all of them.
+  ReflectorPanels(const Source& source, int64_t rows, int64_t columns, int64_t used,
+                  int64_t together);
+
+  int64_t count() const { return (used_ + kPanelColumns - 1) / kPanelColumns; }
+
+  // Makes panels [begin, end), at most `together` of them, in the place of those before.
+  void make(int64_t begin, int64_t end, int threads);
+
+  // One of those.
+  const Panel<Real>& operator[](int64_t number) const {
+    return panels_[static_cast<size_t>(number - begin_)];
+  }
+
+  // sigma_i of those.
+  double sign(int64_t reflector) const {
+    return signs_[static_cast<size_t>(reflector - begin_ * kPanelColumns)];
+  }
+
+  // Bytes that so many panels take: the first ones are the longest.
+  static int64_t bytes(int64_t rows, int64_t panels);
+
+ private:
+  struct Stretch {  // lines of a panel, one thread's work
+    int64_t panel, begin, end;
+  };
+
+  void draw(const Stretch& stretch, double* sums) const;
+  void make_heads(const Panel<Real>& panel, const std::vector<double>& sums, int64_t first_sums);
+
+  Source source_;
+  int64_t rows_, columns_, used_, begin_ = 0;
+  Room<Real> vectors_, grams_;
+  std::vector<Panel<Real>> panels_;
+  std::vector<double> signs_, factors_, heads_;
+};
+
+}  // namespace winit_cuda

@@ -1,0 +1,168 @@
+// The operations of values/scalar.h on eight float32 lanes, for AVX2 with FMA and F16C.
+#pragma once
+
+#include <immintrin.h>
+
+#include "values/scalar.h"
+
+namespace winit_cuda {
+
+struct WideAvx2 {
+  using W = __m256i;
+  static WINIT_HD_MEMBER W splat(uint32_t word) {
+    return _mm256_set1_epi32(static_cast<int>(word));
+  }
+  static WINIT_HD_MEMBER W high(W a) { return _mm256_srli_epi64(a, 32); }
+  static WINIT_HD_MEMBER W multiply(W a, W multiplier) { return _mm256_mul_epu32(a, multiplier); }
+  static WINIT_HD_MEMBER W exclusive_or(W a, W b) { return _mm256_xor_si256(a, b); }
+  static WINIT_HD_MEMBER W exclusive_or(W a, W b, W c) {
+    return _mm256_xor_si256(_mm256_xor_si256(a, b), c);
+  }
+};
+
+struct Avx2 {
+  using U = __m256i;
+  using F = __m256;
+  using Real = float;
+  using Double = Scalar64;
+  static constexpr int kLanes = 8, kBlocks = 8, kTogether = 1;
+
+  static WINIT_HD_MEMBER F splat(float value) { return _mm256_set1_ps(value); }
+  static WINIT_HD_MEMBER F from_middle(U word) { return _mm256_cvtepi32_ps(word); }
+  static WINIT_HD_MEMBER void distances(U word, F& x, F& t) {
+    x = from_middle(word);
+    const U integer = _mm256_xor_si256(word, _mm256_set1_epi32(INT32_MIN));
+    // toward_zero of values/scalar.h; 2^31 becomes -2^31, whose sign bit is set already.
+    const U size = _mm256_abs_epi32(integer);
+    const F rounded = _mm256_cvtepi32_ps(_mm256_andnot_si256(_mm256_srli_epi32(size, 24), size));
+    t = _mm256_or_ps(rounded, _mm256_and_ps(_mm256_castsi256_ps(integer), _mm256_set1_ps(-0.0f)));
+  }
+  static WINIT_HD_MEMBER F absolute(F value) {
+    return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), value);
+  }
+  static WINIT_HD_MEMBER F with_sign_of(F value, F other) {
+    return _mm256_or_ps(value, _mm256_and_ps(other, _mm256_set1_ps(-0.0f)));
+  }
+  static WINIT_HD_MEMBER F select(U word, F when_negative, F otherwise) {
+    return _mm256_blendv_ps(otherwise, when_negative, _mm256_castsi256_ps(word));
+  }
+  static WINIT_HD_MEMBER F fma(F a, F b, F c) { return _mm256_fmadd_ps(a, b, c); }
+  static WINIT_HD_MEMBER F multiply(F a, F b) { return _mm256_mul_ps(a, b); }
+  static WINIT_HD_MEMBER F subtract(F a, F b) { return _mm256_sub_ps(a, b); }
+  // The operand order gives the scalar versions' choice between zeros of unlike sign.
+  static WINIT_HD_MEMBER F smaller(F a, F b) { return _mm256_min_ps(b, a); }
+  static WINIT_HD_MEMBER F larger(F a, F b) { return _mm256_max_ps(b, a); }
+
+  // The octaves 23 ... 30 of p are 32 segments: four permutations an entry, of which two bits of
+  // the segment's number choose. Gathers take longer on most processors. The one word in 256 that
+  // lies further out is looked up on its own.
+  struct Quantile {
+    alignas(32) float table[kTableSize<float>];  // that the scale has been multiplied into
+    F base;
+
+    WINIT_HD_MEMBER Quantile(const float* unscaled, float scale, float base_)
+        : base(_mm256_set1_ps(base_)) {
+      for (int i = 0; i < kTableSize<float>; ++i) table[i] = scaled_entry(unscaled, scale, i);
+    }
+
+    WINIT_HD_MEMBER F operator()(F c, F p) const {
+      constexpr int first = octave_column(23);
+      static_assert(first % 32 == 24, "the last quarter of 32 segments comes first");
+      const U bits = _mm256_castps_si256(p);
+      const U segment = _mm256_srli_epi32(bits, 21);
+      // Bits 3 and 4 of the segment's number, as signs.
+      const F odd = _mm256_castsi256_ps(_mm256_slli_epi32(bits, 7));
+      const F late = _mm256_castsi256_ps(_mm256_slli_epi32(bits, 6));
+      const auto entry = [&](int row) {
+        const auto quarter = [&](int number) {
+          const float* entries = table + row * kSegments + first + 8 * ((number + 1) % 4);
+          return _mm256_permutevar8x32_ps(_mm256_load_ps(entries), segment);
+        };
+        return _mm256_blendv_ps(_mm256_blendv_ps(quarter(0), quarter(1), odd),
+                                _mm256_blendv_ps(quarter(2), quarter(3), odd), late);
+      };
+      const U mantissa = _mm256_or_si256(_mm256_and_si256(bits, _mm256_set1_epi32(0x001FFFFF)),
+                                         _mm256_set1_epi32(0x3F800000));
+      const F u = _mm256_sub_ps(_mm256_castsi256_ps(mantissa), entry(0));
+      F rest = entry(kFloatDegree + 1);
+#pragma GCC unroll 8
+      for (int power = kFloatDegree - 1; power >= 1; --power)
+        rest = _mm256_fmadd_ps(rest, u, entry(power + 1));
+      const F value =
+          _mm256_fmadd_ps(c, entry(1), _mm256_fmadd_ps(_mm256_mul_ps(c, u), rest, base));
+      const int outside =
+          _mm256_movemask_ps(_mm256_cmp_ps(absolute(p), _mm256_set1_ps(0x1p23f), _CMP_LT_OQ));
+      return __builtin_expect(outside != 0, 0) ? look_up_outside(value, c, p, outside) : value;
+    }
+
+    // Mostly one lane.
+    __attribute__((noinline)) F look_up_outside(F value, F c, F p, int outside) const {
+      alignas(32) float values[kLanes], centers[kLanes], tails[kLanes];
+      _mm256_store_ps(values, value);
+      _mm256_store_ps(centers, c);
+      _mm256_store_ps(tails, p);
+      const float start = _mm256_cvtss_f32(base);
+      for (; outside; outside &= outside - 1) {
+        const int lane = __builtin_ctz(static_cast<unsigned>(outside));
+        values[lane] = quantile_value(table, start, centers[lane], tails[lane]);
+      }
+      return _mm256_load_ps(values);
+    }
+  };
+
+  // Four vectors of words, eight blocks, in the order of the elements.
+  static WINIT_HD_MEMBER void chunk(const RoundKeys& keys, const SharedRounds& shared,
+                                    uint32_t block, U (&words)[4]) {
+    // Even lanes count the first two blocks of four and odd lanes the others: unpacking then
+    // restores the order.
+    const __m256i order = _mm256_set_epi64x(3, 1, 2, 0);
+    constexpr int last = kPhiloxRounds - 1;
+    using Pair = WidePair<WideAvx2>;
+    const U lowest = _mm256_add_epi32(_mm256_set1_epi32(static_cast<int>(block)), order);
+    Pair::W counter[4];
+    two_rounds<Pair>(shared, {lowest, _mm256_add_epi32(lowest, _mm256_set1_epi32(4))}, counter);
+    philox_rounds<Pair, 2, last>(keys, counter);
+    // The last round leaves two words in a 64-bit lane, the first in its low half.
+    const auto finish = [&](U first, U second, U third, U fourth, U* out) {
+      const U front = last_words(third, kPhiloxMultiplier1, second, keys.first[last]);
+      const U back = last_words(first, kPhiloxMultiplier0, fourth, keys.second[last]);
+      out[0] = _mm256_unpacklo_epi64(front, back);
+      out[1] = _mm256_unpackhi_epi64(front, back);
+    };
+    finish(counter[0].first, counter[1].first, counter[2].first, counter[3].first, words);
+    finish(counter[0].second, counter[1].second, counter[2].second, counter[3].second, words + 2);
+  }
+
+  static WINIT_HD_MEMBER U last_words(U factor, uint32_t multiplier, U word, uint32_t key) {
+    const U product = WideAvx2::multiply(factor, WideAvx2::splat(multiplier));
+    const U low = _mm256_set1_epi64x(0xFFFFFFFF);
+    const U mixed = _mm256_and_si256(_mm256_xor_si256(word, WideAvx2::splat(key)), low);
+    return _mm256_xor_si256(_mm256_shuffle_epi32(product, 0xB1), mixed);
+  }
+
+  static WINIT_HD_MEMBER void store(float* out, F value) { _mm256_storeu_ps(out, value); }
+  static WINIT_HD_MEMBER void stream(float* out, F value) { _mm256_stream_ps(out, value); }
+  static WINIT_HD_MEMBER __m256i round_to_half(F first, F second) {
+    constexpr int nearest = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+    return _mm256_set_m128i(_mm256_cvtps_ph(second, nearest), _mm256_cvtps_ph(first, nearest));
+  }
+  static WINIT_HD_MEMBER U rounded_high_half(F value) {
+    const __m256i bits = _mm256_castps_si256(value);
+    const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+    return _mm256_srli_epi32(
+        _mm256_add_epi32(_mm256_add_epi32(bits, odd), _mm256_set1_epi32(0x7FFF)), 16);
+  }
+  static WINIT_HD_MEMBER __m256i round_to_bfloat16(F first, F second) {
+    const U packed = _mm256_packus_epi32(rounded_high_half(first), rounded_high_half(second));
+    return _mm256_permute4x64_epi64(packed, 0xD8);
+  }
+  // Two vectors of 16-bit values.
+  static WINIT_HD_MEMBER void store_pair(uint16_t* out, __m256i values) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), values);
+  }
+  static WINIT_HD_MEMBER void stream_pair(uint16_t* out, __m256i values) {
+    _mm256_stream_si256(reinterpret_cast<__m256i*>(out), values);
+  }
+};
+
+}  // namespace winit_cuda

@@ -1,0 +1,91 @@
+#include "sparse/sparse.h"
+
+#include <algorithm>
+
+#include "platform/floating_point.h"
+#include "platform/parallel.h"
+#include "sparse/dispatch.h"
+#include "sparse/kept.h"
+#include "sparse/select.h"
+#include "values/limits.h"
+
+namespace winit_cuda {
+namespace {
+
+constexpr int64_t kGrain = int64_t{1} << 15;  // below, waking a thread costs more than it saves
+
+// The same elements in the same order, in one dimension where that can be.
+Box merged(const Box& box) {
+  const auto columns = static_cast<uint64_t>(box.size[1]);
+  if (box.index_stride[0] != columns * box.index_stride[1] ||
+      box.stride[0] != box.size[1] * box.stride[1])
+    return box;
+  Box one = box;
+  one.rank = 1;
+  one.size[0] = box.size[0] * box.size[1];
+  one.stride[0] = box.stride[1];
+  one.index_stride[0] = box.index_stride[1];
+  return one;
+}
+
+ColumnLimits limits_of(const SparseFill& fill) {
+  const ColumnRange local = local_columns(fill);
+  const int64_t period = std::min(fill.columns, local.count + ColumnLimits::kBefore);
+  ColumnLimits limits{static_cast<uint64_t>(local.first), static_cast<uint64_t>(fill.columns), {}};
+  limits.limits.resize(static_cast<size_t>(period + ColumnTile::kLanes));
+  const int64_t before = ColumnLimits::kBefore % fill.columns;
+  int64_t column = (fill.columns - before) % fill.columns;
+  for (uint32_t& limit : limits.limits) {
+    limit = column < local.count ? fill.thresholds[column].word : 0;
+    if (++column == fill.columns) column = 0;
+  }
+  return limits;
+}
+
+void fill_up_to_limits(const RandomFill& normal, const ColumnLimits& limits, int threads) {
+  const SparseSimd& simd = active_sparse_simd();
+  Tiles tiles;
+  if (find_tiles(normal.target.box, item_size(normal.target.dtype), tiles)) {
+    parallel_for(tiles.count, kGrain / Tiles::kElements, threads, [&](int64_t begin, int64_t end) {
+      const DefaultFloatingPoint environment;
+      simd.fill_tiles(normal, limits, tiles, begin, end);
+    });
+    return;
+  }
+  parallel_for(element_count(normal.target.box), kGrain, threads, [&](int64_t begin, int64_t end) {
+    const DefaultFloatingPoint environment;
+    simd.fill(normal, limits, begin, end);
+  });
+}
+
+// The limits say nothing of rows. Once in 2^32 / rows columns the threshold's word has a twin, and
+// where that is in a greater row than the last zero it gets its value back.
+void restore_twins(const SparseFill& fill) {
+  const Box& box = fill.normal.target.box;
+  for (int64_t c = 0; c < box.size[1]; ++c) {
+    const SparseThreshold& threshold = fill.thresholds[c];
+    if (threshold.row == fill.rows - 1) continue;
+    for (int64_t i = 0; i < box.size[0]; ++i) {
+      const uint64_t index = box.index_offset + static_cast<uint64_t>(i) * box.index_stride[0] +
+                             static_cast<uint64_t>(c);
+      const auto row = static_cast<int64_t>(index / static_cast<uint64_t>(fill.columns));
+      if (row > threshold.row &&
+          philox_word(fill.normal.source.key, Domain::kSparse, index) == threshold.word)
+        fill_range_cpu(fill.normal, i * box.size[1] + c, i * box.size[1] + c + 1);
+    }
+  }
+}
+
+}  // namespace
+
+void sparse_cpu(const SparseFill& fill, int threads) {
+  RandomFill normal = fill.normal;
+  normal.target.box = merged(normal.target.box);
+  if (fill.zeros_per_column == 0) return fill_cpu(normal, threads);
+  if (has_kept_tiles(fill, threads)) return sparse_kept_cpu(fill, threads);
+  select_thresholds_cpu(fill, threads);
+  fill_up_to_limits(normal, limits_of(fill), threads);
+  restore_twins(fill);
+}
+
+}  // namespace winit_cuda

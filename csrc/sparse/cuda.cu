@@ -1,0 +1,46 @@
+// The CUDA kernels of sparse matrices, and their launches.
+#include <cuda_runtime.h>
+
+#include "cuda/block.h"
+#include "cuda/maps.h"
+#include "sparse/kernel.h"
+#include "sparse/search.h"
+
+namespace winit_cuda {
+namespace {
+
+__global__ void __launch_bounds__(kSelectionThreads)
+    select_thresholds_kernel(const __grid_constant__ SparseFill fill, const SparseSearch search) {
+  select_thresholds(fill, search, this_block());
+}
+
+template <class T, class Map, class N>
+__global__ void __launch_bounds__(kBlockThreads)
+    sparse_rows_kernel(const __grid_constant__ SparseFill fill, const __grid_constant__ Rows rows,
+                       const __grid_constant__ N numbers) {
+  const Map map = make_map(numbers, NoTable{}, Type<Map>{});
+  sparse_rows<T>(map, fill, rows, this_thread());
+}
+
+}  // namespace
+
+void sparse_cuda(const SparseFill& fill, const Launch& launch) {
+  if (fill.zeros_per_column == 0) return fill_cuda(fill.normal, launch);
+  const Rows rows = rows_of(fill.normal.target.box);
+  launch_blocks(launch, selection_grid(fill, kSelectionThreads), &select_thresholds_kernel, fill,
+                search_of(fill));
+  with_dtype(fill.normal.target.dtype, [&](auto element) {
+    using T = typename decltype(element)::type;
+    const auto run = [&](const auto& numbers, auto map_type) {
+      using Map = typename decltype(map_type)::type;
+      launch_on(launch, rows.rows * rows.slots,
+                &sparse_rows_kernel<T, Map, std::decay_t<decltype(numbers)>>, fill, rows, numbers);
+    };
+    if constexpr (std::is_same_v<T, double>)
+      run(fill.normal.double_numbers.normal, Type<NormalMap<Scalar64>>{});
+    else
+      run(fill.normal.numbers.normal, Type<NormalMap<Scalar32>>{});
+  });
+}
+
+}  // namespace winit_cuda

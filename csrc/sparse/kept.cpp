@@ -1,0 +1,206 @@
+#include "sparse/kept.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <memory>
+
+#include "platform/floating_point.h"
+#include "platform/parallel.h"
+#include "sparse/dispatch.h"
+
+namespace winit_cuda {
+namespace {
+
+constexpr int kLanes = KeptTile::kLanes;
+// Elements that take as long as waking several threads.
+constexpr int64_t kWorthWaking = int64_t{1} << 17;
+constexpr int64_t kGroupsPerThread = 4;  // fewer leave threads without work at the end
+// Where there is much to do, threads without a tile idle. The other way has work for all, but makes
+// the words twice.
+constexpr double kLeastBusy = 0.6;
+// Looks that bring the bounds nearer to the thresholds: each leaves about the square root of the
+// distance before it, in ranks, and costs a tenth of what collecting does.
+constexpr int kSteps = 2;
+constexpr int64_t kMostHalf = UINT16_MAX;
+
+// Where the k-th smallest half of each lane is looked for. The halves are uniform: how many lie
+// up to a bound says where to look, and the next look tells whether it was right.
+class TileSelection {
+ public:
+  TileSelection(const SparseSimd& simd, const KeptTile& tile, int64_t zeros, KeptWords& found)
+      : simd_(simd),
+        tile_(tile),
+        zeros_(zeros),
+        found_(found),
+        density_(static_cast<double>(tile.rows) / (kMostHalf + 1)) {}
+
+  // Keeps the tile's words and sets the largest half that is zero, for each lane. Words that share
+  // it and are not zero get another half.
+  void run(LaneHalves& limits) {
+    const int64_t guess = half_at(static_cast<double>(zeros_));
+    LaneHalves counts;
+    simd_.keep(tile_, static_cast<uint16_t>(guess), counts);
+    std::fill_n(bounds_, kLanes, static_cast<uint16_t>(guess));
+    std::copy_n(counts, kLanes, counts_);
+    for (int step = 0; step < kSteps; ++step) {
+      for (int lane = 0; lane < kLanes; ++lane) {
+        const double missing = static_cast<double>(zeros_ - counts_[lane]);
+        bounds_[lane] = clamped(bounds_[lane] + missing / density_);
+      }
+      simd_.count_kept(tile_, bounds_, counts_);
+    }
+    for (int64_t widening = 1; !settle(widening, limits);) widening *= 2;
+  }
+
+ private:
+  struct Change {
+    uint16_t row;
+    int lane;
+    uint16_t upper;
+  };
+
+  static uint16_t clamped(double half) {
+    return static_cast<uint16_t>(std::min(std::max(half, 0.0), double{kMostHalf}));
+  }
+  int64_t half_at(double rank) const { return clamped(rank / density_); }
+
+  // Collects what is likely to hold the threshold of each lane: as many halves beyond the bound as
+  // are missing, or before it as are too many, and a few times the deviation of that number.
+  bool settle(int64_t widening, LaneHalves& limits) {
+    constexpr double kDeviations = 3, kLeast = 3;
+    LaneHalves first, width;
+    double most = 0;
+    for (int lane = 0; lane < kLanes; ++lane) {
+      const double missing = static_cast<double>(zeros_ - counts_[lane]);
+      const double away = std::fabs(missing);
+      const double ranks =
+          static_cast<double>(widening) * (away + kDeviations * std::sqrt(away + 1) + kLeast);
+      const double reach = std::ceil(ranks / density_);
+      const bool is_beyond = missing > 0;
+      const int64_t from = is_beyond ? bounds_[lane] + 1 : clamped(bounds_[lane] - reach);
+      const int64_t to = is_beyond ? clamped(bounds_[lane] + reach) : bounds_[lane];
+      first[lane] = static_cast<uint16_t>(std::min(from, kMostHalf));
+      width[lane] = static_cast<uint16_t>(std::max<int64_t>(to - first[lane], 0));
+      is_beyond_[lane] = is_beyond;
+      most = std::max(most, ranks);
+    }
+    const double room = most + 8 * std::sqrt(most) + 8;
+    found_.clear(std::min(tile_.rows, static_cast<int64_t>(room)));
+    simd_.collect_kept(tile_, first, width, found_);
+    changes_.clear();
+    for (int lane = 0; lane < tile_.lanes; ++lane)
+      if (!settle_lane(lane, limits)) return false;
+    // Only now: what has been counted holds for the halves as they were.
+    for (const Change& change : changes_) tile_.at(change.row, change.lane) = change.upper;
+    return true;
+  }
+
+  bool settle_lane(int lane, LaneHalves& limits) {
+    const int64_t count = found_.count[lane];
+    const int64_t below = is_beyond_[lane] ? counts_[lane] : counts_[lane] - count;
+    const int64_t rank = zeros_ - below;
+    if (rank < 1 || rank > count || count > found_.room) return false;
+    KeptWords::Entry* const entries = found_.of(lane);
+    std::nth_element(entries, entries + rank - 1, entries + count,
+                     [](const auto& a, const auto& b) { return a.upper < b.upper; });
+    const uint16_t limit = entries[rank - 1].upper;
+    const auto sharing = std::partition(entries, entries + count,
+                                        [&](const auto& entry) { return entry.upper == limit; });
+    int64_t smaller = 0;
+    for (const auto* entry = sharing; entry < entries + count; ++entry)
+      smaller += entry->upper < limit;
+    const int64_t zeros = rank - smaller, shared = sharing - entries;
+    limits[lane] = zeros == shared ? limit : part(lane, limit, entries, shared, zeros);
+    return true;
+  }
+
+  // Of entries that share the limit, the `zeros` with the smallest words, and in the smallest rows
+  // of those, are zero.
+  uint16_t part(int lane, uint16_t limit, const KeptWords::Entry* entries, int64_t shared,
+                int64_t zeros) {
+    order_.clear();
+    for (int64_t i = 0; i < shared; ++i) {
+      const uint64_t index = tile_.index(entries[i].row) + static_cast<uint64_t>(lane);
+      order_.push_back({philox_word(tile_.key, Domain::kSparse, index), entries[i].row});
+    }
+    std::sort(order_.begin(), order_.end());
+    const bool is_last = limit == kMostHalf;  // then the zeros get another half
+    for (int64_t i = 0; i < shared; ++i)
+      if ((i < zeros) == is_last)
+        changes_.push_back({order_[static_cast<size_t>(i)].second, lane,
+                            is_last ? uint16_t{0} : uint16_t{kMostHalf}});
+    return is_last ? static_cast<uint16_t>(limit - 1) : limit;
+  }
+
+  const SparseSimd& simd_;
+  const KeptTile& tile_;
+  int64_t zeros_;
+  KeptWords& found_;
+  double density_;  // of halves
+  LaneHalves bounds_, counts_;
+  bool is_beyond_[kLanes];
+  std::vector<std::pair<uint32_t, uint16_t>> order_;
+  std::vector<Change> changes_;
+};
+
+int64_t tiles_of(const SparseFill& fill) {
+  return (local_columns(fill).count + kLanes - 1) / kLanes;
+}
+
+// Of the threads' time, where each takes a tile after the other.
+double busy_share(int64_t tiles, int64_t threads) {
+  const int64_t rounds = (tiles + threads - 1) / threads;
+  return static_cast<double>(tiles) / static_cast<double>(std::max<int64_t>(rounds, 1) * threads);
+}
+
+}  // namespace
+
+bool has_kept_tiles(const SparseFill& fill, int threads) {
+  const Box& box = fill.normal.target.box;
+  return fill.columns % 4 == 0 && box.index_offset % 4 == 0 && box.stride[1] == 1 &&
+         box.index_stride[1] == 1 && box.index_stride[0] == static_cast<uint64_t>(fill.columns) &&
+         fill.rows <= KeptTile::kMostRows &&
+         (element_count(box) < kWorthWaking || busy_share(tiles_of(fill), threads) >= kLeastBusy);
+}
+
+void sparse_kept_cpu(const SparseFill& fill, int threads) {
+  const SparseSimd& simd = active_sparse_simd();
+  const ColumnRange columns = local_columns(fill);
+  const int64_t tiles = tiles_of(fill);
+  const int64_t together =
+      std::clamp<int64_t>(tiles / (kGroupsPerThread * threads), 1, KeptMarks::kMostTiles);
+  const int64_t groups = (tiles + together - 1) / together;
+  std::atomic<int64_t> next{0};
+  // A thread gets its memory once, and takes groups as it comes.
+  const auto work = [&](int64_t begin, int64_t end) {
+    if (begin == end || next >= groups) return;
+    const DefaultFloatingPoint environment;
+    const std::unique_ptr<uint16_t[]> upper(new uint16_t[static_cast<size_t>(fill.rows * kLanes)]);
+    KeptWords found{};
+    KeptMarks marks{0, 0, fill.rows, 0, static_cast<uint64_t>(fill.columns), {}};
+    for (int64_t group = next++; group < groups; group = next++) {
+      const int64_t column = group * together * kLanes;
+      marks.lanes = static_cast<int>(std::min(together * kLanes, columns.count - column));
+      marks.tiles = (marks.lanes + kLanes - 1) / kLanes;
+      marks.first_index = static_cast<uint64_t>(columns.first + column);
+      marks.bits.resize(static_cast<size_t>(fill.rows * marks.tiles));
+      for (int place = 0; place < marks.tiles; ++place) {
+        const KeptTile tile{fill.normal.source.key,
+                            marks.first_index + static_cast<uint64_t>(place * kLanes),
+                            marks.row_stride,
+                            fill.rows,
+                            std::min(kLanes, marks.lanes - place * kLanes),
+                            upper.get()};
+        LaneHalves limits = {};
+        TileSelection(simd, tile, fill.zeros_per_column, found).run(limits);
+        simd.mark_kept(tile, limits, marks, place);
+      }
+      simd.fill_kept(fill.normal, marks, column);
+    }
+  };
+  const bool wake = element_count(fill.normal.target.box) >= kWorthWaking;
+  parallel_for(std::min<int64_t>(threads, groups), 1, threads, work, wake);
+}
+
+}  // namespace winit_cuda

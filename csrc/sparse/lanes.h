@@ -1,0 +1,290 @@
+// The CPU's two passes over a sparse matrix, for lanes of any width, as fill/lanes.h has the other
+// fills. Each sparse_<instruction set>.cpp includes this with its lanes and exports one SparseSimd;
+// sparse/cpu.cpp calls the one that the fills use.
+#pragma once
+
+#include <cstddef>
+
+#include "fill/lanes.h"
+#include "sparse/columns.h"
+#include "sparse/kept_lanes.h"
+#include "sparse/sparse.h"
+
+namespace winit_cuda {
+
+struct SparseSimd {
+  const char* name;  // that of the SimdFills
+  // Rows [begin, end) of a tile of columns.
+  void (*collect)(const ColumnTile& tile, int64_t begin, int64_t end, ColumnWords& found);
+  // How many of `count` words are at most `limit`.
+  int64_t (*count_up_to)(const uint32_t* words, int64_t count, uint32_t limit);
+  // Local elements [begin, end) of the normal fill, and tiles [begin, end) of it, with zeros where
+  // the sparse word is at most the limit of its column.
+  void (*fill)(const RandomFill& fill, const ColumnLimits& limits, int64_t begin, int64_t end);
+  void (*fill_tiles)(const RandomFill& fill, const ColumnLimits& limits, const Tiles& tiles,
+                     int64_t begin, int64_t end);
+  // The passes over a tile of kept words (sparse/kept_lanes.h), and the fill of those of its rows
+  // that are in the box, from a column of the box on, with zeros where there is no mark.
+  void (*keep)(const KeptTile& tile, uint16_t bound, LaneHalves& counts);
+  void (*count_kept)(const KeptTile& tile, const LaneHalves& bounds, LaneHalves& counts);
+  void (*collect_kept)(const KeptTile& tile, const LaneHalves& first, const LaneHalves& width,
+                       KeptWords& found);
+  void (*mark_kept)(const KeptTile& tile, const LaneHalves& limits, KeptMarks& marks, int place);
+  void (*fill_kept)(const RandomFill& fill, const KeptMarks& marks, int64_t column);
+};
+
+extern const SparseSimd kPortableSparse;
+#if defined(__x86_64__)
+extern const SparseSimd kAvx2Sparse;
+extern const SparseSimd kAvx512Sparse;
+#elif defined(__aarch64__)
+extern const SparseSimd kNeonSparse;
+#endif
+
+// Beyond what L has for all fills, the lanes here have
+//   sort_out(words, first, width, below)  which of kGroup words w have w - first <= width, a bit
+//   each;
+//                                         counts those with w < first, word by word
+//   where_above(order, limits, value)     `value` where order > limit, else zero
+//   where_set(bits, value)                `value` where the lane's bit is set, else zero
+//   keep(words, bound, upper, held)       `upper`, the halves of 64 words; counts in `held`, lane
+//                                         by lane, those up to the bound
+//   within(halves, first, width)          in which of 64 lanes half - first <= width, a bit each
+namespace simd {
+
+// A row of the tile is a line of words in the cache: whole chunks, from a block's start on.
+constexpr int kGroup = 16;
+
+template <class L>
+static void collect(const ColumnTile& tile, int64_t begin, int64_t end, ColumnWords& found) {
+  constexpr int kWords = 4 * L::kBlocks;
+  static_assert(ColumnTile::kLanes % kWords == 0);
+  alignas(64) uint32_t line[ColumnTile::kLanes + kGroup + 4];
+  alignas(64) uint32_t below[ColumnTile::kLanes] = {};
+  std::memset(line, 0, sizeof(line));
+  const uint32_t first = tile.window.first, width = tile.window.last - tile.window.first;
+  const uint64_t lanes = ~uint64_t{0} >> (ColumnTile::kLanes - tile.lanes);
+  Words<L> stream(tile.key, Domain::kSparse, tile.index(begin) / 4);
+  for (int64_t row = begin; row < end; ++row) {
+    const uint64_t index = tile.index(row);
+    const int skipped = static_cast<int>(index % 4);
+    for (int done = 0; done < skipped + tile.lanes; done += kWords) {
+      typename L::U words[kVectors<L>];
+      stream.chunk((index + static_cast<uint64_t>(done)) / 4, words);
+      std::memcpy(line + done, words, sizeof(words));
+    }
+    const uint32_t* const words = line + skipped;
+    // One mask for the whole row: a loop that ends once in a row is mispredicted once in a row.
+    uint64_t inside = 0;
+    for (int lane = 0; lane < ColumnTile::kLanes; lane += kGroup)
+      inside |= uint64_t{L::sort_out(words + lane, first, width, below + lane)} << lane;
+    for (inside &= lanes; inside; inside &= inside - 1) {
+      const int lane = __builtin_ctzll(inside);
+      found.append(tile.column[lane], words[lane]);
+    }
+  }
+  for (int lane = 0; lane < tile.lanes; ++lane) found.below[tile.column[lane]] += below[lane];
+}
+
+static inline int64_t count_up_to(const uint32_t* words, int64_t count, uint32_t limit) {
+  int64_t total = 0;
+  while (count > 0) {
+    const int64_t taken = std::min<int64_t>(count, INT32_MAX);
+    uint32_t few = 0;
+    for (int64_t i = 0; i < taken; ++i) few += words[i] <= limit;
+    total += few;
+    words += taken;
+    count -= taken;
+  }
+  return total;
+}
+
+// The words that say which elements of a chunk are zero, and the limits that they are held to.
+template <class L>
+class ChunkZeros {
+ public:
+  ChunkZeros(const RandomFill& fill, const ColumnLimits& limits)
+      : limits_(limits),
+        words_(fill.source.key, Domain::kSparse, fill.target.box.index_offset / 4) {}
+
+  // Of the chunk that begins with a block: the values of vector `i` with zeros among them, and
+  // whether element `i` is one.
+  struct View {
+    typename L::U order[kVectors<L>];
+    const uint32_t* limit;
+    WINIT_HD_MEMBER typename L::F nonzero(int i, typename L::F value) const {
+      return L::where_above(order[i], limit + i * L::kLanes, value);
+    }
+    WINIT_HD_MEMBER bool is_zero(int i) const {
+      uint32_t word;
+      std::memcpy(&word,
+                  reinterpret_cast<const char*>(order) + static_cast<size_t>(i) * sizeof(word),
+                  sizeof(word));
+      return word <= limit[i];
+    }
+  };
+  WINIT_HD_MEMBER View at(uint64_t block) {
+    constexpr uint64_t kWords = 4 * L::kBlocks;
+    // Mostly the chunk behind the one before: a division saved.
+    position_ = block == next_ ? limits_.behind(position_, kWords) : limits_.position(4 * block);
+    next_ = block + L::kBlocks;
+    View view;
+    words_.chunk(block, view.order);
+    view.limit = limits_.limits.data() + position_;
+    return view;
+  }
+
+ private:
+  const ColumnLimits& limits_;
+  Words<L> words_;
+  uint64_t next_ = UINT64_MAX, position_ = 0;
+};
+
+// `Zeros` says which elements of a chunk are zero.
+template <class L, class T, class Zeros>
+class SparseChunk {
+ public:
+  static constexpr int kElements = 4 * L::kBlocks, kTogether = L::kTogether;
+  using Lanes = L;
+
+  SparseChunk(const RandomFill& fill, Zeros& zeros)
+      : zeros_(zeros), values_(fill, fill.target.box.index_offset) {}
+
+  template <int kChunks>
+  WINIT_HD_MEMBER void write(const NormalMap<L>& map, uint64_t block, T* out, bool streaming) {
+    typename L::U words[kChunks][kVectors<L>];
+    values_.template words<kChunks>(block, words);
+    for (int chunk = 0; chunk < kChunks; ++chunk) {
+      const auto zeros = zeros_.at(block + static_cast<uint64_t>(chunk) * L::kBlocks);
+      typename L::F values[kVectors<L>];
+      for (int i = 0; i < kVectors<L>; ++i)
+        values[i] = zeros.nonzero(i, values_.value(map, words[chunk][i]));
+      store_chunk<L>(out + chunk * kElements, values, streaming);
+    }
+  }
+
+ private:
+  Zeros& zeros_;
+  Chunk<L, T, NormalMap> values_;
+};
+
+template <class L, class Zeros>
+class SparseChunk<L, double, Zeros> {
+ public:
+  static constexpr int kElements = 4 * L::kBlocks, kTogether = 1;
+  using Values = Chunk<L, double, NormalMap>;
+  using Lanes = typename Values::Lanes;
+
+  SparseChunk(const RandomFill& fill, Zeros& zeros)
+      : zeros_(zeros), values_(fill, fill.target.box.index_offset) {}
+
+  template <int kChunks>
+  WINIT_HD_MEMBER void write(const NormalMap<Lanes>& map, uint64_t block, double* out,
+                             bool streaming) {
+    alignas(64) double made[kElements];
+    values_.template write<1>(map, block, made, false);
+    const auto zeros = zeros_.at(block);
+    for (int i = 0; i < kElements; ++i) made[i] = zeros.is_zero(i) ? 0.0 : made[i];
+    constexpr int kStep = Lanes::kLanes;
+    if constexpr (kStep == 1) {
+      std::memcpy(out, made, sizeof(made));
+    } else {
+      for (int i = 0; i < kElements; i += kStep) {
+        typename Lanes::F values;
+        std::memcpy(&values, made + i, sizeof(values));
+        streaming ? Lanes::stream(out + i, values) : Lanes::store(out + i, values);
+      }
+    }
+  }
+
+ private:
+  Zeros& zeros_;
+  Values values_;
+};
+
+// Calls visit(map, chunk, base).
+template <class L, class T, class Zeros, class Visit>
+static void with_sparse_chunk(const RandomFill& fill, Zeros& zeros, const Visit& visit) {
+  SparseChunk<L, T, Zeros> chunk(fill, zeros);
+  const auto& numbers = [&]() -> const auto& {
+    if constexpr (std::is_same_v<T, double>)
+      return fill.double_numbers.normal;
+    else
+      return fill.numbers.normal;
+  }();
+  const NormalMap<typename SparseChunk<L, T, Zeros>::Lanes> map(numbers);
+  visit(map, chunk, static_cast<T*>(fill.target.pointer));
+}
+
+template <class L, class Zeros, class Visit>
+static void with_sparse_dtype(const RandomFill& fill, Zeros& zeros, const Visit& visit) {
+  switch (fill.target.dtype) {
+    case DType::kFloat32:
+      return with_sparse_chunk<L, float>(fill, zeros, visit);
+    case DType::kFloat64:
+      return with_sparse_chunk<L, double>(fill, zeros, visit);
+    case DType::kFloat16:
+      return with_sparse_chunk<L, Half>(fill, zeros, visit);
+    case DType::kBFloat16:
+      return with_sparse_chunk<L, BFloat16>(fill, zeros, visit);
+    case DType::kFloat8E4M3FN:
+      return with_sparse_chunk<L, Float8E4M3FN>(fill, zeros, visit);
+    case DType::kFloat8E5M2:
+      return with_sparse_chunk<L, Float8E5M2>(fill, zeros, visit);
+  }
+}
+
+template <class L>
+static void sparse_range(const RandomFill& fill, const ColumnLimits& limits, int64_t begin,
+                         int64_t end) {
+  ChunkZeros<L> zeros(fill, limits);
+  with_sparse_dtype<L>(fill, zeros, [&](const auto& map, auto& chunk, auto* base) {
+    const bool streaming = is_streamed(fill.target.box, sizeof(*base));
+    for_each_run(fill.target.box, begin, end,
+                 [&](const Run& run) { fill_run(map, chunk, run, base, streaming); });
+  });
+}
+
+template <class L>
+static void sparse_tiles(const RandomFill& fill, const ColumnLimits& limits, const Tiles& tiles,
+                         int64_t begin, int64_t end) {
+  ChunkZeros<L> zeros(fill, limits);
+  with_sparse_dtype<L>(fill, zeros, [&](const auto& map, auto& chunk, auto* base) {
+    for (int64_t number = begin; number < end; ++number)
+      fill_tile(map, chunk, tiles, tile_at(tiles, number), base);
+  });
+}
+
+// A function of its own: inlined into the loop over rows, its vectors do not all stay in registers.
+template <class C, class T, class Map>
+#if defined(__GNUC__)
+__attribute__((noinline))
+#endif
+static void fill_row(const Map& map, C& chunk, uint64_t index, int64_t count, T* out,
+                     bool streaming) {
+  fill_contiguous(map, chunk, index, count, out, streaming);
+}
+
+template <class L>
+static void fill_kept(const RandomFill& fill, const KeptMarks& marks, int64_t column) {
+  const Box& box = fill.target.box;
+  const int64_t first_row = static_cast<int64_t>(box.index_offset / marks.row_stride);
+  KeptZeros<L> zeros(marks);
+  with_sparse_dtype<L>(fill, zeros, [&](const auto& map, auto& chunk, auto* base) {
+    const bool streaming = is_streamed(box, sizeof(*base));
+    for (int64_t i = 0; i < box.size[0]; ++i) {
+      zeros.begin(first_row + i);
+      fill_row(map, chunk, marks.index(first_row + i), marks.lanes,
+               base + i * box.stride[0] + column, streaming);
+    }
+  });
+}
+
+template <class L>
+constexpr SparseSimd sparse_simd_of(const char* name) {
+  return {name,    collect<L>, count_up_to,     sparse_range<L>, sparse_tiles<L>,
+          keep<L>, count_kept, collect_kept<L>, mark_kept<L>,    fill_kept<L>};
+}
+
+}  // namespace simd
+}  // namespace winit_cuda

@@ -1,0 +1,45 @@
+// Sparse columns: exactly zeros_per_column zeros in each, uniform over the subsets, the rest
+// normal.
+//
+// The zeros of a column are the entries with its smallest words in the sparse domain, ties going to
+// the smaller row. The largest of them is the column's threshold, an order statistic that is found
+// without storing the column; then one look at an entry's own word tells whether it is zero. Every
+// column, and any box of the matrix, is computed alone.
+#pragma once
+
+#include "fill/fill.h"
+
+namespace winit_cuda {
+
+// The last (word, row) that is zero. A column without zeros has row -1.
+struct SparseThreshold {
+  int64_t row;
+  uint32_t word;
+  uint32_t unused;
+};
+
+struct SparseFill {
+  RandomFill normal;  // target, source and the law of the entries that are not zero
+  int64_t rows, columns, zeros_per_column;
+  SparseThreshold* thresholds;  // room for one per local column, in the target's memory
+};
+
+// The range of global columns that a box of the matrix touches; the box has the two dimensions of
+// the matrix, unmerged.
+struct ColumnRange {
+  int64_t first, count;
+};
+
+WINIT_HD ColumnRange local_columns(const SparseFill& fill) {
+  const Box& box = fill.normal.target.box;
+  return {static_cast<int64_t>(box.index_offset % static_cast<uint64_t>(fill.columns)),
+          box.size[1]};
+}
+
+WINIT_HD bool is_zero(const SparseThreshold& threshold, uint32_t word, int64_t row) {
+  return word < threshold.word || (word == threshold.word && row <= threshold.row);
+}
+
+void sparse_cpu(const SparseFill& fill, int threads);
+
+}  // namespace winit_cuda

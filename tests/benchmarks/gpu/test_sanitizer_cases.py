@@ -1,0 +1,122 @@
+"""The program that compute-sanitizer watches: it covers every kernel, and sees what is wrong."""
+
+from __future__ import annotations
+
+import importlib
+
+import pytest
+import torch
+
+_C = pytest.importorskip("winit_cuda._C", reason="winit_cuda was installed without its core")
+sanitizer_cases = importlib.import_module("benchmarks.gpu.sanitizer_cases")
+CASES = list(sanitizer_cases.cases())
+LABELS = [case.label for case in CASES]
+
+
+def test_every_case_agrees(capsys):
+    assert sanitizer_cases.main(["--device", "cpu"]) == 0
+    assert f"{len(LABELS)} of {len(LABELS)} cases are as on the CPU" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("law", ["uniform", "normal", "trunc_normal"])
+@pytest.mark.parametrize("dtype", _C.DTYPES)
+def test_every_law_dtype_and_layout_is_run(law, dtype):
+    ours = [label for label in LABELS if label.startswith(law) and f" {dtype}, " in label]
+    assert {label.partition(", ")[2] for label in ours if "several" not in label} >= {
+        "key in memory"
+    }
+    for where in sanitizer_cases.LAYOUTS:
+        assert any(label.endswith(where) for label in ours)
+
+
+KINDS = [
+    *("constant of 8", "dirac bfloat16", "sparse bfloat16", "sparse float32, 20000x2"),
+    *("reflectors", "orthogonal_batch bfloat16", "split_keys", "words", "tiny sparse bfloat16"),
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_other_kernels_are_run(kind):
+    assert any(label.startswith(kind) for label in LABELS)
+
+
+@pytest.mark.parametrize("dtype", _C.DTYPES)
+def test_truncation_on_both_sides_and_on_one_is_run(dtype):
+    """Around the mean, above it and below it: the last two have a map of their own."""
+    for numbers in ((0.0, 1.0, -2.0, 2.0), (0.0, 1.0, 1.0, 3.0), (0.5, 2.0, -30.0, -1.0)):
+        for where in sanitizer_cases.LAYOUTS:
+            assert f"trunc_normal{numbers} {dtype}, {where}" in LABELS
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("law", sanitizer_cases.LAWS)
+def test_tiny_spreads_are_run(law, dtype):
+    for numbers in sanitizer_cases.TINY[law]:
+        spread = numbers[1] - numbers[0] if law == "uniform" else numbers[1]
+        assert 0 < spread < 2**-90
+        assert f"tiny {law}{numbers} {dtype}, whole groups" in LABELS
+
+
+def test_labels_are_unique():
+    assert len(set(LABELS)) == len(LABELS)
+
+
+def test_layouts_are_what_they_are_called():
+    layouts = sanitizer_cases.LAYOUTS
+    assert layouts["odd size"].fills_its_memory
+    assert layouts["transposed"].fills_its_memory
+    assert not layouts["misaligned"].fills_its_memory
+    assert not layouts["with gaps"].fills_its_memory
+    assert layouts["with gaps"].reach == 3 + 4 * 101 + 5 * 16 + 6 * 2 + 1
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "normal",
+        "constant_bits",
+        "dirac",
+        "sparse",
+        "reflectors",
+        "orthogonal_batch",
+        "split_keys",
+        "words",
+    ],
+)
+def test_a_kernel_that_does_nothing_is_noticed(name, monkeypatch, capsys):
+    real = getattr(_C, name)
+
+    def only_on_the_cpu(*arguments):
+        if sanitizer_cases.SERIAL not in arguments:
+            real(*arguments)
+
+    own = [case for case in CASES if case.label.startswith(name.partition("_")[0])]
+    monkeypatch.setattr(sanitizer_cases, "cases", lambda: own)
+    monkeypatch.setattr(_C, name, only_on_the_cpu)
+    assert sanitizer_cases.main(["--device", "cpu"]) == 1
+    assert f"NOT as on the CPU: {own[0].label}" in capsys.readouterr().out
+
+
+def test_a_write_beside_the_elements_is_noticed(monkeypatch):
+    real = _C.normal
+
+    def one_more(pointer, code, numel, box, device, *rest):
+        real(pointer, code, numel, box, device, *rest)
+        if device == sanitizer_cases.SERIAL:
+            real(pointer - 4, code, 1, None, device, *rest)
+
+    monkeypatch.setattr(_C, "normal", one_more)
+    layout = sanitizer_cases.LAYOUTS["misaligned"]
+    arguments = ((0.0, 1.0), _C.DTYPES["float32"], torch.float32.itemsize, layout)
+    case = sanitizer_cases.random_fill("normal", "normal", *arguments)
+    assert not case.agrees(sanitizer_cases.SERIAL)
+
+
+def test_an_error_of_the_device_is_told(monkeypatch, capsys):
+    def fail(*_):
+        raise RuntimeError("an illegal memory access")
+
+    monkeypatch.setattr(sanitizer_cases, "cases", lambda: CASES[-1:])
+    monkeypatch.setattr(_C, "words", fail)
+    assert sanitizer_cases.main(["--device", "cpu"]) == 1
+    assert "words: an illegal memory access" in capsys.readouterr().out

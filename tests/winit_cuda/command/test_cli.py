@@ -1,0 +1,93 @@
+"""The console command: what it prints and its exit codes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.metadata import entry_points
+
+import pytest
+
+import winit_cuda
+from winit_cuda._command import cli, info
+
+
+def test_console_script_is_installed() -> None:
+    (script,) = entry_points(group="console_scripts", name="winit-cuda")
+    assert script.load() is cli.main
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out == f"winit_cuda {winit_cuda.__version__}\n"
+
+
+def test_info_says_what_each_device_uses(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["info"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith(str(winit_cuda.backend_info()))
+    for use in winit_cuda.backend_info().devices:
+        assert f"{use.backend}: {use.reason}" in printed
+    for word in ("threads", "processor", "driver", "Python", "platform"):
+        assert f"\n{word}" in printed
+
+
+def test_info_without_the_core(capsys: pytest.CaptureFixture[str]) -> None:
+    with winit_cuda.use_backend("aten"):
+        assert cli.main(["info"]) == 0
+    assert "aten" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", [[], ["fly"], ["demo", "--models", "unknown"]])
+def test_bad_arguments_exit_with_2(words: list[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli.main(words)
+    assert stop.value.code == 2
+
+
+def test_a_file_that_cannot_be_written_is_found_first(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("demo", "bench"):
+        assert cli.main([command, "--json", "/nowhere/x.json"]) == 2
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert captured.err.startswith("winit-cuda: ")
+        assert "/nowhere/x.json" in captured.err
+
+
+def test_interrupt_exits_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(info, "run", interrupted)
+    assert cli.main(["info"]) == 130
+
+
+def test_a_closed_pipe_is_no_error() -> None:
+    program = "import sys; from winit_cuda._command.cli import main; sys.exit(main(['info']))"
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+
+
+def test_module_is_the_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "winit_cuda", "--version"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == f"winit_cuda {winit_cuda.__version__}\n"
+
+
+def test_seed_that_torch_does_not_take(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["demo", "--seed", str(2**64)])
+    assert stop.value.code == 2
+    assert "argument --seed: invalid seed_of_torch value" in capsys.readouterr().err

@@ -1,0 +1,82 @@
+"""What the commands print with."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from winit_cuda._command.console import (
+    Progress,
+    elide,
+    format_ratio,
+    format_seconds,
+    format_significant,
+    markdown_table,
+    text_table,
+)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (2.5e-9, "2.50 ns"),
+        (1.234e-6, "1.23 us"),
+        (0.0123, "12.3 ms"),
+        (0.99999, "1.00 s"),
+        (83.0, "83.0 s"),
+        (4321.0, "4,321 s"),
+    ],
+)
+def test_seconds_have_three_digits_and_a_unit(seconds: float, text: str) -> None:
+    assert format_seconds(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0"), (0.01234, "0.0123"), (9.996, "10.0"), (12345.6, "12,346"), (1e-9, "1.00e-09")],
+)
+def test_three_significant_digits(value: float, text: str) -> None:
+    assert format_significant(value) == text
+
+
+def test_ratio() -> None:
+    assert format_ratio(41.27) == "41.3x"
+
+
+def test_elide_keeps_both_ends() -> None:
+    assert elide("short", 10) == "short"
+    cut = elide("decoder.layers.0.self_attn.in_proj_weight", 20)
+    assert len(cut) == 20
+    assert cut.startswith("decode")
+    assert cut.endswith("proj_weight")
+
+
+def test_text_table_aligns_and_spans() -> None:
+    table = text_table(["name", "n"], [["a longer line that spans"], ["x", "10"], ["y", "7"]], "lr")
+    assert table == "name   n\n----  --\na longer line that spans\nx     10\ny      7"
+
+
+def test_markdown_table() -> None:
+    table = markdown_table(["name", "n"], [["x", "10"]], "lr")
+    assert table == "| name | n |\n| :-- | --: |\n| x | 10 |"
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_is_drawn_on_a_terminal_only() -> None:
+    terminal, log = _Terminal(), io.StringIO()
+    for stream in (terminal, log):
+        progress = Progress(2, stream)
+        progress.step("first")
+        progress.step("second")
+        progress.clear()
+    assert log.getvalue() == ""
+    drawn = terminal.getvalue()
+    assert "0/2" in drawn
+    assert "1/2" in drawn
+    assert "second" in drawn
+    assert drawn.endswith("\r")

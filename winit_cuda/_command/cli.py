@@ -1,0 +1,68 @@
+"""The console command ``winit-cuda``: ``info``, ``demo`` and ``bench``."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import shlex
+import sys
+from typing import TYPE_CHECKING, Any
+
+from .._version import __version__
+from . import demo, info
+from .console import CommandError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Returns:
+        The exit code: 0 for success, 1 where the demo finds that distributions disagree, 2 for
+        arguments or files that cannot be used, 130 after Ctrl-C.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    arguments = _parser().parse_args(words)
+    arguments.command_line = shlex.join(["winit-cuda", *words])
+    try:
+        status: int = arguments.run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        return 130
+    except (CommandError, OSError) as error:
+        print(f"winit-cuda: {error}", file=sys.stderr)
+        return 2
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="winit-cuda", description="torch.nn.init with one seed, one set of weights, anywhere."
+    )
+    parser.add_argument("--version", action="version", version=f"winit_cuda {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="{info,demo,bench}")
+    benchmarks = _benchmarks()
+    for name, module, description in (
+        ("info", info, "Print versions, what was built, and what each device uses and why."),
+        ("demo", demo, "Initialize real models with torch.nn.init and winit_cuda, and compare."),
+        ("bench", benchmarks, "Measure the fills against torch.nn.init and fill_."),
+    ):
+        command = commands.add_parser(name, help=description, description=description)
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
+    return parser
+
+
+def _benchmarks() -> Any:
+    """The benchmarks lie in ``benchmarks/``, outside the package, and are installed into it.
+
+    They are imported by name, because a type checker that reads the sources cannot find them here.
+    """
+    return importlib.import_module("winit_cuda.benchmarks.command")

@@ -1,0 +1,1 @@
+"""What everything rests on: the native core, dtypes, targets, checks, torch's internals."""

@@ -1,0 +1,134 @@
+"""From a tensor to the memory that the core writes: address, dtype, box, device and stream.
+
+`check` and `check_overlap` name what no fill can write, `describe` puts any dense layout into the
+core's terms. `dispatch.fill` has its own short way for ordinary tensors.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+
+from .checks import unfit
+from .dtypes import CODES
+from .torch_internals import (
+    cuda_stream,
+    dispatches_itself,
+    is_dtensor,
+    is_zero_tensor,
+)
+
+# (pointer, dtype, numel, box, device, cuda_stream, threads), as every fill of the core begins.
+Place = tuple[int, int, int, Any, int, int, int]
+
+MAX_RANK = 15
+"""csrc/fill/box.h: more dimensions than this of more than one element cannot be described."""
+
+
+def check(function: str, tensor: Any) -> None:
+    """Raise unless `tensor` is a dense tensor that may be written here and now."""
+    if not isinstance(tensor, torch.Tensor):
+        raise unfit(function, "tensor", "a torch.Tensor", type(tensor).__name__)
+    if is_dtensor(tensor):
+        requirement = "a local tensor (DTensor is not supported yet)"
+        raise unfit(function, "tensor", requirement, "a DTensor")
+    if (layout := _layout(tensor)) is not None:
+        raise unfit(function, "tensor", "dense (torch.strided)", layout)
+    if tensor.is_inference() and not torch.is_inference_mode_enabled():
+        requirement = "a normal tensor outside torch.inference_mode()"
+        raise unfit(function, "tensor", requirement, "an inference tensor", RuntimeError)
+    if is_zero_tensor(tensor):
+        requirement = "a tensor with memory (clone it first)"
+        raise unfit(function, "tensor", requirement, "an immutable zero tensor", RuntimeError)
+
+
+def _layout(tensor: torch.Tensor) -> str | None:
+    """The name of a layout that is not dense."""
+    if tensor.layout is not torch.strided:
+        return str(tensor.layout)
+    if tensor.is_nested:
+        return "a nested tensor"
+    if tensor.is_quantized:
+        return f"a quantized tensor ({tensor.dtype})"
+    return None
+
+
+def check_memory(function: str, tensor: torch.Tensor) -> None:
+    """Raise where the tensor's storage was freed, as sharding libraries do between steps."""
+    if (
+        tensor.device.type in ("cpu", "cuda")
+        and not dispatches_itself(tensor)
+        and not tensor.untyped_storage().nbytes()
+    ):
+        requirement = "a tensor with memory"
+        raise unfit(function, "tensor", requirement, "one whose storage was freed", RuntimeError)
+
+
+def check_overlap(function: str, tensor: torch.Tensor) -> None:
+    """Raise where two elements of the tensor share memory."""
+    if overlaps(tensor.shape, tensor.stride()):
+        requirement = "without elements that share memory (clone it first)"
+        received = f"shape {tuple(tensor.shape)} with strides {tensor.stride()}"
+        raise unfit(function, "tensor", requirement, received, RuntimeError)
+
+
+def overlaps(sizes: tuple[int, ...], strides: tuple[int, ...]) -> bool:
+    """Whether two elements of a tensor of these sizes and strides share an address.
+
+    Where every stride passes over all that the smaller strides reach, as in any permuted or
+    sliced tensor, none do. What is left (from `as_strided`) is decided by counting addresses.
+    """
+    if 0 in sizes:
+        return False
+    dimensions = sorted(
+        (stride, size) for size, stride in zip(sizes, strides, strict=True) if size > 1
+    )
+    reach = 0
+    for stride, size in dimensions:
+        if stride <= reach:
+            break
+        reach += stride * (size - 1)
+    else:
+        return False
+    total = math.prod(size for _, size in dimensions)
+    span = sum(stride * (size - 1) for stride, size in dimensions) + 1
+    if span < total or dimensions[0][0] == 0:
+        return True
+    addresses = torch.zeros(1, dtype=torch.int64, device="cpu")
+    for stride, size in dimensions:
+        steps = stride * torch.arange(size, dtype=torch.int64, device="cpu")
+        addresses = (addresses[:, None] + steps).flatten()
+    return len(set(addresses.tolist())) < total
+
+
+def can_describe(tensor: torch.Tensor) -> bool:
+    """Whether the core can write the tensor where it lies."""
+    return (
+        not tensor.is_neg()
+        and sum(size > 1 for size in tensor.shape) <= MAX_RANK
+        and tensor.data_ptr() != 0
+    )
+
+
+def describe(tensor: torch.Tensor) -> Place:
+    """The leading arguments of a native fill for any dense tensor on a device of the core's."""
+    box = None
+    if not tensor.is_contiguous():
+        sizes = tuple(tensor.shape)
+        box = (sizes, tensor.stride(), row_major_strides(sizes), 0)
+    code = CODES.get(tensor.dtype, 0)
+    pointer, numel = tensor.data_ptr(), tensor.numel()
+    if tensor.is_cuda:
+        index = tensor.get_device()
+        return pointer, code, numel, box, index, cuda_stream(index), 1
+    return pointer, code, numel, box, -1, 0, torch.get_num_threads()
+
+
+def row_major_strides(sizes: tuple[int, ...]) -> tuple[int, ...]:
+    """How far a step along each dimension moves in row-major order."""
+    strides = [1] * len(sizes)
+    for dimension in range(len(sizes) - 1, 0, -1):
+        strides[dimension - 1] = strides[dimension] * sizes[dimension]
+    return tuple(strides)

@@ -1,0 +1,368 @@
+"""Many tensors filled at once: in one pass over all of them on the CPU, in one launch on a GPU.
+
+A `Batch` is set up once: every check of a single call is made, and the core is told of every
+tensor. After that a run costs little more than the work itself, with new keys each time. Every
+value is the one that the single call with this key writes.
+
+What the core's lists do not take (other fills, dtypes and devices, tensors with operators of their
+own) is filled by single calls after them.
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+
+from .._core import backend, target
+from .._core.dtypes import CODES
+from .._core.torch_internals import (
+    cuda_stream,
+    dispatch_modes,
+    dispatches_itself,
+    increment_version,
+    is_tracing_tensor,
+    transforms_active,
+)
+from .._fills.constants import as_element
+from .._fills.elementwise import (
+    CONSTANT,
+    NORMAL,
+    TRUNC_NORMAL,
+    UNIFORM,
+    Fill,
+    Numbers,
+)
+from .._keys import generators
+from .._keys.keys import Key
+from . import aten, single
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+_Tensor, _Parameter = torch.Tensor, torch.nn.Parameter
+_data_ptr, _numel, _stride = torch.Tensor.data_ptr, torch.Tensor.numel, torch.Tensor.stride
+_is_contiguous = torch.Tensor.is_contiguous
+_dtype, _shape = attrgetter("dtype"), attrgetter("shape")
+_is_compiling = torch.compiler.is_dynamo_compiling
+
+# The fills that a list of the core may hold.
+_LISTED = frozenset({CONSTANT, UNIFORM, NORMAL, TRUNC_NORMAL})
+_NO_KEY = Key(0, 0)
+_CPU = -1
+
+# An item of the core's list, as _C.FillList takes it.
+_Item = tuple[Any, ...]
+
+
+class Job(NamedTuple):
+    """One tensor to fill, in the terms of `single.fill`."""
+
+    fill: Fill
+    """One of `fills`."""
+    function: str
+    """The public function that errors name."""
+    tensor: torch.Tensor
+    """What is written; a shape that the function has found fit."""
+    numbers: Numbers
+    """What the fill takes."""
+
+
+class Batch:
+    """Fills that are checked and set up once, and run as often as wanted with new keys.
+
+    A tensor whose memory, dtype or strides have changed since, as `module.to` changes them, is
+    checked and set up anew by the next run.
+
+    Args:
+        jobs: The fills, of any devices and dtypes. No two may write the same memory.
+
+    Raises:
+        TypeError: A tensor is not dense, or not of a dtype that its fill has values in.
+        ValueError: A number is none that its single call takes, or two jobs write the same memory;
+            seen are tensors with one address, and contiguous ones that overlap.
+        RuntimeError: Elements of one tensor share memory, its storage was freed, or it is an
+            inference tensor outside `torch.inference_mode()`.
+
+    Example:
+        >>> import torch, winit_cuda as winit
+        >>> from winit_cuda._fills.elementwise import NORMAL, UNIFORM
+        >>> from winit_cuda._dispatch.many import Batch, Job
+        >>> w, b = torch.empty(3, 5), torch.empty(3)
+        >>> batch = Batch(
+        ...     [Job(NORMAL, "normal_", w, (0.0, 0.02)), Job(UNIFORM, "uniform_", b, (-1.0, 1.0))]
+        ... )
+        >>> batch.run(winit.split(winit.key(0), 2))
+        >>> key = winit.fold_in(winit.key(0), 0)
+        >>> torch.equal(w, winit.normal_(torch.empty(3, 5), std=0.02, key=key))
+        True
+    """
+
+    def __init__(self, jobs: Iterable[Job]) -> None:
+        self._jobs = tuple(jobs)
+        self._set_up()
+
+    def run(self, keys: Sequence[Key | None]) -> None:
+        """Write all tensors, job i with key i.
+
+        Args:
+            keys: A key for each job; None for one that draws nothing, or that only ATen can do,
+                from torch's generator.
+
+        Raises:
+            TypeError: A key is none.
+            ValueError: There are more or fewer keys than jobs.
+            RuntimeError: A key goes to a tensor that the core does not serve, or a CUDA launch
+                fails. Before all errors but that of a launch nothing is written.
+        """
+        if len(keys) != len(self._jobs):
+            raise ValueError(
+                f"fill_many: {len(self._jobs)} jobs need as many keys, got {len(keys)}"
+            )
+        if _seen_by_torch():
+            for job, key in zip(self._jobs, keys, strict=True):
+                single.fill(*job, key=key)
+            return
+        if backend.core is not self._core or not all(lot.is_current() for lot in self._lots):
+            self._set_up()
+        known = self._checked(keys)
+        for lot in self._lots:
+            lot.run(known)
+        for i in self._singles:
+            single.fill(*self._jobs[i], key=keys[i])
+
+    def _set_up(self) -> None:
+        items: dict[int, list[_Item]] = {}
+        indices: dict[int, list[int]] = {}
+        singles: list[int] = []
+        for i, job in enumerate(self._jobs):
+            found = _quick_item(job) or _item(job)
+            if found is _SINGLE:
+                singles.append(i)
+            elif found is not _NOTHING:
+                device, item = found
+                items.setdefault(device, []).append(item)
+                indices.setdefault(device, []).append(i)
+        self._lots = [_Lot(device, items[device], indices[device], self._jobs) for device in items]
+        self._singles, self._core = singles, backend.core
+
+    def _checked(self, keys: Sequence[Key | None]) -> Sequence[Key]:
+        """The keys, with one in the place of each None."""
+        for i in self._singles:
+            _check_single(self._jobs[i], keys[i])
+        if set(map(type, keys)) == {Key}:
+            return keys  # type: ignore[return-value]
+        singles = set(self._singles)
+        for i, (job, key) in enumerate(zip(self._jobs, keys, strict=True)):
+            if key is not None or (job.fill.is_random and i not in singles):
+                generators.check_key(job.function, None, key)
+        return [_NO_KEY if key is None else key for key in keys]
+
+
+def fill_many(jobs: Iterable[Job], keys: Sequence[Key | None]) -> None:
+    """Fill the tensors of all jobs, job i with key i: a `Batch` that runs once.
+
+    Args:
+        jobs: The fills.
+        keys: A key for each.
+
+    Raises:
+        TypeError: As `Batch` and its `run` do.
+        ValueError: As `Batch` and its `run` do.
+        RuntimeError: As `Batch` and its `run` do.
+
+    Example:
+        >>> import torch, winit_cuda as winit
+        >>> from winit_cuda._fills.elementwise import NORMAL
+        >>> from winit_cuda._dispatch.many import Job, fill_many
+        >>> weights = [torch.empty(2, 2), torch.empty(3)]
+        >>> jobs = [Job(NORMAL, "normal_", weight, (0.0, 1.0)) for weight in weights]
+        >>> fill_many(jobs, winit.split(winit.key(0), 2))
+    """
+    Batch(jobs).run(keys)
+
+
+class _Lot:
+    """The jobs that are done together: those of one device."""
+
+    def __init__(
+        self, device: int, items: list[_Item], indices: list[int], jobs: tuple[Job, ...]
+    ) -> None:
+        self._device = device
+        self._tensors = tuple(jobs[i].tensor for i in indices)
+        self._strided = tuple(tensor for tensor in self._tensors if not tensor.is_contiguous())
+        self._written = self._find_written()
+        self._indices = indices if len(indices) < len(jobs) else None  # None: all
+        self._inference = [jobs[i] for i in indices if jobs[i].tensor.is_inference()]
+        try:
+            self._list = backend.loaded.FillList(device, items)
+        except ValueError as error:  # it counts its items where the caller counts jobs
+            message = re.sub(r"\d+", lambda number: str(indices[int(number[0])]), str(error))
+            raise ValueError(
+                f"fill_many: {message.replace('of the list', 'of the jobs')}"
+            ) from None
+
+    def is_current(self) -> bool:
+        """Whether the core's list still says what memory the tensors have."""
+        for job in self._inference:
+            target.check(job.function, job.tensor)
+        return self._find_written() == self._written
+
+    def _find_written(self) -> list[list[Any]]:
+        """What the core was told of the tensors: where their elements lie, and what they are.
+
+        The address alone would not do: memory that a tensor has given up may come back to it when
+        it is shorter, and the old description reaches beyond its end.
+        """
+        tensors, strided = self._tensors, self._strided
+        found = [list(map(read, tensors)) for read in (_data_ptr, _dtype, _numel, _is_contiguous)]
+        return [*found, *(list(map(read, strided)) for read in (_shape, _stride))]
+
+    def run(self, keys: Sequence[Key]) -> None:
+        """Write the tensors; `keys` are those of all jobs."""
+        if self._indices is not None:
+            keys = [keys[i] for i in self._indices]
+        words = _words(keys)
+        address, _ = words.buffer_info()
+        if self._device == _CPU:
+            self._list.run(address, False, 0, torch.get_num_threads(), 0)
+        else:
+            self._launch(address)
+        increment_version(self._tensors)
+
+    def _launch(self, keys: int) -> None:
+        """One launch: what exceeds a kernel's parameters goes ahead of it in one copy.
+
+        A captured graph would copy again from pinned memory that has long had another use, so
+        there all goes by parameters, in several launches.
+        """
+        size, memory = self._list.memory_bytes, 0
+        if size and not generators.is_capturing(self._device):
+            pinned = torch.empty(size, dtype=torch.uint8, device="cpu", pin_memory=True)
+            self._list.write(pinned.data_ptr(), keys)
+            there = torch.empty(size, dtype=torch.uint8, device=f"cuda:{self._device}")
+            there.copy_(pinned, non_blocking=True)
+            memory = there.data_ptr()
+        self._list.run(keys, False, cuda_stream(self._device), 1, memory)
+
+
+def _words(keys: Sequence[Key]) -> array[int]:
+    """Seed and stream of each key in turn, as the core reads them."""
+    words = [0] * (2 * len(keys))
+    words[::2] = [key.seed for key in keys]
+    words[1::2] = [key.stream for key in keys]
+    return array("Q", words)
+
+
+# What is not for a list of the core: it needs a single call, or there is nothing to write.
+_SINGLE: tuple[int, _Item] = (-9, ())
+_NOTHING: tuple[int, _Item] = (-10, ())
+
+
+def _seen_by_torch() -> bool:
+    """Whether torch has to see the writes: compilation, fake tensors, `torch.func`."""
+    return _is_compiling() or dispatch_modes() > 0 or transforms_active()
+
+
+def _quick_item(job: Job) -> tuple[int, _Item] | None:
+    """Device and item of an ordinary tensor and fill; None where there is more to check."""
+    fill, function, tensor, numbers = job
+    kind, code = type(tensor), CODES.get(tensor.dtype, -1) if isinstance(tensor, _Tensor) else -1
+    is_plain = (kind is _Parameter or kind is _Tensor) and fill in _LISTED and code >= 0
+    if not is_plain or backend.core is None or _is_compiling():
+        return None
+    try:
+        pointer = (
+            tensor.is_contiguous()
+            and not tensor.is_nested
+            and tensor._version >= 0  # noqa: SLF001  (an inference tensor has none, and says so)
+            and tensor.data_ptr()
+        )
+    except RuntimeError:  # nor have sparse layouts, or tensors under torch.func, an address
+        return None
+    numel = tensor.numel()
+    if not pointer or (numel == 1 and tensor.is_neg()):
+        return None
+    device = _CPU
+    if not tensor.is_cpu:
+        device = tensor.get_device()
+        if not tensor.is_cuda or backend.cuda_problem(device) is not None:
+            return None
+    numbers = _checked_numbers(fill, function, tensor, numbers)
+    return device, _listed(fill, (pointer, code, numel, None), numbers)
+
+
+def _item(job: Job) -> tuple[int, _Item]:
+    """Device and item of any tensor and fill, _SINGLE or _NOTHING."""
+    fill, function, tensor, numbers = job
+    if _is_compiling():
+        return _SINGLE
+    target.check(function, tensor)
+    numbers = _checked_numbers(fill, function, tensor, numbers)
+    if transforms_active() or is_tracing_tensor(tensor):
+        return _SINGLE
+    if tensor.is_meta or tensor.numel() == 0:
+        return _NOTHING
+    target.check_overlap(function, tensor)
+    target.check_memory(function, tensor)
+    if (
+        fill not in _LISTED
+        or _reason_against(job) is not None
+        or dispatches_itself(tensor)
+        or not target.can_describe(tensor)
+    ):
+        return _SINGLE
+    pointer, code, numel, box, device, _, _ = target.describe(tensor)
+    if tensor.dtype in CODES:
+        return device, _listed(fill, (pointer, code, numel, box), numbers)
+    itemsize = tensor.dtype.itemsize
+    bits = numbers[0] & (1 << 8 * itemsize) - 1
+    return device, ("constant_bits", pointer, code, numel, box, bits, itemsize)
+
+
+def _checked_numbers(fill: Fill, function: str, tensor: torch.Tensor, numbers: Numbers) -> Numbers:
+    """The numbers as they are in the tensor's dtype, or an error."""
+    if fill is CONSTANT:
+        return (as_element(function, tensor.dtype, numbers[0]),)
+    if fill.is_random:
+        for number in numbers:
+            if type(number) is not float:
+                numbers = fill.as_floats(function, numbers)
+                break
+        code = CODES.get(tensor.dtype, -1)
+        if code < 0:
+            code = single.random_code(function, tensor.dtype)
+        fill.check(function, code, numbers)
+    return numbers
+
+
+def _listed(fill: Fill, place: tuple[int, int, int, Any], numbers: Numbers) -> _Item:
+    """The item of a fill with checked numbers."""
+    value = fill.only_value(place[1], numbers)
+    if value is None:
+        return fill.name, *place, *numbers
+    return CONSTANT.name, *place, value
+
+
+def _reason_against(job: Job) -> str | None:
+    """Why the core does not fill the tensor at all."""
+    dtype = job.tensor.dtype
+    reason = backend.problem(job.tensor)
+    if reason is None and dtype not in CODES:
+        is_whole = not dtype.is_floating_point and not dtype.is_complex
+        if job.fill is not CONSTANT or not is_whole:
+            reason = f"the native core does not fill {dtype}"
+    return reason
+
+
+def _check_single(job: Job, key: Key | None) -> None:
+    """Raise where the single call would, for its key: the other checks are made."""
+    fill, function, tensor, _ = job
+    reason = _reason_against(job)
+    if key is not None:
+        generators.check_key(function, None, key)
+    if reason is not None and not is_tracing_tensor(tensor):
+        aten.refuse_native_only(function, key if fill.is_random else None, reason)

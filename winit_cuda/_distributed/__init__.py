@@ -1,0 +1,1 @@
+"""Which part of a larger tensor a local tensor is."""

@@ -1,0 +1,260 @@
+"""The fills: each knows what its numbers may be in a dtype, its call to the core, its ATen twin.
+
+Here are those of one law for every element; `structured_fills` has the matrices.
+
+A fill has no state. Which key a call has, where it writes and which of the two implementations
+runs is for `dispatch` to decide.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from .._core import backend, checks
+from .._core.checks import unfit, wrong
+from .._core.dtypes import (
+    FLOATING,
+    LARGEST,
+    LEAST_SPACING,
+    RELATIVE_SPACING,
+    largest_at_most,
+    nearest_inside,
+    smallest_at_least,
+)
+from .constants import as_float
+
+if TYPE_CHECKING:
+    from .._core.target import Place
+    from .._distributed.shard import Shard
+    from .._keys.generators import Words
+
+Numbers = tuple[Any, ...]
+
+# No 32-bit word has a normal quantile beyond 6.24: no value is further from the mean, in units of
+# std. See csrc/values/maps.h.
+LARGEST_QUANTILE = 6.4
+
+# What comparing something else than numbers raises; the checks by name then say what it is.
+_NOT_NUMBERS = (TypeError, ValueError, RuntimeError)
+
+REAL = frozenset({torch.float16, torch.bfloat16, torch.float32, torch.float64})
+COMPLEX = frozenset({torch.complex32, torch.complex64, torch.complex128})
+
+
+class Fill:
+    """What all fills have in common."""
+
+    name: str
+    """Its name, in the core and for `operators`."""
+    number_count: int
+    """How many numbers it takes, at most four."""
+    arguments: tuple[str, ...] = ()
+    """What the public functions call the numbers of a random fill."""
+    is_random = True
+    aten_dtypes: frozenset[torch.dtype] | None = None
+    """The dtypes that torch's own function fills; None where that is for torch to say."""
+
+    shard: Shard | None = None
+    """The box of a larger tensor that it fills."""
+    structure: tuple[int, ...] = ()
+    """What it is told besides numbers, in the integers that `structured` takes."""
+
+    native: Any
+    quick: Any
+    """Its functions in the core; None where that is not there."""
+
+    def __init_subclass__(cls) -> None:
+        cls.native = getattr(backend.loaded, cls.name, None)
+        cls.quick = getattr(backend.loaded, f"quick_{cls.name}", None)
+
+    def structured(self, structure: tuple[int, ...]) -> Fill:  # noqa: ARG002
+        """The fill of the same name that has this structure."""
+        return self
+
+    def as_floats(self, function: str, numbers: Numbers) -> Numbers:
+        """Return the numbers as floats, or raise: nothing may fail once a key is drawn."""
+        named = zip(self.arguments, numbers, strict=True)
+        return tuple(checks.number(function, name, value) for name, value in named)
+
+    def check(self, function: str, code: int, numbers: Numbers) -> bool:
+        """Raise where a number is not one, or the dtype `code` cannot hold what it asks for.
+
+        Return True where `quick` takes a key and the two numbers as they are, which is the short
+        way for small tensors; otherwise `write` is to be called.
+        """
+        raise NotImplementedError
+
+    def only_value(self, code: int, numbers: Numbers) -> float | None:  # noqa: ARG002
+        """The value of every element in the dtype `code`, where there is nothing to choose from."""
+        return None
+
+    def write(self, place: Place, words: Words, numbers: Numbers, tensor: torch.Tensor) -> None:
+        """Fill `tensor`, whose elements lie at `place`, by the core."""
+        raise NotImplementedError
+
+    def aten(self, tensor: torch.Tensor, numbers: Numbers, generator: Any) -> None:
+        """Fill as `torch.nn.init` does."""
+        raise NotImplementedError
+
+
+class ConstantFill(Fill):
+    """One value; numbers: the value."""
+
+    name = "constant"
+    number_count = 1
+    is_random = False
+
+    def check(self, function: str, code: int, numbers: Numbers) -> bool:
+        """The dtype has the value, up to rounding."""
+        as_float(function, code, numbers[0])
+        return False
+
+    def write(self, place: Place, words: Words, numbers: Numbers, tensor: torch.Tensor) -> None:  # noqa: ARG002
+        """Write the value, rounded, to every element."""
+        self.native(*place, *numbers)
+
+
+class UniformFill(Fill):
+    """Uniform on [a, b); numbers: a, b."""
+
+    name = "uniform"
+    number_count = 2
+    arguments = ("a", "b")
+    aten_dtypes = REAL | COMPLEX
+
+    def check(self, function: str, code: int, numbers: Numbers) -> bool:
+        """The bounds are in order and finite in the dtype, and a value lies between them."""
+        a, b = numbers
+        largest = LARGEST[code]
+        try:
+            fits = -largest <= a <= b <= largest
+        except _NOT_NUMBERS:
+            fits = False
+        if not fits:
+            a, b = checks.interval(function, a, b)
+            raise too_large(function, "a" if -a > b else "b", max(-a, b), code)
+        if b - a > RELATIVE_SPACING[code] * (b if b > -a else -a) + LEAST_SPACING[code]:
+            return True
+        if a != b and smallest_at_least(a, code) >= b:
+            raise _empty(function, f"[{a}, {b})", code)
+        return bool(a != b)
+
+    def only_value(self, code: int, numbers: Numbers) -> float | None:  # noqa: ARG002
+        """The bounds, where they are equal."""
+        a, b = numbers
+        return a if a == b else None
+
+    def write(self, place: Place, words: Words, numbers: Numbers, tensor: torch.Tensor) -> None:
+        """One word an element, unless there is nothing to choose from."""
+        value = self.only_value(place[1], numbers)
+        if value is not None:
+            CONSTANT.write(place, words, (value,), tensor)
+        else:
+            self.native(*place, *words, *numbers)
+
+    def aten(self, tensor: torch.Tensor, numbers: Numbers, generator: Any) -> None:
+        """Fill as `torch.nn.init.uniform_` does."""
+        a, b = numbers
+        torch.nn.init.uniform_(tensor, a, b, generator=generator)
+
+
+class NormalFill(Fill):
+    """Normal; numbers: mean, std."""
+
+    name = "normal"
+    number_count = 2
+    arguments = ("mean", "std")
+    aten_dtypes = REAL | COMPLEX
+
+    def check(self, function: str, code: int, numbers: Numbers) -> bool:
+        """The numbers are finite, and so is, in the dtype, the furthest value a word gives."""
+        mean, std = numbers
+        try:
+            fits = std >= 0.0 and abs(mean) + LARGEST_QUANTILE * std <= LARGEST[code]
+        except _NOT_NUMBERS:
+            fits = False
+        if fits:
+            return True
+        mean = checks.finite(function, "mean", mean)
+        std = checks.deviation(function, "std", std)
+        reach = abs(mean) + LARGEST_QUANTILE * std
+        raise too_large(function, f"|mean| + {LARGEST_QUANTILE} std", reach, code)
+
+    def write(self, place: Place, words: Words, numbers: Numbers, tensor: torch.Tensor) -> None:  # noqa: ARG002
+        """One word an element."""
+        self.native(*place, *words, *numbers)
+
+    def aten(self, tensor: torch.Tensor, numbers: Numbers, generator: Any) -> None:
+        """Fill as `torch.nn.init.normal_` does."""
+        mean, std = numbers
+        torch.nn.init.normal_(tensor, mean, std, generator=generator)
+
+
+class TruncNormalFill(Fill):
+    """Normal, given that it lies in [a, b]; numbers: mean, std, a, b."""
+
+    name = "trunc_normal"
+    number_count = 4
+    arguments = ("mean", "std", "a", "b")
+    aten_dtypes = REAL
+
+    def check(self, function: str, code: int, numbers: Numbers) -> bool:
+        """The numbers are finite, so are the values in the dtype, and one lies in [a, b]."""
+        mean, std, a, b = numbers
+        mean = checks.finite(function, "mean", mean)
+        std = checks.deviation(function, "std", std)
+        a, b = checks.interval(function, a, b)
+        largest = LARGEST[code]
+        if abs(mean) > largest or std > largest:
+            raise too_large(function, "|mean| and std", max(abs(mean), std), code)
+        spread = LARGEST_QUANTILE * std
+        upper, lower = max(mean, a) + spread, min(mean, b) - spread
+        if (b > largest and upper > largest) or (a < -largest and lower < -largest):
+            values = f"the values around {mean} that lie in [{a}, {b}]"
+            raise too_large(function, values, max(upper, -lower), code)
+        if a != b and smallest_at_least(a, code) > largest_at_most(b, code):
+            raise _empty(function, f"[{a}, {b}]", code)
+        return False
+
+    def only_value(self, code: int, numbers: Numbers) -> float | None:
+        """The mean or what is nearest to it in [a, b], where nothing is spread."""
+        mean, std, a, b = numbers
+        if std == 0.0 or a == b:
+            return nearest_inside(min(max(mean, a), b), a, b, code)
+        return None
+
+    def write(self, place: Place, words: Words, numbers: Numbers, tensor: torch.Tensor) -> None:
+        """One word an element, unless there is nothing to choose from."""
+        value = self.only_value(place[1], numbers)
+        if value is not None:
+            CONSTANT.write(place, words, (value,), tensor)
+        else:
+            self.native(*place, *words, *numbers)
+
+    def aten(self, tensor: torch.Tensor, numbers: Numbers, generator: Any) -> None:
+        """Fill as `torch.nn.init.trunc_normal_` does, but for the cases where it divides by 0."""
+        mean, std, a, b = numbers
+        if std == 0.0 or a == b:
+            torch.nn.init.constant_(tensor, min(max(mean, a), b))
+        else:
+            torch.nn.init.trunc_normal_(tensor, mean, std, a, b, generator=generator)
+
+
+CONSTANT = ConstantFill()
+UNIFORM = UniformFill()
+NORMAL = NormalFill()
+TRUNC_NORMAL = TruncNormalFill()
+
+
+def too_large(function: str, what: str, reach: float, code: int) -> Exception:
+    """The error for numbers that ask for more than the dtype `code` can hold."""
+    described = FLOATING[code]
+    return wrong(function, what, f"at most {described.largest} for {described.name}", reach)
+
+
+def _empty(function: str, interval: str, code: int) -> Exception:
+    name = FLOATING[code].name
+    requirement = f"an interval with a {name} value in it"
+    return unfit(function, "a and b", requirement, interval, ValueError)

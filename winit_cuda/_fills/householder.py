@@ -1,0 +1,341 @@
+"""The orthogonal matrix of a key as matrix products of torch: whole, in parts, and in batches.
+
+Stewart's construction needs no factorization. With independent Gaussian vectors x_i of length
+m - i, reflector i is H_i = I - v_i v_i^T, v_i along x_i + sign(x_i[0]) |x_i| e_1 and |v_i|^2 = 2,
+and Q = H_0 H_1 ... H_{n-1} [I; 0] diag(sigma) with sigma_i = -sign(x_i[0]) has the Haar law. The
+core writes V = [v_0 ... v_{n-1}] and sigma. A product of neighboring reflectors P is
+I - P M^{-1} P^T with M the unit upper triangle of P^T P (Puglisi's and Joffrain's UT form).
+
+Which products are taken depends on the part of the matrix that is wanted:
+
+- Up to 1024 reflectors are one such product, whose part is written at once: few launches. Not so
+  for a small part, or where V is large beside what a call may use.
+- More are taken panel by panel. Each column of Q is H_0 ... H_{c} e_c sigma_c by itself, panels
+  applied from the last to the first, and each row is e_r^T H_0 ... H_{n-1} diag(sigma), panels from
+  the first to the last. Whichever of rows or columns are fewer are the rows of the matrix X that
+  the panels are applied to, from the right: the long sums then run along contiguous memory.
+
+A wide matrix is the transpose of the tall one.
+
+Papers:
+    G. W. Stewart, "The efficient generation of random orthogonal matrices with an application to
+    condition estimators", SIAM J. Numer. Anal. 17(3), 1980.
+    T. Joffrain, T. M. Low, E. S. Quintana-Orti, R. van de Geijn, F. G. Van Zee, "Accumulating
+    Householder transformations, revisited", ACM Trans. Math. Softw. 32(2), 2006.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+
+from .._core.dtypes import CODES
+from .._keys.keys import MASK
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .._core.target import Place
+    from .._keys.generators import Words
+
+# Up to this many columns the products are short enough for float64 to cost nothing that shows.
+_SMALL = 256
+# Up to this many reflectors are one product: beyond, its triangle costs more than the panels do.
+_MEDIUM = 1024
+# Reflectors of a panel: the products are as fast as longer ones, the triangles still cheap.
+_PANEL = 128
+# What a call may use beside the tensor, however small that is.
+_SPARE_BYTES = 2**26
+
+
+class Part(NamedTuple):
+    """Rows [first_row, first_row + row_count) and such columns of a rows x columns matrix."""
+
+    rows: int
+    columns: int
+    first_row: int
+    row_count: int
+    first_column: int
+    column_count: int
+
+    @classmethod
+    def whole(cls, rows: int, columns: int) -> Part:
+        """All of the matrix."""
+        return cls(rows, columns, 0, rows, 0, columns)
+
+    def transposed(self) -> Part:
+        """The same entries of the transposed matrix."""
+        rows, columns, first_row, row_count, first_column, column_count = self
+        return Part(columns, rows, first_column, column_count, first_row, row_count)
+
+    @property
+    def reflector_count(self) -> int:
+        """How many reflectors decide a part of a tall matrix: column c takes the first c + 1."""
+        return self.first_column + self.column_count
+
+
+class _Source(NamedTuple):
+    """Where reflectors come from, and in what precision."""
+
+    core: Any
+    place: Place
+    words: Words
+    dtype: torch.dtype
+    device: torch.device
+
+    def reflectors(self, part: Part, first: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The columns [first, first + count) of V from row `first` down, and their signs."""
+        vectors = torch.empty(part.rows - first, count, dtype=self.dtype, device=self.device)
+        signs = torch.empty(count, dtype=self.dtype, device=self.device)
+        self.write(part, first, vectors, signs)
+        return vectors, signs
+
+    def write(self, part: Part, first: int, vectors: torch.Tensor, signs: torch.Tensor) -> None:
+        """The same into contiguous tensors."""
+        columns = part.rows, part.columns, first, vectors.shape[1]
+        addresses = vectors.data_ptr(), CODES[self.dtype], *columns, signs.data_ptr()
+        self.core.reflectors(*addresses, *self.place[4:], *self.words)
+
+
+def write_orthogonal(
+    core: Any, place: Place, words: Words, gain: float, part: Part, tensor: torch.Tensor
+) -> None:
+    """Write a part of gain times the (semi-)orthogonal matrix of the key, rounded once.
+
+    `tensor` has the part's elements in row-major order, in any shape and layout. Beside it the call
+    needs about as much memory as the tensor, and the cost falls with the part's rows or columns.
+    """
+    if not tensor.numel():
+        return
+    is_wide = part.rows < part.columns
+    tall = part.transposed() if is_wide else part
+    dtype = _compute_dtype(tensor, tall.columns)
+    source = _Source(core, place, words, dtype, tensor.device)
+    matrix = _as_matrix(tensor, part.row_count, part.column_count)
+    out = matrix.t() if is_wide else matrix
+    with torch.no_grad(), torch.autocast(tensor.device.type, enabled=False):
+        for piece, piece_out in _pieces(tall, out, dtype):
+            piece_out.copy_(_part_of(source, gain, piece))
+        if matrix.data_ptr() != tensor.data_ptr():
+            tensor.copy_(matrix.view(tensor.shape))
+
+
+def write_batch(
+    core: Any,
+    place: Place,
+    words: Words,
+    gain: float,
+    count: int,
+    rows: int,
+    columns: int,
+    tensor: torch.Tensor,
+) -> None:
+    """Write gain times the matrices of the children 0, 1, ... of a key, each rounded once.
+
+    `tensor`, which lies at `place`, has the matrices one after the other in row-major order.
+    """
+    if not tensor.numel():
+        return
+    if place[4] == -1 or core.orthogonal_batch_takes(rows, columns):
+        needed = core.orthogonal_batch_workspace(count, rows, columns, place[4])
+        workspace = torch.empty(needed, dtype=torch.uint8, device=tensor.device)
+        core.orthogonal_batch(*place, *words, count, rows, columns, gain, workspace.data_ptr())
+        return
+    part = Part.whole(rows, columns)
+    matrices = _as_matrix(tensor, count * rows, columns).view(count, rows, columns)
+    children = _child_words(core, place, words, count, tensor.device)
+    if min(rows, columns) > _MEDIUM:
+        for child, matrix in zip(children, matrices, strict=True):
+            write_orthogonal(core, place, child, gain, part, matrix)
+    else:
+        _write_together(core, place, children, gain, part, matrices)
+    if matrices.data_ptr() != tensor.data_ptr():
+        tensor.copy_(matrices.view(tensor.shape))
+
+
+def _write_together(
+    core: Any,
+    place: Place,
+    children: list[Words],
+    gain: float,
+    part: Part,
+    matrices: torch.Tensor,
+) -> None:
+    """Batched products, of as many matrices as there is memory for."""
+    is_wide = part.rows < part.columns
+    tall = part.transposed() if is_wide else part
+    m, n = tall.rows, tall.columns
+    dtype, device = _compute_dtype(matrices, n), matrices.device
+    spare = max(_SPARE_BYTES, matrices.numel() * matrices.element_size())
+    together = max(1, spare // (dtype.itemsize * (2 * m + 2 * n) * n))
+    with torch.no_grad(), torch.autocast(device.type, enabled=False):
+        for begin in range(0, len(children), together):
+            words = children[begin : begin + together]
+            vectors = torch.empty(len(words), m, n, dtype=dtype, device=device)
+            signs = torch.empty(len(words), n, dtype=dtype, device=device)
+            for each, child in enumerate(words):
+                source = _Source(core, place, child, dtype, device)
+                source.write(tall, 0, vectors[each], signs[each])
+            product = multiply_out(vectors, signs.mul_(gain), tall)
+            found = product.mT if is_wide else product
+            matrices[begin : begin + together].copy_(found)
+
+
+def multiply_out(vectors: torch.Tensor, scales: torch.Tensor, part: Part) -> torch.Tensor:
+    """Return the part of ([I; 0] - V M^{-1} V[:n]^T) diag(scales), for one V or a batch of them.
+
+    V has all rows and the part's `reflector_count` columns.
+    """
+    rows = slice(part.first_row, part.first_row + part.row_count)
+    columns = slice(part.first_column, part.reflector_count)
+    gram = torch.matmul(vectors.mT, vectors)
+    weights = torch.linalg.solve_triangular(
+        gram, vectors[..., columns, :].mT, upper=True, unitriangular=True
+    )
+    weights.mul_(scales[..., None, columns].neg())
+    product = torch.matmul(vectors[..., rows, :], weights)
+    first, last = max(rows.start, columns.start), min(rows.stop, columns.stop)
+    if first < last:
+        ones = product[..., first - rows.start :, first - columns.start :]
+        ones.diagonal(dim1=-2, dim2=-1).add_(scales[..., first:last])
+    return product
+
+
+def multiply_columns(source: _Source, gain: float, part: Part) -> torch.Tensor:
+    """Return the part, panels applied from the last to the first to the rows of X = Q^T."""
+    first, end = part.first_column, part.reflector_count
+    x = torch.zeros(part.column_count, part.rows, dtype=source.dtype, device=source.device)
+    for start in reversed(range(0, end, _PANEL)):
+        count = min(_PANEL, end - start)
+        vectors, signs = source.reflectors(part, start, count)
+        begin = max(start, first)  # of the columns that the panel meets for the first time
+        if begin < start + count:
+            fresh = x[begin - first :, begin:].diagonal()[: start + count - begin]
+            fresh.copy_(signs[begin - start :].mul_(gain))
+        below = x[begin - first :, start:]
+        weights = torch.mm(torch.mm(below, vectors), _inverse(vectors).t())
+        below.addmm_(weights, vectors.t(), alpha=-1)
+    return x[:, part.first_row : part.first_row + part.row_count].t()
+
+
+def multiply_rows(source: _Source, gain: float, part: Part) -> torch.Tensor:
+    """Return the part, panels applied from the first to the last to the rows of X = E^T."""
+    end = part.reflector_count
+    x = torch.zeros(part.row_count, part.rows, dtype=source.dtype, device=source.device)
+    x[:, part.first_row :].diagonal().fill_(gain)
+    for start in range(0, end, _PANEL):
+        vectors, signs = source.reflectors(part, start, min(_PANEL, end - start))
+        behind = x[:, start:]
+        weights = torch.mm(torch.mm(behind, vectors), _inverse(vectors))
+        behind.addmm_(weights, vectors.t(), alpha=-1)
+        behind[:, : len(signs)].mul_(signs)  # no later panel comes back to these columns
+    return x[:, part.first_column : end]
+
+
+def _inverse(panel: torch.Tensor) -> torch.Tensor:
+    """M^{-1} of a panel, of float64 products: they are few, and every column meets them."""
+    double = panel.double()
+    gram = torch.mm(double.t(), double)
+    identity = torch.eye(len(gram), dtype=torch.float64, device=panel.device)
+    inverse: torch.Tensor = torch.linalg.solve_triangular(
+        gram, identity, upper=True, unitriangular=True
+    )
+    return inverse.to(panel.dtype)
+
+
+def _part_of(source: _Source, gain: float, part: Part) -> torch.Tensor:
+    """A part of a tall matrix."""
+    lines = min(part.row_count, part.column_count)
+    reflectors = part.reflector_count
+    fits = part.rows * reflectors * source.dtype.itemsize <= _SPARE_BYTES
+    if reflectors <= _MEDIUM and 2 * lines >= reflectors and fits:
+        vectors, signs = source.reflectors(part, 0, reflectors)
+        return multiply_out(vectors, signs.mul_(gain), part)
+    if part.column_count <= part.row_count:
+        return multiply_columns(source, gain, part)
+    return multiply_rows(source, gain, part)
+
+
+def _pieces(
+    part: Part, out: torch.Tensor, dtype: torch.dtype
+) -> Iterator[tuple[Part, torch.Tensor]]:
+    """Pieces of a part of a tall matrix that need no more memory than all of `out` has."""
+    by_columns = part.column_count <= part.row_count
+    lines = part.column_count if by_columns else part.row_count
+    spare = max(_SPARE_BYTES, out.numel() * out.element_size())
+    step = max(_PANEL, spare // (part.rows * dtype.itemsize))
+    for begin in range(0, lines, step):
+        count = min(step, lines - begin)
+        if by_columns:
+            first = part.first_column + begin
+            piece = part._replace(first_column=first, column_count=count)
+            yield piece, out[:, begin : begin + count]
+        else:
+            piece = part._replace(first_row=part.first_row + begin, row_count=count)
+            yield piece, out[begin : begin + count]
+
+
+def _as_matrix(tensor: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
+    """The tensor as a matrix, or where its layout allows none, a matrix to be copied from."""
+    try:
+        return tensor.detach().view(rows, columns)
+    except RuntimeError:  # dimensions that do not lie one behind the other
+        return torch.empty(rows, columns, dtype=tensor.dtype, device=tensor.device)
+
+
+class _Children(list["Words"]):
+    """The words of child keys, with the tensor that holds them where they are on the device."""
+
+    memory: torch.Tensor
+
+
+def _child_words(
+    core: Any, place: Place, words: Words, count: int, device: torch.device
+) -> _Children:
+    """The words of children 0, 1, ...; like their parent's, on the device or on the host."""
+    is_there = bool(words[0])
+    memory = torch.empty(count, 2, dtype=torch.int64, device=device if is_there else "cpu")
+    where = place[4:6] if is_there else (-1, 0)
+    core.split_keys(memory.data_ptr(), count, *where, *words)
+    if is_there:
+        children = _Children((memory.data_ptr() + 16 * j, 0, 0) for j in range(count))
+    else:
+        children = _Children((0, seed & MASK, stream & MASK) for seed, stream in memory.tolist())
+    children.memory = memory
+    return children
+
+
+def _compute_dtype(tensor: torch.Tensor, columns: int) -> torch.dtype:
+    """float32 only where it saves time that shows, and where its products stay float32."""
+    if tensor.dtype == torch.float64 or columns <= _SMALL:
+        return torch.float64
+    return torch.float32 if _float32_is_exact() else torch.float64
+
+
+def _float32_is_exact() -> bool:
+    """Whether no setting lets TF32 or bfloat16 into float32 products.
+
+    They would leave the matrix orthogonal to three digits only. Where old and new settings of torch
+    have been mixed, reading one of them raises: that is a no.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            settings = [
+                torch.get_float32_matmul_precision(),
+                torch.backends.cuda.matmul.allow_tf32,
+                *(
+                    getattr(owner, "fp32_precision", "ieee")  # since torch 2.9
+                    for owner in (
+                        torch.backends,
+                        torch.backends.cuda.matmul,
+                        torch.backends.mkldnn,
+                        getattr(torch.backends.mkldnn, "matmul", None),
+                    )
+                ),
+            ]
+        except RuntimeError:
+            return False
+    return all(setting in ("highest", False, "ieee", "none") for setting in settings)

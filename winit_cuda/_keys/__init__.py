@@ -1,0 +1,1 @@
+"""Keys, and where the key of a call without key= comes from."""

@@ -1,0 +1,156 @@
+"""The key of a call without key=, drawn from a torch generator.
+
+A CPU generator, and None is torch's default one whatever the tensor's device, gives two draws of
+63 bits, what `Tensor.random_` gives an int64: seed and stream. So `torch.manual_seed(42)` and
+`generator=torch.Generator().manual_seed(42)` give the same weights, on CPU and on CUDA, and a CUDA
+tensor costs no synchronization. A CUDA generator gives its seed and its offset, and the offset
+moves on. While a CUDA graph is captured the key is drawn on the device, so that every replay draws
+anew.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import torch
+
+from .._core.checks import unfit, wrong
+from .._core.torch_internals import without_dispatch_modes
+from .keys import MASK, Key, fold_in
+
+# (key_pointer, seed, stream), as the random fills of the core take them.
+Words = tuple[int, int, int]
+
+# torch takes offsets of a CUDA generator in multiples of four: one block of Philox.
+_OFFSET_STEP = 4
+
+_CPU = torch.device("cpu")
+
+
+class _Buffer(threading.local):
+    """Two words of host memory for each thread, that the core reads by address."""
+
+    def __init__(self) -> None:
+        # A real tensor that may always be written, whatever mode this is met in.
+        with torch.inference_mode(mode=False), without_dispatch_modes():
+            self.words = torch.zeros(2, dtype=torch.int64, device="cpu")
+        self.by_address = (self.words.data_ptr(), 0, 0)
+        # Read together: looking up what belongs to a thread has its price.
+        self.draw_and_words = self.words.random_, self.by_address
+
+
+buffer = _Buffer()
+
+
+class _CapturedWords(tuple[int, int, int]):
+    """Words on the device, with the tensor that holds them, so that both live equally long."""
+
+    owner: torch.Tensor
+
+
+def words(function: str, device: int, generator: Any, key: Any) -> Words:
+    """The last arguments of a random fill on `device` (-1: CPU), the generator drawn from."""
+    if key is not None:
+        check_key(function, generator, key)
+        return 0, key.seed, key.stream
+    if device < 0:
+        if generator is not None:
+            _check_generator(function, device, generator)
+        buffer.words.random_(generator=generator)
+        return buffer.by_address
+    return _cuda_words(function, device, generator)
+
+
+def is_on_device(words: Words) -> bool:
+    """Whether the words lie on a device, where a CUDA graph draws them anew."""
+    return isinstance(words, _CapturedWords)
+
+
+def key_of(words: Words) -> Key:
+    """The key that the words name, which must not be on a device."""
+    if is_on_device(words):
+        raise RuntimeError("a key on a device cannot be read while a CUDA graph is captured")
+    address, seed, stream = words
+    if address:
+        seed, stream = buffer.words.tolist()
+    return Key(seed & MASK, stream & MASK)
+
+
+def child_words(key: Key, number: int) -> Words:
+    """The words of the child key that `number` names."""
+    child = fold_in(key, number)
+    return 0, child.seed, child.stream
+
+
+def check_key(function: str, generator: Any, key: Any) -> None:
+    """Raise unless `key` is a Key, alone."""
+    if not isinstance(key, Key):
+        hint = ", as winit_cuda.key(seed) makes it" if isinstance(key, int) else ""
+        raise wrong(function, "key", f"a winit_cuda.Key{hint}", key, TypeError)
+    if generator is not None:
+        raise wrong(function, "generator", "None where key is given", generator)
+
+
+def check(function: str, tensor: torch.Tensor, generator: Any, key: Any) -> None:
+    """Check generator and key against the tensor, without drawing."""
+    if key is not None:
+        check_key(function, generator, key)
+    elif generator is not None:
+        _check_type(function, generator)
+        if tensor.is_cpu or tensor.is_cuda:  # on other devices it is for ATen to say
+            _check_generator(function, tensor.get_device(), generator)
+
+
+def _check_type(function: str, generator: Any) -> None:
+    if not isinstance(generator, torch.Generator):
+        raise wrong(function, "generator", "a torch.Generator or None", generator, TypeError)
+
+
+def _check_generator(function: str, device: int, generator: Any) -> None:
+    """Check that a fill on `device` (-1: CPU) can draw from the generator."""
+    _check_type(function, generator)
+    place = generator.device
+    if place == _CPU:
+        return
+    if device < 0:
+        raise unfit(function, "generator", "on the CPU", str(place), RuntimeError)
+    if place.type != "cuda" or place.index not in (device, None):
+        requirement = f"on the CPU or on cuda:{device}, as the tensor is"
+        raise unfit(function, "generator", requirement, str(place), RuntimeError)
+
+
+def _cuda_words(function: str, device: int, generator: Any) -> Words:
+    if generator is not None:
+        _check_generator(function, device, generator)
+    if is_capturing(device):
+        return _captured_words(function, device, generator)
+    if generator is None:
+        buffer.words.random_()
+    elif generator.device == _CPU:
+        buffer.words.random_(generator=generator)
+    else:
+        offset = generator.get_offset()
+        generator.set_offset(offset + _OFFSET_STEP)
+        return 0, generator.initial_seed() & MASK, offset
+    seed, stream = buffer.words.tolist()
+    return 0, seed, stream
+
+
+def is_capturing(device: int) -> bool:
+    """Whether the current stream of CUDA device `device` is captured into a graph."""
+    if torch.cuda.current_device() == device:
+        return torch.cuda.is_current_stream_capturing()
+    with torch.cuda.device(device):
+        return torch.cuda.is_current_stream_capturing()
+
+
+def _captured_words(function: str, device: int, generator: Any) -> Words:
+    if generator is not None and generator.device == _CPU:
+        requirement = "a CUDA generator or None while a CUDA graph is captured"
+        raise unfit(function, "generator", requirement, "a CPU generator", RuntimeError)
+    drawn = torch.empty(2, dtype=torch.int64, device=f"cuda:{device}")
+    drawn.random_(generator=generator)
+    captured = _CapturedWords((drawn.data_ptr(), 0, 0))
+    captured.owner = drawn
+    return captured

@@ -1,0 +1,224 @@
+"""Initializers whose numbers the caller gives: uniform, normal, truncated normal, constants."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch.overrides import handle_torch_function
+
+from .._core.torch_internals import has_torch_function
+from .._dispatch import single
+from .._fills.elementwise import (
+    CONSTANT,
+    NORMAL,
+    TRUNC_NORMAL,
+    UNIFORM,
+)
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+    from .._keys.keys import Key
+
+
+def uniform_(
+    tensor: Tensor,
+    a: float = 0.0,
+    b: float = 1.0,
+    generator: Generator | None = None,
+    *,
+    key: Key | None = None,
+) -> Tensor:
+    """Fill `tensor` with values from the uniform distribution on [a, b), and return it.
+
+    value = (a + b) / 2 + (b - a) v / 2^32, with v the element's 32-bit word as a signed integer.
+    `b` is never returned, in no dtype. a == b gives `a`.
+
+    Args:
+        tensor: Any shape; float64, float32, float16, bfloat16, float8_e4m3fn or float8_e5m2.
+        a: The lower bound.
+        b: The upper bound.
+        generator: Where the key comes from; None is torch's default CPU generator.
+        key: The key itself, instead of a generator.
+
+    Raises:
+        TypeError: The tensor is not dense, or not of a floating dtype.
+        ValueError: A bound is NaN or infinite or too large for the dtype, a > b, or no value of
+            the dtype lies in [a, b).
+        RuntimeError: Elements of the tensor share memory, or the generator is on another device.
+
+    Example:
+        >>> import torch, winit_cuda as winit
+        >>> w = winit.uniform_(torch.empty(3, 5), -1, 1, key=winit.key(0))
+        >>> bool((w >= -1).all() and (w < 1).all())
+        True
+
+    Paper:
+        J. K. Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC'11.
+    """
+    if has_torch_function(tensor):
+        return handle_torch_function(
+            uniform_, (tensor,), tensor, a=a, b=b, generator=generator, key=key
+        )
+    return single.fill(UNIFORM, "uniform_", tensor, (a, b), generator, key)
+
+
+def normal_(
+    tensor: Tensor,
+    mean: float = 0.0,
+    std: float = 1.0,
+    generator: Generator | None = None,
+    *,
+    key: Key | None = None,
+) -> Tensor:
+    r"""Fill `tensor` with values from the normal distribution N(mean, std^2), and return it.
+
+    value = mean + std * Phi^-1(u), u = 1/2 + v / 2^32, with v the element's 32-bit word as a signed
+    integer; the one word of u = 0 is taken for u = 2^-31.
+
+    Args:
+        tensor: Any shape; float64, float32, float16, bfloat16, float8_e4m3fn or float8_e5m2.
+        mean: The mean.
+        std: The standard deviation, at least 0.
+        generator: Where the key comes from; None is torch's default CPU generator.
+        key: The key itself, instead of a generator.
+
+    Raises:
+        TypeError: The tensor is not dense, or not of a floating dtype.
+        ValueError: `mean` or `std` is NaN or infinite, std < 0, or |mean| + 6.4 std is too large
+            for the dtype.
+        RuntimeError: Elements of the tensor share memory, or the generator is on another device.
+
+    Example:
+        >>> import torch, winit_cuda as winit
+        >>> w = winit.normal_(torch.empty(100, 100), std=0.02, key=winit.key(0))
+        >>> round(w.std().item(), 3)
+        0.02
+
+    Paper:
+        J. K. Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC'11.
+    """
+    if has_torch_function(tensor):
+        return handle_torch_function(
+            normal_, (tensor,), tensor, mean=mean, std=std, generator=generator, key=key
+        )
+    return single.fill(NORMAL, "normal_", tensor, (mean, std), generator, key)
+
+
+def trunc_normal_(
+    tensor: Tensor,
+    mean: float = 0.0,
+    std: float = 1.0,
+    a: float = -2.0,
+    b: float = 2.0,
+    generator: Generator | None = None,
+    *,
+    key: Key | None = None,
+) -> Tensor:
+    r"""Fill `tensor` from the normal distribution truncated to [a, b], and return it.
+
+    value = mean + std * Phi^-1(Phi(alpha) + u (Phi(beta) - Phi(alpha))), alpha = (a - mean) / std,
+    beta = (b - mean) / std, with u = 1/2 + v / 2^32 and v the element's 32-bit word as a signed
+    integer: one pass, nothing is drawn again, however far from the mean the interval is. `a` and
+    `b` are values, not multiples of std. std == 0 gives the mean, moved into [a, b]; a == b gives
+    `a`.
+
+    Args:
+        tensor: Any shape; float64, float32, float16, bfloat16, float8_e4m3fn or float8_e5m2.
+        mean: The mean of the distribution before truncation.
+        std: Its standard deviation, at least 0.
+        a: The smallest value.
+        b: The largest value.
+        generator: Where the key comes from; None is torch's default CPU generator.
+        key: The key itself, instead of a generator.
+
+    Raises:
+        TypeError: The tensor is not dense, or not of a floating dtype.
+        ValueError: A number is NaN or infinite, std < 0, a > b, values are too large for the dtype,
+            or no value of the dtype lies in [a, b].
+        RuntimeError: Elements of the tensor share memory, or the generator is on another device.
+
+    Example:
+        >>> import torch, winit_cuda as winit
+        >>> w = winit.trunc_normal_(torch.empty(1000), std=0.02, a=-0.04, b=0.04, key=winit.key(0))
+        >>> w.abs().max().item() <= 0.04
+        True
+
+    Paper:
+        L. Devroye, "Non-Uniform Random Variate Generation", Springer, 1986, section II.2.
+    """
+    if has_torch_function(tensor):
+        return handle_torch_function(
+            trunc_normal_,
+            (tensor,),
+            tensor,
+            mean=mean,
+            std=std,
+            a=a,
+            b=b,
+            generator=generator,
+            key=key,
+        )
+    return single.fill(TRUNC_NORMAL, "trunc_normal_", tensor, (mean, std, a, b), generator, key)
+
+
+def constant_(tensor: Tensor, val: float) -> Tensor:
+    """Fill `tensor` with `val`, and return it.
+
+    Args:
+        tensor: Any shape, any dtype.
+        val: A value of that dtype; a floating dtype rounds it, once.
+
+    Raises:
+        TypeError: The tensor is not dense, or `val` is not a number.
+        ValueError: The dtype cannot represent `val`: 1.5 or 300 in uint8, 1e39 in float32.
+        RuntimeError: Elements of the tensor share memory.
+
+    Example:
+        >>> import torch, winit_cuda as winit
+        >>> winit.constant_(torch.empty(2), 0.5)
+        tensor([0.5000, 0.5000])
+    """
+    if has_torch_function(tensor):
+        return handle_torch_function(constant_, (tensor,), tensor, val=val)
+    return single.fill(CONSTANT, "constant_", tensor, (val,))
+
+
+def ones_(tensor: Tensor) -> Tensor:
+    """Fill `tensor` with 1, and return it.
+
+    Args:
+        tensor: Any shape, any dtype.
+
+    Raises:
+        TypeError: The tensor is not dense.
+        RuntimeError: Elements of the tensor share memory.
+
+    Example:
+        >>> import torch, winit_cuda as winit
+        >>> winit.ones_(torch.empty(2))
+        tensor([1., 1.])
+    """
+    if has_torch_function(tensor):
+        return handle_torch_function(ones_, (tensor,), tensor)
+    return single.fill(CONSTANT, "ones_", tensor, (1.0,))
+
+
+def zeros_(tensor: Tensor) -> Tensor:
+    """Fill `tensor` with 0, and return it.
+
+    Args:
+        tensor: Any shape, any dtype.
+
+    Raises:
+        TypeError: The tensor is not dense.
+        RuntimeError: Elements of the tensor share memory.
+
+    Example:
+        >>> import torch, winit_cuda as winit
+        >>> winit.zeros_(torch.empty(2))
+        tensor([0., 0.])
+    """
+    if has_torch_function(tensor):
+        return handle_torch_function(zeros_, (tensor,), tensor)
+    return single.fill(CONSTANT, "zeros_", tensor, (0.0,))

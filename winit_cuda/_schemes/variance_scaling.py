@@ -1,0 +1,345 @@
+"""Initializers whose numbers follow from the fans of a layer: Xavier (Glorot) and Kaiming (He).
+
+A weight of shape (out, in, *kernel) has fan_in = in * prod(kernel) and fan_out = out *
+prod(kernel). Scale and bound are computed in float64, operation by operation as in
+`torch.nn.init`, so that they are the same numbers.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch.overrides import handle_torch_function
+
+from .._core import checks, target
+from .._core.checks import unfit, wrong
+from .._core.torch_internals import has_torch_function
+from .._dispatch import single
+from .._fills.elementwise import NORMAL, UNIFORM
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+    from .._keys.keys import Key
+
+FanMode = Literal["fan_in", "fan_out"]
+Nonlinearity = Literal[
+    "linear",
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "conv_transpose3d",
+    "sigmoid",
+    "tanh",
+    "relu",
+    "leaky_relu",
+    "selu",
+]
+
+_INF = math.inf
+_SQRT_3 = math.sqrt(3.0)
+_DEFAULT_SLOPE = 0.01
+_FIXED_GAINS: dict[str, float] = {
+    "linear": 1,
+    "conv1d": 1,
+    "conv2d": 1,
+    "conv3d": 1,
+    "conv_transpose1d": 1,
+    "conv_transpose2d": 1,
+    "conv_transpose3d": 1,
+    "sigmoid": 1,
+    "tanh": 5.0 / 3,
+    "relu": math.sqrt(2.0),
+    # By experiment, https://github.com/pytorch/pytorch/pull/50664.
+    "selu": 3.0 / 4,
+}
+
+
+def calculate_gain(nonlinearity: Nonlinearity, param: float | None = None) -> float:
+    """Return the gain that keeps the variance of activations through a nonlinearity.
+
+    1 for linear, convolutions and sigmoid, 5/3 for tanh, sqrt(2) for relu, 3/4 for selu, and
+    sqrt(2 / (1 + param^2)) for leaky_relu.
+
+    Args:
+        nonlinearity: Its name in `torch.nn.functional`.
+        param: The negative slope of leaky_relu, 0.01 where None; others ignore it.
+
+    Raises:
+        ValueError: The nonlinearity is unknown, or the slope is not a number.
+
+    Example:
+        >>> import winit_cuda as winit
+        >>> winit.calculate_gain("leaky_relu", 1.0)
+        1.0
+
+    Paper:
+        K. He et al., "Delving deep into rectifiers: surpassing human-level performance on ImageNet
+        classification", ICCV 2015.
+    """
+    return _gain("calculate_gain", "param", nonlinearity, param)
+
+
+def xavier_uniform_(
+    tensor: Tensor,
+    gain: float = 1.0,
+    generator: Generator | None = None,
+    *,
+    key: Key | None = None,
+) -> Tensor:
+    """Fill `tensor` from the uniform distribution on [-bound, bound), and return it.
+
+    bound = gain * sqrt(6 / (fan_in + fan_out)). A negative gain flips the signs.
+
+    Args:
+        tensor: At least two dimensions, a floating dtype; see `uniform_`.
+        gain: A factor, see `calculate_gain`; 0 gives zeros.
+        generator: Where the key comes from; None is torch's default CPU generator.
+        key: The key itself, instead of a generator.
+
+    Raises:
+        TypeError: The tensor is not dense, or not of a floating dtype.
+        ValueError: The tensor has fewer than two dimensions, or `gain` is NaN or infinite.
+        RuntimeError: Elements of the tensor share memory, or the generator is on another device.
+
+    Example:
+        >>> import torch, winit_cuda as winit
+        >>> w = winit.xavier_uniform_(torch.empty(2, 4), key=winit.key(0))
+        >>> w.abs().max().item() <= 1
+        True
+
+    Paper:
+        X. Glorot & Y. Bengio, "Understanding the difficulty of training deep feedforward neural
+        networks", AISTATS 2010.
+    """
+    if has_torch_function(tensor):
+        return handle_torch_function(
+            xavier_uniform_, (tensor,), tensor, gain=gain, generator=generator, key=key
+        )
+    bound = _SQRT_3 * _xavier_std("xavier_uniform_", tensor, gain)
+    size = abs(bound)
+    single.fill(UNIFORM, "xavier_uniform_", tensor, (0.0 - size, size), generator, key)
+    return single.negate(tensor) if bound < 0 else tensor
+
+
+def xavier_normal_(
+    tensor: Tensor,
+    gain: float = 1.0,
+    generator: Generator | None = None,
+    *,
+    key: Key | None = None,
+) -> Tensor:
+    """Fill `tensor` from the normal distribution N(0, std^2), and return it.
+
+    std = gain * sqrt(2 / (fan_in + fan_out)). A negative gain flips the signs.
+
+    Args:
+        tensor: At least two dimensions, a floating dtype; see `normal_`.
+        gain: A factor, see `calculate_gain`; 0 gives zeros.
+        generator: Where the key comes from; None is torch's default CPU generator.
+        key: The key itself, instead of a generator.
+
+    Raises:
+        TypeError: The tensor is not dense, or not of a floating dtype.
+        ValueError: The tensor has fewer than two dimensions, or `gain` is NaN or infinite.
+        RuntimeError: Elements of the tensor share memory, or the generator is on another device.
+
+    Example:
+        >>> import torch, winit_cuda as winit
+        >>> w = winit.xavier_normal_(torch.empty(300, 100), key=winit.key(0))
+        >>> round(w.std().item(), 2)
+        0.07
+
+    Paper:
+        X. Glorot & Y. Bengio, "Understanding the difficulty of training deep feedforward neural
+        networks", AISTATS 2010.
+    """
+    if has_torch_function(tensor):
+        return handle_torch_function(
+            xavier_normal_, (tensor,), tensor, gain=gain, generator=generator, key=key
+        )
+    std = _xavier_std("xavier_normal_", tensor, gain)
+    single.fill(NORMAL, "xavier_normal_", tensor, (0.0, abs(std)), generator, key)
+    return single.negate(tensor) if std < 0 else tensor
+
+
+def kaiming_uniform_(
+    tensor: Tensor,
+    a: float = 0,
+    mode: FanMode = "fan_in",
+    nonlinearity: Nonlinearity = "leaky_relu",
+    generator: Generator | None = None,
+    *,
+    key: Key | None = None,
+) -> Tensor:
+    """Fill `tensor` from the uniform distribution on [-bound, bound), and return it.
+
+    bound = gain * sqrt(3 / fan), with the fan that `mode` names and the gain of the nonlinearity. A
+    tensor without elements is left as it is, with a warning.
+
+    Args:
+        tensor: At least two dimensions, a floating dtype; see `uniform_`. The shape is (out, in,
+            *kernel): for a weight used as x @ w pass w.T.
+        a: The negative slope of the nonlinearity, used with "leaky_relu".
+        mode: "fan_in" keeps the variance of the forward pass, "fan_out" that of the backward pass.
+        nonlinearity: Its name in `torch.nn.functional`, see `calculate_gain`.
+        generator: Where the key comes from; None is torch's default CPU generator.
+        key: The key itself, instead of a generator.
+
+    Raises:
+        TypeError: The tensor is not dense, or not of a floating dtype.
+        ValueError: The tensor has fewer than two dimensions, the mode or nonlinearity is unknown,
+            or `a` is not a finite number.
+        RuntimeError: Elements of the tensor share memory, or the generator is on another device.
+
+    Example:
+        >>> import torch, winit_cuda as winit
+        >>> w = winit.kaiming_uniform_(torch.empty(5, 6), nonlinearity="relu", key=winit.key(0))
+        >>> w.abs().max().item() <= 1
+        True
+
+    Paper:
+        K. He et al., "Delving deep into rectifiers: surpassing human-level performance on ImageNet
+        classification", ICCV 2015.
+    """
+    if has_torch_function(tensor):
+        return handle_torch_function(
+            kaiming_uniform_,
+            (tensor,),
+            tensor,
+            a=a,
+            mode=mode,
+            nonlinearity=nonlinearity,
+            generator=generator,
+            key=key,
+        )
+    std = _kaiming_std("kaiming_uniform_", tensor, a, mode, nonlinearity)
+    if std is None:
+        _warn_of_no_elements("kaiming_uniform_")
+        return tensor
+    bound = _SQRT_3 * std
+    return single.fill(UNIFORM, "kaiming_uniform_", tensor, (0.0 - bound, bound), generator, key)
+
+
+def kaiming_normal_(
+    tensor: Tensor,
+    a: float = 0,
+    mode: FanMode = "fan_in",
+    nonlinearity: Nonlinearity = "leaky_relu",
+    generator: Generator | None = None,
+    *,
+    key: Key | None = None,
+) -> Tensor:
+    """Fill `tensor` from the normal distribution N(0, std^2), and return it.
+
+    std = gain / sqrt(fan), with the fan that `mode` names and the gain of the nonlinearity. A
+    tensor without elements is left as it is, with a warning.
+
+    Args:
+        tensor: At least two dimensions, a floating dtype; see `normal_`. The shape is (out, in,
+            *kernel): for a weight used as x @ w pass w.T.
+        a: The negative slope of the nonlinearity, used with "leaky_relu".
+        mode: "fan_in" keeps the variance of the forward pass, "fan_out" that of the backward pass.
+        nonlinearity: Its name in `torch.nn.functional`, see `calculate_gain`.
+        generator: Where the key comes from; None is torch's default CPU generator.
+        key: The key itself, instead of a generator.
+
+    Raises:
+        TypeError: The tensor is not dense, or not of a floating dtype.
+        ValueError: The tensor has fewer than two dimensions, the mode or nonlinearity is unknown,
+            or `a` is not a finite number.
+        RuntimeError: Elements of the tensor share memory, or the generator is on another device.
+
+    Example:
+        >>> import torch, winit_cuda as winit
+        >>> w = winit.kaiming_normal_(torch.empty(300, 200), nonlinearity="relu", key=winit.key(0))
+        >>> round(w.std().item(), 2)
+        0.1
+
+    Paper:
+        K. He et al., "Delving deep into rectifiers: surpassing human-level performance on ImageNet
+        classification", ICCV 2015.
+    """
+    if has_torch_function(tensor):
+        return handle_torch_function(
+            kaiming_normal_,
+            (tensor,),
+            tensor,
+            a=a,
+            mode=mode,
+            nonlinearity=nonlinearity,
+            generator=generator,
+            key=key,
+        )
+    std = _kaiming_std("kaiming_normal_", tensor, a, mode, nonlinearity)
+    if std is None:
+        _warn_of_no_elements("kaiming_normal_")
+        return tensor
+    return single.fill(NORMAL, "kaiming_normal_", tensor, (0.0, std), generator, key)
+
+
+def _gain(function: str, argument: str, nonlinearity: str, slope: float | None) -> float:
+    gain = _FIXED_GAINS.get(nonlinearity) if isinstance(nonlinearity, str) else None
+    if gain is not None:
+        return gain
+    if nonlinearity != "leaky_relu":
+        known = ", ".join([*_FIXED_GAINS, "leaky_relu"])
+        raise wrong(function, "nonlinearity", f"one of {known}", nonlinearity)
+    if slope is None:
+        slope = _DEFAULT_SLOPE
+    if not isinstance(slope, (int, float)) or isinstance(slope, bool) or not -_INF < slope < _INF:
+        raise wrong(function, argument, "a finite number (the negative slope)", slope)
+    slope = checks.number(function, argument, slope)
+    return math.sqrt(2.0 / (1 + slope * slope))
+
+
+def _fans(function: str, tensor: Tensor) -> tuple[int, int]:
+    """Return (fan_in, fan_out)."""
+    try:
+        shape = tensor.shape
+    except RuntimeError:  # a nested tensor has none
+        target.check(function, tensor)
+        raise
+    if len(shape) == 2:
+        return shape[1], shape[0]
+    if len(shape) < 2:
+        requirement = "of at least two dimensions, to have fan_in and fan_out"
+        raise unfit(function, "tensor", requirement, f"shape {tuple(shape)}", ValueError)
+    field = math.prod(shape[2:])
+    return shape[1] * field, shape[0] * field
+
+
+def _xavier_std(function: str, tensor: Tensor, gain: float) -> float:
+    if type(tensor) is not torch.Tensor and type(tensor) is not torch.nn.Parameter:
+        target.check(function, tensor)
+    if not (type(gain) is float and -_INF < gain < _INF):
+        gain = checks.finite(function, "gain", gain)
+    fan_in, fan_out = _fans(function, tensor)
+    fans = fan_in + fan_out
+    return gain * math.sqrt(2.0 / float(fans)) if fans else 0.0
+
+
+def _kaiming_std(
+    function: str, tensor: Tensor, a: float, mode: str, nonlinearity: str
+) -> float | None:
+    """Return the standard deviation, or None where the tensor has no elements."""
+    if type(tensor) is not torch.Tensor and type(tensor) is not torch.nn.Parameter:
+        target.check(function, tensor)
+    if tensor.numel() == 0:
+        return None
+    if mode != "fan_in" and mode != "fan_out":
+        mode = mode.lower() if isinstance(mode, str) else mode
+        if mode not in ("fan_in", "fan_out"):
+            raise wrong(function, "mode", "'fan_in' or 'fan_out'", mode)
+    fan_in, fan_out = _fans(function, tensor)
+    fan = fan_in if mode == "fan_in" else fan_out
+    return _gain(function, "a", nonlinearity, a) / math.sqrt(fan)
+
+
+def _warn_of_no_elements(function: str) -> None:
+    warnings.warn(f"{function}: the tensor has no elements, nothing is done", stacklevel=3)

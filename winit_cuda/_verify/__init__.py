@@ -1,0 +1,1 @@
+"""Whether weights have the distribution that was asked for."""
