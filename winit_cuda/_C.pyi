@@ -154,6 +154,22 @@ def quick_normal(
 ) -> None:
     """`normal` for a contiguous tensor on the CPU, with less to say: for small tensors."""
 
+def quick_trunc_normal(
+    pointer: int,
+    dtype: int,
+    numel: int,
+    threads: int,
+    key_pointer: int,
+    seed: int,
+    stream: int,
+    mean: float,
+    std: float,
+    a: float,
+    b: float,
+    /,
+) -> None:
+    """`trunc_normal` for a contiguous tensor on the CPU, with less to say: for small tensors."""
+
 def trunc_normal(
     pointer: int,
     dtype: int,

@@ -1,30 +1,84 @@
-#include "bindings/engine.h"
+// Words and keys by themselves, and what tests the launchers of kernels.
+#include <pybind11/stl.h>
 
+#include <array>
 #include <stdexcept>
 
+#include "bindings/bindings.h"
 #include "bindings/place.h"
 #include "cuda/fills.h"
+#include "testing/prefix_sums.h"
+#include "testing/serial_block.h"
 #include "values/child_key.h"
 
 namespace py = pybind11;
 
 namespace winit_cuda {
+namespace {
 
-void bind_keys(py::module_& module) {
+py::tuple philox4x32_10(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key) {
+  const auto join = [](uint32_t low, uint32_t high) {
+    return (static_cast<uint64_t>(high) << 32) | low;
+  };
+  const StreamKey stream_key = make_stream_key(join(key[0], key[1]), join(counter[2], counter[3]));
+  uint32_t words[4];
+  philox_block(stream_key, join(counter[0], counter[1]), words);
+  return py::make_tuple(words[0], words[1], words[2], words[3]);
+}
+
+void words(uintptr_t pointer, int64_t count, uint64_t seed, uint64_t stream, uint32_t domain,
+           uint64_t index, int device, uintptr_t cuda_stream) {
+  if (domain > 7) throw std::invalid_argument("domain must be in [0, 7]");
+  const StreamKey key = make_stream_key(seed, stream);
+  uint32_t* out = reinterpret_cast<uint32_t*>(pointer);
+  const py::gil_scoped_release unlocked;
+  if (device == kCpu)
+    words_cpu(key, static_cast<Domain>(domain), index, count, out);
+  else if (device == kSerial)
+    words_serial(key, static_cast<Domain>(domain), index, count, out);
+  else
+    words_cuda(key, static_cast<Domain>(domain), index, count, out,
+               {device, reinterpret_cast<void*>(cuda_stream)});
+}
+
+void split_keys(uintptr_t pointer, int64_t count, int device, uintptr_t cuda_stream, WINIT_KEY) {
+  if (count < 0) throw std::invalid_argument("count must be at least 0");
+  if (count == 0) return;
+  uint64_t* out = reinterpret_cast<uint64_t*>(pointer);
+  const Source source = source_of(device, key_pointer, seed, stream);
+  if (device >= 0)
+    split_keys_cuda(source, count, out, {device, reinterpret_cast<void*>(cuda_stream)});
+  else
+    split_keys_serial(source, count, out);
+}
+
+void prefix_sums(uintptr_t values, uintptr_t odd_counts, int64_t count, int threads, int omission,
+                 int device, uintptr_t cuda_stream) {
+  if (count < 1 || threads < 1 || threads > 1024)
+    throw std::invalid_argument("count must be positive, threads in [1, 1024]");
+  if (omission < 0 || omission > 3) throw std::invalid_argument("omission must be in [0, 3]");
+  const PrefixSums sums{reinterpret_cast<uint32_t*>(values),
+                        reinterpret_cast<uint32_t*>(odd_counts), count,
+                        static_cast<Omission>(omission)};
+  const py::gil_scoped_release unlocked;
+  if (device == kSerial)
+    launch_serial_blocks(prefix_sums_grid(sums, threads),
+                         [&](const SerialBlock& block) { make_prefix_sums(sums, block); });
+  else
+    prefix_sums_cuda(sums, threads, {device, reinterpret_cast<void*>(cuda_stream)});
+}
+
+}  // namespace
+
+void bind_engine(py::module_& module) {
+  module.def("philox4x32_10", &philox4x32_10);
+  module.def("words", &words);
   module.def("child_stream", [](uint64_t seed, uint64_t stream, uint64_t j) {
     return child_stream(seed, stream, j);
   });
-  module.def("split_keys", [](uintptr_t pointer, int64_t count, int device, uintptr_t cuda_stream,
-                              WINIT_KEY) {
-    if (count < 0) throw std::invalid_argument("count must be at least 0");
-    if (count == 0) return;
-    uint64_t* words = reinterpret_cast<uint64_t*>(pointer);
-    const Source source = source_of(device, key_pointer, seed, stream);
-    if (device >= 0)
-      split_keys_cuda(source, count, words, {device, reinterpret_cast<void*>(cuda_stream)});
-    else
-      split_keys_serial(source, count, words);
-  });
+  module.def("split_keys", &split_keys);
+  module.def("prefix_sums", &prefix_sums);
+  module.def("set_serial_order", &set_serial_order);
 }
 
 }  // namespace winit_cuda

@@ -1,14 +1,13 @@
-#include "bindings/many.h"
-
+// Lists of fills that are set up once and run together.
 #include <limits>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
-#include "bindings/box.h"
+#include "bindings/bindings.h"
+#include "bindings/place.h"
 #include "many/launch.h"
 #include "many/many.h"
-#include "platform/floating_point.h"
 #include "values/limits.h"
 
 namespace py = pybind11;
@@ -16,61 +15,48 @@ namespace py = pybind11;
 namespace winit_cuda {
 namespace {
 
-// One item of the list: (law, pointer, dtype, numel, box, *numbers). Read by CPython's own calls,
-// because pybind11's casts would take longer than filling a small tensor.
+// One item of the list: (law, pointer, dtype, numel, box, *parameters). Read by CPython's own
+// calls, because pybind11's casts would take longer than filling a small tensor.
 class Item {
  public:
   explicit Item(PyObject* item) : item_(item) {
-    if (!PyTuple_Check(item) || PyTuple_GET_SIZE(item) < kNumbers)
+    if (!PyTuple_Check(item) || PyTuple_GET_SIZE(item) < kCommon)
       throw std::invalid_argument("a fill is (law, pointer, dtype, numel, box, *numbers)");
   }
 
   void add_to(FillList& list) const {
-    const int64_t count = integer(3);
+    const int64_t count = as_int64(at(3));
     if (count <= 0) throw std::invalid_argument("a fill of a list has at least one element");
-    void* pointer = PyLong_AsVoidPtr(at(1));
+    void* pointer = reinterpret_cast<void*>(as_address(at(1)));
     const Box box = box_of(count, at(4), true);
     if (is("constant_bits", 2)) return list.add(constant_bits(pointer, box));
-    const Target target{pointer, dtype_of(static_cast<int>(integer(2))), box};
-    if (PyErr_Occurred()) throw py::error_already_set();
+    const Target target{pointer, dtype_of(as_int(at(2))), box};
     if (is("constant", 1))
-      list.add({pointer, in_memory_order(box), item_size(target.dtype),
-                encode(target.dtype, number(0))});
-    else if (is("uniform", 2))
-      list.add(target, uniform_numbers(target.dtype, number(0), number(1)));
-    else if (is("normal", 2))
-      list.add(target, normal_numbers(target.dtype, number(0), number(1)));
-    else if (is("trunc_normal", 4))
-      list.add(target,
-               trunc_normal_numbers(target.dtype, number(0), number(1), number(2), number(3)));
-    else
-      throw std::invalid_argument("no such law, or another number of numbers than it takes");
+      return list.add({pointer, in_memory_order(box), item_size(target.dtype),
+                       encode(target.dtype, as_number(at(kCommon)))});
+    for (const NamedLaw& law : named_laws())
+      if (is(law.name, law.parameter_count)) return list.add(target, numbers(law, target.dtype));
+    throw std::invalid_argument("no such law, or another number of numbers than it takes");
   }
 
  private:
-  static constexpr Py_ssize_t kNumbers = 5;  // where they begin
+  static constexpr Py_ssize_t kCommon = 5;  // the parameters come behind them
 
   PyObject* at(Py_ssize_t i) const { return PyTuple_GET_ITEM(item_, i); }
 
-  bool is(const char* law, Py_ssize_t numbers) const {
-    return PyTuple_GET_SIZE(item_) == kNumbers + numbers && PyUnicode_Check(at(0)) &&
+  bool is(const char* law, Py_ssize_t parameters) const {
+    return PyTuple_GET_SIZE(item_) == kCommon + parameters && PyUnicode_Check(at(0)) &&
            PyUnicode_CompareWithASCIIString(at(0), law) == 0;
   }
-  int64_t integer(Py_ssize_t i) const {
-    const long long value = PyLong_AsLongLong(at(i));
-    if (value == -1 && PyErr_Occurred()) throw py::error_already_set();
-    return value;
+  DistributionNumbers numbers(const NamedLaw& law, DType dtype) const {
+    double parameters[kMostParameters];
+    for (int i = 0; i < law.parameter_count; ++i) parameters[i] = as_number(at(kCommon + i));
+    return law.numbers(dtype, parameters);
   }
-  double number(Py_ssize_t i) const {
-    const double value = PyFloat_AsDouble(at(kNumbers + i));
-    if (value == -1.0 && PyErr_Occurred()) throw py::error_already_set();
-    return value;
-  }
-  // The numbers are the bits and the item size.
+  // The parameters are the bits and the item size.
   ConstantFill constant_bits(void* pointer, const Box& box) const {
-    const uint64_t bits = PyLong_AsUnsignedLongLong(at(kNumbers));
-    const int64_t itemsize = integer(kNumbers + 1);
-    if (PyErr_Occurred()) throw py::error_already_set();
+    const uint64_t bits = as_word(at(kCommon));
+    const int64_t itemsize = as_int64(at(kCommon + 1));
     if (itemsize != 1 && itemsize != 2 && itemsize != 4 && itemsize != 8)
       throw std::invalid_argument("itemsize must be 1, 2, 4 or 8, not " + std::to_string(itemsize));
     return {pointer, in_memory_order(box), static_cast<int>(itemsize), bits};

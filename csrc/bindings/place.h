@@ -3,12 +3,59 @@
 
 #include <pybind11/pybind11.h>
 
-#include "bindings/box.h"
+#include <stdexcept>
+
 #include "fill/fill.h"
 #include "platform/floating_point.h"
 #include "values/distributions.h"
 
 namespace winit_cuda {
+
+constexpr int kCpu = -1, kSerial = -2;  // device codes beside the CUDA devices 0, 1, ...
+
+// Each of these throws std::invalid_argument for what it cannot take.
+DType dtype_of(int code);
+
+// The box of `count` elements: all of a contiguous tensor where `given` is None, else (sizes,
+// strides, index_strides, index_offset). `merge` makes one dimension of those that lie one behind
+// the other.
+Box box_of(int64_t count, const pybind11::handle& given, bool merge);
+
+// Adds a dimension.
+void append(Box& box, int64_t size, int64_t stride, uint64_t index_stride);
+
+// The same elements in the order of memory, for a fill that does not look at the index.
+Box in_memory_order(const Box& box);
+
+// Makes an empty box that of all elements of a contiguous tensor.
+inline void make_row(Box& box, int64_t count) {
+  box.rank = 1;
+  box.size[0] = count;
+  box.stride[0] = 1;
+  box.index_stride[0] = 1;
+}
+
+// Arguments, read by CPython's own calls. Each throws pybind11::error_already_set.
+template <class Value>
+Value checked(Value value) {
+  if (value == static_cast<Value>(-1) && PyErr_Occurred()) throw pybind11::error_already_set();
+  return value;
+}
+inline int64_t as_int64(PyObject* given) { return checked<int64_t>(PyLong_AsLongLong(given)); }
+inline uint64_t as_word(PyObject* given) {
+  return checked<uint64_t>(PyLong_AsUnsignedLongLong(given));
+}
+inline uintptr_t as_address(PyObject* given) {
+  void* const value = PyLong_AsVoidPtr(given);
+  if (!value && PyErr_Occurred()) throw pybind11::error_already_set();
+  return reinterpret_cast<uintptr_t>(value);
+}
+inline double as_number(PyObject* given) { return checked(PyFloat_AsDouble(given)); }
+inline int as_int(PyObject* given) {
+  const int64_t value = as_int64(given);
+  if (value != static_cast<int>(value)) throw std::invalid_argument("an argument is out of range");
+  return static_cast<int>(value);
+}
 
 // The arguments that every fill begins with.
 struct Place {

@@ -259,4 +259,17 @@ DistributionNumbers trunc_normal_numbers(DType dtype, double mean, double std, d
   return made;
 }
 
+const std::vector<NamedLaw>& named_laws() {
+  const static std::vector<NamedLaw> laws = {
+      {"uniform", 2,
+       [](DType dtype, const double* p) { return uniform_numbers(dtype, p[0], p[1]); }},
+      {"normal", 2, [](DType dtype, const double* p) { return normal_numbers(dtype, p[0], p[1]); }},
+      {"trunc_normal", 4,
+       [](DType dtype, const double* p) {
+         return trunc_normal_numbers(dtype, p[0], p[1], p[2], p[3]);
+       }},
+  };
+  return laws;
+}
+
 }  // namespace winit_cuda

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <memory>
+#include <vector>
 
 #include "fill/fill.h"
 #include "values/quantile.h"
@@ -41,5 +42,16 @@ struct DistributionNumbers {
 DistributionNumbers uniform_numbers(DType dtype, double low, double high);
 DistributionNumbers normal_numbers(DType dtype, double mean, double std);
 DistributionNumbers trunc_normal_numbers(DType dtype, double mean, double std, double a, double b);
+
+// The laws by the names that users know, each with how many parameters it takes and what makes its
+// numbers of them.
+struct NamedLaw {
+  const char* name;
+  int parameter_count;
+  DistributionNumbers (*numbers)(DType dtype, const double* parameters);
+};
+constexpr int kMostParameters = 4;
+
+const std::vector<NamedLaw>& named_laws();
 
 }  // namespace winit_cuda

@@ -1,4 +1,4 @@
-#include "bindings/box.h"
+#include "bindings/place.h"
 
 #include <algorithm>
 #include <stdexcept>
@@ -10,15 +10,6 @@ namespace {
 int64_t item(const pybind11::handle& tuple, pybind11::ssize_t i) {
   return pybind11::cast<int64_t>(
       pybind11::reinterpret_borrow<pybind11::tuple>(tuple)[static_cast<size_t>(i)]);
-}
-
-Box row_of(int64_t count) {
-  Box box;
-  box.rank = 1;
-  box.size[0] = count;
-  box.stride[0] = 1;
-  box.index_stride[0] = 1;
-  return box;
 }
 
 // Adds a dimension, merged with the one before it where they lie one behind the other in memory and
@@ -54,10 +45,13 @@ void append(Box& box, int64_t size, int64_t stride, uint64_t index_stride) {
 }
 
 Box box_of(int64_t count, const pybind11::handle& given, bool merge) {
-  if (given.is_none()) return row_of(count);
+  Box box;
+  if (given.is_none()) {
+    make_row(box, count);
+    return box;
+  }
   const auto parts = pybind11::cast<pybind11::tuple>(given);
   const pybind11::handle sizes = parts[0], strides = parts[1], index_strides = parts[2];
-  Box box;
   box.index_offset = pybind11::cast<uint64_t>(parts[3]);
   int64_t total = 1;
   for (pybind11::ssize_t d = 0; d < static_cast<pybind11::ssize_t>(pybind11::len(sizes)); ++d) {

@@ -1,0 +1,178 @@
+// The fills of one law: for each law of values/distributions.h a function of its name, and a quick
+// one, quick_<name>, for contiguous tensors on the CPU.
+//
+// They go by CPython's own calling convention: pybind11's costs as much as filling a hundred
+// elements.
+#include <algorithm>
+#include <list>
+#include <new>
+#include <optional>
+#include <stdexcept>
+#include <string>
+
+#include "bindings/bindings.h"
+#include "bindings/place.h"
+#include "cuda/fills.h"
+#include "values/limits.h"
+
+namespace py = pybind11;
+
+namespace winit_cuda {
+namespace {
+
+// So few elements are written sooner than the interpreter's lock is handed over and taken back.
+constexpr int64_t kQuickCount = 1024;
+
+template <class Fill>
+void run(const Fill& fill, const Place& place) {
+  std::optional<py::gil_scoped_release> unlocked;
+  if (place.device != kCpu || place.count > kQuickCount) unlocked.emplace();
+  if (place.device == kCpu)
+    fill_cpu(fill, place.threads);
+  else if (place.device == kSerial)
+    fill_serial(fill);
+  else
+    fill_cuda(fill, {place.device, reinterpret_cast<void*>(place.stream)});
+}
+
+// None, or null with Python's error set.
+template <class Body>
+PyObject* result_of(const Body& body) {
+  try {
+    body();
+  } catch (py::error_already_set& error) {
+    error.restore();
+    return nullptr;
+  } catch (const std::bad_alloc&) {
+    return PyErr_NoMemory();
+  } catch (const std::invalid_argument& error) {
+    PyErr_SetString(PyExc_ValueError, error.what());
+    return nullptr;
+  } catch (const std::exception& error) {
+    PyErr_SetString(PyExc_RuntimeError, error.what());
+    return nullptr;
+  }
+  Py_RETURN_NONE;
+}
+
+// The law that a function fills by is its `self`.
+const NamedLaw& law_of(PyObject* self) {
+  return *static_cast<const NamedLaw*>(PyCapsule_GetPointer(self, nullptr));
+}
+
+// Behind the arguments that all laws have come the law's own parameters. False, with Python's error
+// set, where one of them is missing or not a number.
+bool read_parameters(const NamedLaw& law, PyObject* const* arguments, Py_ssize_t common,
+                     Py_ssize_t given, double (&parameters)[kMostParameters]) {
+  if (given != common + law.parameter_count) {
+    PyErr_Format(PyExc_TypeError, "a fill by %s takes %zd arguments, not %zd", law.name,
+                 common + law.parameter_count, given);
+    return false;
+  }
+  for (int i = 0; i < law.parameter_count; ++i)
+    parameters[i] = PyFloat_AsDouble(arguments[common + i]);
+  return !PyErr_Occurred();
+}
+
+// (pointer, dtype, numel, box, device, cuda_stream, threads, key_pointer, seed, stream,
+// *parameters)
+PyObject* fill(PyObject* self, PyObject* const* arguments, Py_ssize_t given) {
+  const NamedLaw& law = law_of(self);
+  double parameters[kMostParameters];
+  if (!read_parameters(law, arguments, 10, given, parameters)) return nullptr;
+  return result_of([&] {
+    const Place place{
+        as_address(arguments[0]), as_int(arguments[1]),     as_int64(arguments[2]), arguments[3],
+        as_int(arguments[4]),     as_address(arguments[5]), as_int(arguments[6])};
+    const Source source = source_of(place.device, as_address(arguments[7]), as_word(arguments[8]),
+                                    as_word(arguments[9]));
+    const Target target = place.target();
+    const DistributionNumbers numbers = law.numbers(target.dtype, parameters);
+    if (place.count) run(random_fill(target, source, numbers), place);
+  });
+}
+
+// (pointer, dtype, numel, threads, key_pointer, seed, stream, *parameters)
+PyObject* quick_fill(PyObject* self, PyObject* const* arguments, Py_ssize_t given) {
+  const NamedLaw& law = law_of(self);
+  double parameters[kMostParameters];
+  if (!read_parameters(law, arguments, 7, given, parameters)) return nullptr;
+  return result_of([&] {
+    const int64_t count = as_int64(arguments[2]);
+    RandomFill random{};
+    random.target.pointer = reinterpret_cast<void*>(as_address(arguments[0]));
+    random.target.dtype = dtype_of(as_int(arguments[1]));
+    make_row(random.target.box, count);
+    const int threads = as_int(arguments[3]);
+    random.source =
+        source_of(kCpu, as_address(arguments[4]), as_word(arguments[5]), as_word(arguments[6]));
+    const DefaultFloatingPoint environment;
+    law.numbers(random.target.dtype, parameters).put_into(random);
+    if (count <= kQuickCount) return fill_cpu(random, 1);
+    const py::gil_scoped_release unlocked;
+    fill_cpu(random, threads);
+  });
+}
+
+using FastCall = PyObject* (*)(PyObject*, PyObject* const*, Py_ssize_t);
+
+// CPython keeps pointers to both.
+struct Function {
+  std::string name;
+  PyMethodDef definition;
+};
+
+void add_function(py::module_& module, const std::string& name, FastCall call,
+                  const NamedLaw& law) {
+  static std::list<Function> functions;
+  Function& added = functions.emplace_back(Function{name, {}});
+  const auto plain = reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(call));
+  added.definition = {added.name.c_str(), plain, METH_FASTCALL, nullptr};
+  PyObject* const function =
+      PyCFunction_NewEx(&added.definition, py::capsule(&law).ptr(), module.attr("__name__").ptr());
+  if (!function) throw py::error_already_set();
+  module.attr(name.c_str()) = py::reinterpret_steal<py::object>(function);
+}
+
+void bind_constants(py::module_& module) {
+  module.def("constant", [](WINIT_PLACE, double value) {
+    const Place place = WINIT_GIVEN_PLACE;
+    const Target target = place.target();
+    if (numel == 0) return;
+    run(ConstantFill{target.pointer, in_memory_order(target.box), item_size(target.dtype),
+                     encode(target.dtype, value)},
+        place);
+  });
+  module.def("constant_bits", [](WINIT_PLACE, uint64_t bits, int itemsize) {
+    const Place place = WINIT_GIVEN_PLACE;
+    const Box cells = in_memory_order(box_of(numel, box, true));
+    if (itemsize != 1 && itemsize != 2 && itemsize != 4 && itemsize != 8)
+      throw std::invalid_argument("itemsize must be 1, 2, 4 or 8, not " + std::to_string(itemsize));
+    if (numel == 0) return;
+    run(ConstantFill{reinterpret_cast<void*>(pointer), cells, itemsize, bits}, place);
+  });
+  module.def("dirac", [](WINIT_PLACE, int64_t row_length, int64_t channel_length, int64_t center,
+                         int64_t rows_per_group, int64_t limit) {
+    const Place place = WINIT_GIVEN_PLACE;
+    const Target target = place.target();
+    if (numel == 0) return;
+    if (row_length <= 0 || channel_length <= 0 || rows_per_group <= 0)
+      throw std::invalid_argument("row_length, channel_length and rows_per_group must be positive");
+    run(DiracFill{target.pointer, target.box, item_size(target.dtype), encode(target.dtype, 1),
+                  row_length, channel_length, center, rows_per_group,
+                  std::min(limit, row_length / channel_length)},
+        place);
+  });
+}
+
+}  // namespace
+
+void bind_fills(py::module_& module) {
+  bind_constants(module);
+  for (const NamedLaw& law : named_laws()) {
+    add_function(module, law.name, &fill, law);
+    add_function(module, std::string("quick_") + law.name, &quick_fill, law);
+  }
+}
+
+}  // namespace winit_cuda

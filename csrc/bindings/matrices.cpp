@@ -1,0 +1,159 @@
+// The fills that look at a whole matrix.
+#include <algorithm>
+#include <stdexcept>
+#include <string>
+
+#include "bindings/bindings.h"
+#include "bindings/place.h"
+#include "cuda/fills.h"
+#include "orthogonal/batch.h"
+#include "orthogonal/orthogonal.h"
+#include "platform/memory.h"
+
+namespace py = pybind11;
+
+namespace winit_cuda {
+namespace {
+
+void sparse(WINIT_PLACE, WINIT_KEY, int64_t rows, int64_t columns, int64_t zeros_per_column,
+            double std, uintptr_t workspace) {
+  const DefaultFloatingPoint environment;
+  if (zeros_per_column < 0 || zeros_per_column > rows)
+    throw std::invalid_argument("zeros_per_column must be in [0, rows], not " +
+                                std::to_string(zeros_per_column));
+  if (numel == 0) return;
+  Target target{reinterpret_cast<void*>(pointer), dtype_of(dtype), Box{}};
+  if (box.is_none()) {
+    append(target.box, rows, columns, static_cast<uint64_t>(columns));
+    append(target.box, columns, 1, 1);
+  } else {
+    target.box = box_of(numel, box, false);
+  }
+  if (target.box.rank != 2) throw std::invalid_argument("sparse takes a matrix");
+  const SparseFill fill{random_fill(target, source_of(device, key_pointer, seed, stream),
+                                    normal_numbers(target.dtype, 0, std)),
+                        rows, columns, zeros_per_column,
+                        reinterpret_cast<SparseThreshold*>(workspace)};
+  const py::gil_scoped_release unlocked;
+  if (device == kCpu)
+    sparse_cpu(fill, threads);
+  else if (device == kSerial)
+    sparse_serial(fill);
+  else
+    sparse_cuda(fill, {device, reinterpret_cast<void*>(cuda_stream)});
+}
+
+void check_part(const char* what, int64_t first, int64_t count, int64_t size) {
+  if (first < 0 || count < 0 || first > size - count)
+    throw std::invalid_argument(std::string("the ") + what + "s of the part must be in [0, " +
+                                std::to_string(size) + ")");
+}
+
+void orthogonal(WINIT_PLACE, WINIT_KEY, int64_t rows, int64_t columns, int64_t first_row,
+                int64_t row_count, int64_t first_column, int64_t column_count, double gain) {
+  const Place place = WINIT_GIVEN_PLACE;
+  const Target target = place.target();
+  if (device != kCpu) throw std::invalid_argument("whole orthogonal matrices are made on the CPU");
+  check_part("row", first_row, row_count, rows);
+  check_part("column", first_column, column_count, columns);
+  if (row_count * column_count != numel)
+    throw std::invalid_argument("the part must have as many elements as the tensor, " +
+                                std::to_string(numel));
+  if (numel == 0) return;
+  const Source source = source_of(device, key_pointer, seed, stream);
+  const py::gil_scoped_release unlocked;
+  orthogonal_cpu(
+      {target, source, rows, columns, first_row, row_count, first_column, column_count, gain},
+      threads);
+}
+
+void check_sides(int64_t count, int64_t rows, int64_t columns) {
+  if (count < 0 || rows < 1 || columns < 1)
+    throw std::invalid_argument("rows and columns must be positive, count at least 0");
+}
+
+bool is_small(int64_t rows, int64_t columns) {
+  return std::max(rows, columns) <= kBatchLongest && std::min(rows, columns) <= kBatchShortest;
+}
+
+int64_t workspace_bytes(const OrthogonalBatch& batch, int device) {
+  if (device == kCpu) return 0;
+  if (!is_small(batch.rows, batch.columns))
+    throw std::invalid_argument("the kernel takes matrices up to 1024x256");
+  return device == kSerial ? orthogonal_batch_workspace_serial(batch)
+                           : orthogonal_batch_workspace_cuda(batch, device);
+}
+
+int64_t orthogonal_batch_workspace(int64_t count, int64_t rows, int64_t columns, int device) {
+  check_sides(count, rows, columns);
+  OrthogonalBatch batch{};
+  batch.count = count;
+  batch.rows = rows;
+  batch.columns = columns;
+  return workspace_bytes(batch, device);
+}
+
+void orthogonal_batch(WINIT_PLACE, WINIT_KEY, int64_t count, int64_t rows, int64_t columns,
+                      double gain, uintptr_t workspace) {
+  constexpr int64_t kLongestSide = int64_t{1} << 31;
+  const Place place = WINIT_GIVEN_PLACE;
+  check_sides(count, rows, columns);
+  const bool overflows = rows > kLongestSide || columns > kLongestSide;
+  const int64_t length = overflows ? 0 : rows * columns;
+  if (numel ? overflows || numel % length || count != numel / length : count)
+    throw std::invalid_argument("numel must be count * rows * columns");
+  if (numel == 0) return;
+  const OrthogonalBatch batch{
+      place.target(), source_of(device, key_pointer, seed, stream), count, rows, columns,
+      gain,           reinterpret_cast<double*>(workspace)};
+  if (!workspace && workspace_bytes(batch, device) > 0)
+    throw std::invalid_argument("these matrices need a workspace");
+  const py::gil_scoped_release unlocked;
+  if (device == kCpu)
+    orthogonal_batch_cpu(batch, threads);
+  else if (device == kSerial)
+    orthogonal_batch_serial(batch);
+  else
+    orthogonal_batch_cuda(batch, {device, reinterpret_cast<void*>(cuda_stream)});
+}
+
+void reflectors(uintptr_t pointer, int dtype, int64_t rows, int64_t columns, int64_t first,
+                int64_t count, uintptr_t signs, int device, uintptr_t cuda_stream, int threads,
+                WINIT_KEY) {
+  if (rows < columns) throw std::invalid_argument("reflectors need rows >= columns");
+  if (first < 0 || count < 0 || first > columns - count)
+    throw std::invalid_argument("[first, first + count) must be in [0, columns)");
+  const Reflectors wanted =
+      reflectors_of(reinterpret_cast<void*>(pointer), reinterpret_cast<void*>(signs),
+                    dtype_of(dtype), rows, columns, first, count);
+  if (wanted.dtype != DType::kFloat32 && wanted.dtype != DType::kFloat64)
+    throw std::invalid_argument("reflectors are float32 or float64");
+  if (count == 0) return;
+  const Source source = source_of(device, key_pointer, seed, stream);
+  const DefaultFloatingPoint environment;
+  const py::gil_scoped_release unlocked;
+  if (device == kCpu)
+    reflectors_cpu(wanted, source, threads);
+  else if (device == kSerial)
+    reflectors_serial(wanted, source);
+  else
+    reflectors_cuda(wanted, source, {device, reinterpret_cast<void*>(cuda_stream)});
+}
+
+}  // namespace
+
+void bind_matrices(py::module_& module) {
+  module.def("sparse", &sparse);
+  module.def("orthogonal", &orthogonal);
+  module.def("orthogonal_batch_takes", &is_small);
+  module.def("orthogonal_batch_workspace", &orthogonal_batch_workspace);
+  module.def("orthogonal_batch", &orthogonal_batch);
+  module.def("reflectors", &reflectors);
+  module.def("reflector_head", [](double first, double square, bool is_last_row) {
+    const ReflectorHead head = reflector_head(first, square, is_last_row);
+    return py::make_tuple(head.sign, head.head, head.scale);
+  });
+  module.def("free_kept_memory", &free_kept_memory);
+}
+
+}  // namespace winit_cuda
