@@ -1,7 +1,7 @@
 """From a tensor to the memory that the core writes: address, dtype, box, device and stream.
 
 `check` and `check_overlap` name what no fill can write, `describe` puts any dense layout into the
-core's terms. `dispatch.fill` has its own short way for ordinary tensors.
+core's terms. `address` is the short way of ordinary tensors.
 """
 
 from __future__ import annotations
@@ -23,8 +23,32 @@ from .torch_internals import (
 # (pointer, dtype, numel, box, device, cuda_stream, threads), as every fill of the core begins.
 Place = tuple[int, int, int, Any, int, int, int]
 
+_Tensor, _Parameter = torch.Tensor, torch.nn.Parameter
+
 MAX_RANK = 15
 """csrc/fill/box.h: more dimensions than this of more than one element cannot be described."""
+
+
+def address(tensor: Any) -> int:
+    """The address of an ordinary tensor: of a plain class, contiguous, with memory; else 0.
+
+    It reads half a dozen attributes and no more, so that a small tensor costs no more than in
+    `torch.nn.init`. Nothing that `check` and its like refuse has an address, but quantized tensors,
+    whose dtypes no fill has.
+    """
+    kind = type(tensor)
+    if kind is not _Tensor and kind is not _Parameter:
+        return 0
+    try:
+        pointer: int = (
+            tensor.is_contiguous()
+            and not tensor.is_nested
+            and tensor._version >= 0  # noqa: SLF001  (an inference tensor has none, and says so)
+            and tensor.data_ptr()
+        )
+    except RuntimeError:  # nor have sparse layouts, or tensors under torch.func, an address
+        return 0
+    return pointer
 
 
 def check(function: str, tensor: Any) -> None:

@@ -37,6 +37,9 @@ transforms_active = getattr(torch._C, "_are_functorch_transforms_active", _never
 without_dispatch_modes = getattr(torch._C, "_DisableTorchDispatch", contextlib.nullcontext)  # noqa: SLF001
 """A context in which TorchDispatchModes (fake tensors among them) are not asked."""
 
+set_grad_enabled = getattr(torch._C, "_set_grad_enabled", torch.set_grad_enabled)  # noqa: SLF001
+"""Switch grad mode, without an object that switches it back."""
+
 
 def _current_stream(index: int) -> int:
     return torch.cuda.current_stream(index).cuda_stream

@@ -1,6 +1,6 @@
 """The fallback: a fill by torch's own operators, with the values `torch.nn.init` gives.
 
-`fills` names the function of `torch.nn.init` for each fill; here is what must hold around the call.
+Each fill names its function of `torch.nn.init`; here is what must hold around the call.
 An error comes before the generator is drawn from.
 """
 
@@ -14,7 +14,7 @@ from .._core.checks import unfit
 if TYPE_CHECKING:
     import torch
 
-    from .._fills.elementwise import Fill, Numbers
+    from .._fills.fill import Fill, Numbers
 
 
 def run(

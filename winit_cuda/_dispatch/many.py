@@ -27,21 +27,16 @@ from .._core.torch_internals import (
     is_tracing_tensor,
     transforms_active,
 )
-from .._fills.constants import as_element
-from .._fills.elementwise import (
-    CONSTANT,
-    NORMAL,
-    TRUNC_NORMAL,
-    UNIFORM,
-    Fill,
-    Numbers,
-)
+from .._fills.constants import CONSTANT, FixedFill
+from .._fills.elementwise import NORMAL, TRUNC_NORMAL, UNIFORM
 from .._keys import generators
 from .._keys.keys import Key
-from . import aten, single
+from . import aten, fixed, single
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from .._fills.fill import Fill, Numbers
 
 _Tensor, _Parameter = torch.Tensor, torch.nn.Parameter
 _data_ptr, _numel, _stride = torch.Tensor.data_ptr, torch.Tensor.numel, torch.Tensor.stride
@@ -124,7 +119,7 @@ class Batch:
             )
         if _seen_by_torch():
             for job, key in zip(self._jobs, keys, strict=True):
-                single.fill(*job, key=key)
+                _fill_single(job, key)
             return
         if backend.core is not self._core or not all(lot.is_current() for lot in self._lots):
             self._set_up()
@@ -132,7 +127,7 @@ class Batch:
         for lot in self._lots:
             lot.run(known)
         for i in self._singles:
-            single.fill(*self._jobs[i], key=keys[i])
+            _fill_single(self._jobs[i], keys[i])
 
     def _set_up(self) -> None:
         items: dict[int, list[_Item]] = {}
@@ -270,29 +265,19 @@ def _seen_by_torch() -> bool:
 def _quick_item(job: Job) -> tuple[int, _Item] | None:
     """Device and item of an ordinary tensor and fill; None where there is more to check."""
     fill, function, tensor, numbers = job
-    kind, code = type(tensor), CODES.get(tensor.dtype, -1) if isinstance(tensor, _Tensor) else -1
-    is_plain = (kind is _Parameter or kind is _Tensor) and fill in _LISTED and code >= 0
-    if not is_plain or backend.core is None or _is_compiling():
+    if fill not in _LISTED or backend.core is None or _is_compiling():
         return None
-    try:
-        pointer = (
-            tensor.is_contiguous()
-            and not tensor.is_nested
-            and tensor._version >= 0  # noqa: SLF001  (an inference tensor has none, and says so)
-            and tensor.data_ptr()
-        )
-    except RuntimeError:  # nor have sparse layouts, or tensors under torch.func, an address
-        return None
-    numel = tensor.numel()
-    if not pointer or (numel == 1 and tensor.is_neg()):
+    pointer = target.address(tensor)
+    code = CODES.get(tensor.dtype, -1) if pointer else -1
+    if code < 0 or tensor.is_neg():
         return None
     device = _CPU
     if not tensor.is_cpu:
         device = tensor.get_device()
         if not tensor.is_cuda or backend.cuda_problem(device) is not None:
             return None
-    numbers = _checked_numbers(fill, function, tensor, numbers)
-    return device, _listed(fill, (pointer, code, numel, None), numbers)
+    numbers = fill.prepared(function, tensor.dtype, numbers)
+    return device, _listed(fill, (pointer, code, tensor.numel(), None), numbers)
 
 
 def _item(job: Job) -> tuple[int, _Item]:
@@ -301,7 +286,7 @@ def _item(job: Job) -> tuple[int, _Item]:
     if _is_compiling():
         return _SINGLE
     target.check(function, tensor)
-    numbers = _checked_numbers(fill, function, tensor, numbers)
+    numbers = fill.prepared(function, tensor.dtype, numbers)
     if transforms_active() or is_tracing_tensor(tensor):
         return _SINGLE
     if tensor.is_meta or tensor.numel() == 0:
@@ -310,33 +295,21 @@ def _item(job: Job) -> tuple[int, _Item]:
     target.check_memory(function, tensor)
     if (
         fill not in _LISTED
-        or _reason_against(job) is not None
+        or tensor.dtype not in CODES
+        or backend.problem(tensor) is not None
         or dispatches_itself(tensor)
         or not target.can_describe(tensor)
     ):
         return _SINGLE
     pointer, code, numel, box, device, _, _ = target.describe(tensor)
-    if tensor.dtype in CODES:
-        return device, _listed(fill, (pointer, code, numel, box), numbers)
-    itemsize = tensor.dtype.itemsize
-    bits = numbers[0] & (1 << 8 * itemsize) - 1
-    return device, ("constant_bits", pointer, code, numel, box, bits, itemsize)
+    return device, _listed(fill, (pointer, code, numel, box), numbers)
 
 
-def _checked_numbers(fill: Fill, function: str, tensor: torch.Tensor, numbers: Numbers) -> Numbers:
-    """The numbers as they are in the tensor's dtype, or an error."""
-    if fill is CONSTANT:
-        return (as_element(function, tensor.dtype, numbers[0]),)
-    if fill.is_random:
-        for number in numbers:
-            if type(number) is not float:
-                numbers = fill.as_floats(function, numbers)
-                break
-        code = CODES.get(tensor.dtype, -1)
-        if code < 0:
-            code = single.random_code(function, tensor.dtype)
-        fill.check(function, code, numbers)
-    return numbers
+def _fill_single(job: Job, key: Key | None) -> None:
+    if isinstance(job.fill, FixedFill):
+        fixed.fill(job.fill, job.function, job.tensor, job.numbers)
+    else:
+        single.fill(*job, key=key)
 
 
 def _listed(fill: Fill, place: tuple[int, int, int, Any], numbers: Numbers) -> _Item:
@@ -347,22 +320,14 @@ def _listed(fill: Fill, place: tuple[int, int, int, Any], numbers: Numbers) -> _
     return CONSTANT.name, *place, value
 
 
-def _reason_against(job: Job) -> str | None:
-    """Why the core does not fill the tensor at all."""
-    dtype = job.tensor.dtype
-    reason = backend.problem(job.tensor)
-    if reason is None and dtype not in CODES:
-        is_whole = not dtype.is_floating_point and not dtype.is_complex
-        if job.fill is not CONSTANT or not is_whole:
-            reason = f"the native core does not fill {dtype}"
-    return reason
-
-
 def _check_single(job: Job, key: Key | None) -> None:
     """Raise where the single call would, for its key: the other checks are made."""
     fill, function, tensor, _ = job
-    reason = _reason_against(job)
     if key is not None:
         generators.check_key(function, None, key)
-    if reason is not None and not is_tracing_tensor(tensor):
-        aten.refuse_native_only(function, key if fill.is_random else None, reason)
+    if fill.is_random and not is_tracing_tensor(tensor):
+        reason = backend.problem(tensor)
+        if reason is None and tensor.dtype not in CODES:
+            reason = f"the native core does not fill {tensor.dtype}"
+        if reason is not None:
+            aten.refuse_native_only(function, key, reason)

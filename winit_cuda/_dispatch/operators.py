@@ -1,7 +1,7 @@
 """The operator `torch.ops.winit_cuda.fill_`, by which torch sees a fill.
 
 `torch.compile`, `torch.export`, fake tensors, dispatch modes and `torch.func` do not look into a
-call of the core; they look at operators. This one takes any fill by name. A call with
+call of the core; they look at operators. This one takes any random fill by name. A call with
 neither key nor generator draws its key when it runs, so a compiled function draws anew each time.
 """
 
@@ -63,7 +63,7 @@ def _fill_batched(
     batch, seed = in_dims[0], rest[5]
     if batch is None:
         raise RuntimeError(f"{function}: the tensor must be one that vmap maps over")
-    draws = FILLS[fill].is_random and seed is None
+    draws = seed is None
     if draws and info.randomness == "error":
         raise RuntimeError(f'{function}: vmap(randomness="error") allows no call without key')
     examples = tensor.unbind(batch)

@@ -1,18 +1,120 @@
-"""The value of a constant in a tensor's dtype, or a ValueError where the dtype does not have it.
+"""Fills that draw nothing: constants, the identity, the Dirac delta.
 
-Infinity and NaN are values of most floating dtypes, and what a caller of `constant_` wrote; a
-finite number too large for the dtype is a mistake, as is 1.5 in an integer tensor.
+ATen writes them, at the limit of memory, for every dtype, layout and device. Only lists of tensors
+hold constants of the core's. What torch lets pass is checked here: infinity and NaN are values of
+most floating dtypes, and what a caller of `constant_` wrote; a finite number too large for the
+dtype is a mistake, as is 1.5 in an integer tensor.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
 import torch
 
-from .._core.checks import wrong
-from .._core.dtypes import CODES, FLOATING, LARGEST
+from .._core.checks import unfit, wrong
+from .._core.dtypes import CODES, COMPONENTS, FLOATING, LARGEST
+from .._core.torch_internals import transforms_active, without_dispatch_modes
+from .fill import Fill, Numbers
+
+# Other dtypes are tried once.
+_HAVE_NUMBERS = {*CODES, *COMPONENTS, torch.bool, torch.uint8, torch.int32, torch.int64}
+
+
+class FixedFill(Fill):
+    """A fill that draws nothing; `aten` writes it."""
+
+    name = "fixed"
+    is_random = False
+
+    def prepared(self, function: str, dtype: torch.dtype, numbers: Numbers) -> Numbers:
+        """The dtype has 0 and 1."""
+        if dtype not in _HAVE_NUMBERS:
+            _check_has_numbers(function, dtype)
+        return numbers
+
+
+class ConstantFill(FixedFill):
+    """One value; numbers: the value."""
+
+    name = "constant"
+
+    def prepared(self, function: str, dtype: torch.dtype, numbers: Numbers) -> Numbers:
+        """The dtype has the value, up to rounding."""
+        return (as_element(function, dtype, numbers[0]),)
+
+    def aten(self, tensor: torch.Tensor, numbers: Numbers, generator: Any) -> None:  # noqa: ARG002
+        """Write the value to every element."""
+        _fill(tensor, numbers[0])
+
+
+class ZerosFill(FixedFill):
+    """Zeros, which dtypes have that have no other number: packed ones, float4, bits."""
+
+    name = "zeros"
+
+    def prepared(self, function: str, dtype: torch.dtype, numbers: Numbers) -> Numbers:  # noqa: ARG002
+        """Every dtype has 0."""
+        return numbers
+
+    def aten(self, tensor: torch.Tensor, numbers: Numbers, generator: Any) -> None:  # noqa: ARG002
+        """Write zeros."""
+        tensor.zero_()
+
+
+class EyeFill(FixedFill):
+    """The identity."""
+
+    name = "eye"
+
+    def aten(self, tensor: torch.Tensor, numbers: Numbers, generator: Any) -> None:  # noqa: ARG002
+        """Write zeros, then the diagonal."""
+        tensor.zero_()
+        if transforms_active():  # fill_diagonal_, which is quicker, has no rule for vmap
+            tensor.diagonal().fill_(1)
+        else:
+            tensor.fill_diagonal_(1)
+
+
+class DiracFill(FixedFill):
+    """Ones that carry input channels to output channels; numbers: groups."""
+
+    name = "dirac"
+
+    def aten(self, tensor: torch.Tensor, numbers: Numbers, generator: Any) -> None:  # noqa: ARG002
+        """Write zeros, then the diagonal of each group at the center of the kernel."""
+        tensor.zero_()
+        groups, (outputs, inputs) = numbers[0], tensor.shape[:2]
+        matrices = at_center(tensor).view(groups, outputs // groups, inputs)
+        _fill(matrices.diagonal(dim1=1, dim2=2), 1)
+
+
+CONSTANT = ConstantFill()
+ZEROS = ZerosFill()
+EYE = EyeFill()
+DIRAC = DiracFill()
+
+
+def write_value(tensor: torch.Tensor, value: float) -> None:
+    """Write one value to every element of a tensor that may require grad."""
+    with torch.no_grad():
+        _fill(tensor, value)
+
+
+def _fill(tensor: torch.Tensor, value: complex) -> None:
+    try:
+        tensor.fill_(value)
+    except NotImplementedError:  # torch 2.4 has no fill_ for float8, but it converts
+        tensor.copy_(torch.tensor(value, device=tensor.device))
+
+
+def at_center(weight: torch.Tensor) -> torch.Tensor:
+    """The (out, in) matrix at the center of a convolution's kernel, a view."""
+    for size in weight.shape[2:]:
+        weight = weight.select(2, size // 2)
+    return weight
 
 
 def as_float(function: str, code: int, value: Any) -> float:
@@ -30,6 +132,8 @@ def as_element(function: str, dtype: torch.dtype, value: Any) -> float | int | c
     code = CODES.get(dtype)
     if code is not None:
         return as_float(function, code, value)
+    if dtype not in _HAVE_NUMBERS:
+        _check_has_numbers(function, dtype)
     scalar = as_scalar(function, value)
     if dtype.is_complex:
         return complex(scalar)
@@ -39,6 +143,22 @@ def as_element(function: str, dtype: torch.dtype, value: Any) -> float | int | c
             raise _not_representable(function, dtype, value)
         return float(real)
     return _as_integer(function, dtype, real)
+
+
+def _check_has_numbers(function: str, dtype: torch.dtype) -> None:
+    """Raise where torch cannot write a number in the dtype, as in packed ones."""
+    if not _has_numbers(dtype):
+        raise unfit(function, "the dtype of tensor", "one that torch fills", str(dtype))
+
+
+@functools.cache
+def _has_numbers(dtype: torch.dtype) -> bool:
+    with without_dispatch_modes():
+        try:
+            _fill(torch.empty(1, dtype=dtype, device="cpu"), 1)
+        except (NotImplementedError, RuntimeError):
+            return False
+    return True
 
 
 def as_scalar(function: str, value: Any) -> Any:

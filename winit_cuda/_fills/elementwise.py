@@ -1,10 +1,4 @@
-"""The fills: each knows what its numbers may be in a dtype, its call to the core, its ATen twin.
-
-Here are those of one law for every element; `structured_fills` has the matrices.
-
-A fill has no state. Which key a call has, where it writes and which of the two implementations
-runs is for `dispatch` to decide.
-"""
+"""Fills of one distribution for every element: uniform, normal, truncated normal."""
 
 from __future__ import annotations
 
@@ -12,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from .._core import backend, checks
-from .._core.checks import unfit, wrong
+from .._core import checks
+from .._core.checks import unfit
 from .._core.dtypes import (
     FLOATING,
     LARGEST,
@@ -23,14 +17,12 @@ from .._core.dtypes import (
     nearest_inside,
     smallest_at_least,
 )
-from .constants import as_float
+from .constants import write_value
+from .fill import COMPLEX, REAL, Fill, Numbers, too_large
 
 if TYPE_CHECKING:
     from .._core.target import Place
-    from .._distributed.shard import Shard
     from .._keys.generators import Words
-
-Numbers = tuple[Any, ...]
 
 # No 32-bit word has a normal quantile beyond 6.24: no value is further from the mean, in units of
 # std. See csrc/values/maps.h.
@@ -38,82 +30,6 @@ LARGEST_QUANTILE = 6.4
 
 # What comparing something else than numbers raises; the checks by name then say what it is.
 _NOT_NUMBERS = (TypeError, ValueError, RuntimeError)
-
-REAL = frozenset({torch.float16, torch.bfloat16, torch.float32, torch.float64})
-COMPLEX = frozenset({torch.complex32, torch.complex64, torch.complex128})
-
-
-class Fill:
-    """What all fills have in common."""
-
-    name: str
-    """Its name, in the core and for `operators`."""
-    number_count: int
-    """How many numbers it takes, at most four."""
-    arguments: tuple[str, ...] = ()
-    """What the public functions call the numbers of a random fill."""
-    is_random = True
-    aten_dtypes: frozenset[torch.dtype] | None = None
-    """The dtypes that torch's own function fills; None where that is for torch to say."""
-
-    shard: Shard | None = None
-    """The box of a larger tensor that it fills."""
-    structure: tuple[int, ...] = ()
-    """What it is told besides numbers, in the integers that `structured` takes."""
-
-    native: Any
-    quick: Any
-    """Its functions in the core; None where that is not there."""
-
-    def __init_subclass__(cls) -> None:
-        cls.native = getattr(backend.loaded, cls.name, None)
-        cls.quick = getattr(backend.loaded, f"quick_{cls.name}", None)
-
-    def structured(self, structure: tuple[int, ...]) -> Fill:  # noqa: ARG002
-        """The fill of the same name that has this structure."""
-        return self
-
-    def as_floats(self, function: str, numbers: Numbers) -> Numbers:
-        """Return the numbers as floats, or raise: nothing may fail once a key is drawn."""
-        named = zip(self.arguments, numbers, strict=True)
-        return tuple(checks.number(function, name, value) for name, value in named)
-
-    def check(self, function: str, code: int, numbers: Numbers) -> bool:
-        """Raise where a number is not one, or the dtype `code` cannot hold what it asks for.
-
-        Return True where `quick` takes a key and the two numbers as they are, which is the short
-        way for small tensors; otherwise `write` is to be called.
-        """
-        raise NotImplementedError
-
-    def only_value(self, code: int, numbers: Numbers) -> float | None:  # noqa: ARG002
-        """The value of every element in the dtype `code`, where there is nothing to choose from."""
-        return None
-
-    def write(self, place: Place, words: Words, numbers: Numbers, tensor: torch.Tensor) -> None:
-        """Fill `tensor`, whose elements lie at `place`, by the core."""
-        raise NotImplementedError
-
-    def aten(self, tensor: torch.Tensor, numbers: Numbers, generator: Any) -> None:
-        """Fill as `torch.nn.init` does."""
-        raise NotImplementedError
-
-
-class ConstantFill(Fill):
-    """One value; numbers: the value."""
-
-    name = "constant"
-    number_count = 1
-    is_random = False
-
-    def check(self, function: str, code: int, numbers: Numbers) -> bool:
-        """The dtype has the value, up to rounding."""
-        as_float(function, code, numbers[0])
-        return False
-
-    def write(self, place: Place, words: Words, numbers: Numbers, tensor: torch.Tensor) -> None:  # noqa: ARG002
-        """Write the value, rounded, to every element."""
-        self.native(*place, *numbers)
 
 
 class UniformFill(Fill):
@@ -150,7 +66,7 @@ class UniformFill(Fill):
         """One word an element, unless there is nothing to choose from."""
         value = self.only_value(place[1], numbers)
         if value is not None:
-            CONSTANT.write(place, words, (value,), tensor)
+            write_value(tensor, value)
         else:
             self.native(*place, *words, *numbers)
 
@@ -229,7 +145,7 @@ class TruncNormalFill(Fill):
         """One word an element, unless there is nothing to choose from."""
         value = self.only_value(place[1], numbers)
         if value is not None:
-            CONSTANT.write(place, words, (value,), tensor)
+            write_value(tensor, value)
         else:
             self.native(*place, *words, *numbers)
 
@@ -242,16 +158,9 @@ class TruncNormalFill(Fill):
             torch.nn.init.trunc_normal_(tensor, mean, std, a, b, generator=generator)
 
 
-CONSTANT = ConstantFill()
 UNIFORM = UniformFill()
 NORMAL = NormalFill()
 TRUNC_NORMAL = TruncNormalFill()
-
-
-def too_large(function: str, what: str, reach: float, code: int) -> Exception:
-    """The error for numbers that ask for more than the dtype `code` can hold."""
-    described = FLOATING[code]
-    return wrong(function, what, f"at most {described.largest} for {described.name}", reach)
 
 
 def _empty(function: str, interval: str, code: int) -> Exception:

@@ -1,4 +1,4 @@
-"""The fills behind `structured`: matrices and convolutions, whole or the part in a shard."""
+"""Fills of matrices and convolutions, whole or the part in a shard."""
 
 from __future__ import annotations
 
@@ -11,23 +11,16 @@ from .._core import backend, checks, target
 from .._core.dtypes import LARGEST
 from .._distributed.shard import Shard
 from .._keys.generators import child_words, is_on_device, key_of
-from .elementwise import (
-    COMPLEX,
-    CONSTANT,
-    NORMAL,
-    REAL,
-    TRUNC_NORMAL,
-    UNIFORM,
-    Fill,
-    too_large,
-)
+from .constants import at_center, write_value
+from .elementwise import NORMAL, TRUNC_NORMAL, UNIFORM
+from .fill import COMPLEX, REAL, Fill, too_large
 from .householder import Part, write_batch, write_orthogonal
 from .matrices import Box, pieces, whole_columns
 
 if TYPE_CHECKING:
     from .._core.target import Place
     from .._keys.generators import Words
-    from .elementwise import Numbers
+    from .fill import Numbers
 
 
 # On CUDA, matrices of more rows and columns than this are made one after the other, as they are
@@ -38,14 +31,6 @@ _BATCHED = 256
 def _whole(tensor: torch.Tensor) -> Box:
     shape = tuple(tensor.shape)
     return Box(shape, shape, (0,) * len(shape))
-
-
-def _at_center(weight: torch.Tensor) -> torch.Tensor:
-    """The (out, in) matrix at the center of the kernel."""
-    matrix = weight.detach()
-    for size in weight.shape[2:]:
-        matrix = matrix.select(2, size // 2)
-    return matrix
 
 
 def _integers(shard: Shard | None) -> tuple[int, ...]:
@@ -195,10 +180,10 @@ class DeltaOrthogonalFill(Fill):
         """As in an orthogonal fill."""
         return ORTHOGONAL.check(function, code, numbers)
 
-    def write(self, place: Place, words: Words, numbers: Numbers, tensor: torch.Tensor) -> None:
+    def write(self, place: Place, words: Words, numbers: Numbers, tensor: torch.Tensor) -> None:  # noqa: ARG002
         """Zeros, then the matrix."""
-        CONSTANT.write(place, words, (0.0,), tensor)
-        matrix = _at_center(tensor)
+        write_value(tensor, 0.0)
+        matrix = at_center(tensor.detach())
         ORTHOGONAL.write(target.describe(matrix), words, numbers, matrix)
 
     def aten(self, tensor: torch.Tensor, numbers: Numbers, generator: Any) -> None:
@@ -207,45 +192,15 @@ class DeltaOrthogonalFill(Fill):
         torch.nn.init.orthogonal_(matrix, numbers[0], generator=generator)
         with torch.no_grad():
             tensor.zero_()
-            _at_center(tensor).copy_(matrix)
-
-
-class DiracFill(Fill):
-    """Ones that carry input channels to output channels; numbers: groups."""
-
-    name = "dirac"
-    number_count = 1
-    is_random = False
-
-    def check(self, function: str, code: int, numbers: Numbers) -> bool:  # noqa: ARG002
-        """Every dtype has 0 and 1."""
-        return False
-
-    def write(self, place: Place, words: Words, numbers: Numbers, tensor: torch.Tensor) -> None:  # noqa: ARG002
-        """The place of a row's one is a function of the row."""
-        outputs, inputs, *kernel = tensor.shape
-        center = 0
-        for size in kernel:
-            center = center * size + size // 2
-        taps = math.prod(kernel)
-        rows_per_group = outputs // int(numbers[0])
-        self.native(*place, inputs * taps, taps, center, rows_per_group, inputs)
-
-    def aten(self, tensor: torch.Tensor, numbers: Numbers, generator: Any) -> None:  # noqa: ARG002
-        """Fill as `torch.nn.init.dirac_` does, or `eye_` for a matrix."""
-        if tensor.dim() == 2:
-            torch.nn.init.eye_(tensor)
-        else:
-            torch.nn.init.dirac_(tensor, int(numbers[0]))
+            at_center(tensor).copy_(matrix)
 
 
 SPARSE = SparseFill()
 ORTHOGONAL = OrthogonalFill()
 DELTA_ORTHOGONAL = DeltaOrthogonalFill()
-DIRAC = DiracFill()
 
 FILLS: dict[str, Fill] = {
     fill.name: fill
-    for fill in (UNIFORM, NORMAL, TRUNC_NORMAL, SPARSE, ORTHOGONAL, DELTA_ORTHOGONAL, DIRAC)
+    for fill in (UNIFORM, NORMAL, TRUNC_NORMAL, SPARSE, ORTHOGONAL, DELTA_ORTHOGONAL)
 }
-"""Every fill that an operator may name."""
+"""Every random fill, by the name that an operator gives."""

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from torch.overrides import handle_torch_function
 
 from .._core.torch_internals import has_torch_function
-from .._dispatch import single
+from .._dispatch import fixed
+from .._dispatch.single import fill
+from .._fills.constants import CONSTANT, ZEROS
 from .._fills.elementwise import (
-    CONSTANT,
     NORMAL,
     TRUNC_NORMAL,
     UNIFORM,
@@ -60,7 +61,7 @@ def uniform_(
         return handle_torch_function(
             uniform_, (tensor,), tensor, a=a, b=b, generator=generator, key=key
         )
-    return single.fill(UNIFORM, "uniform_", tensor, (a, b), generator, key)
+    return fill(UNIFORM, "uniform_", tensor, (a, b), generator, key)
 
 
 def normal_(
@@ -102,7 +103,7 @@ def normal_(
         return handle_torch_function(
             normal_, (tensor,), tensor, mean=mean, std=std, generator=generator, key=key
         )
-    return single.fill(NORMAL, "normal_", tensor, (mean, std), generator, key)
+    return fill(NORMAL, "normal_", tensor, (mean, std), generator, key)
 
 
 def trunc_normal_(
@@ -159,7 +160,7 @@ def trunc_normal_(
             generator=generator,
             key=key,
         )
-    return single.fill(TRUNC_NORMAL, "trunc_normal_", tensor, (mean, std, a, b), generator, key)
+    return fill(TRUNC_NORMAL, "trunc_normal_", tensor, (mean, std, a, b), generator, key)
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
@@ -181,7 +182,7 @@ def constant_(tensor: Tensor, val: float) -> Tensor:
     """
     if has_torch_function(tensor):
         return handle_torch_function(constant_, (tensor,), tensor, val=val)
-    return single.fill(CONSTANT, "constant_", tensor, (val,))
+    return fixed.fill(CONSTANT, "constant_", tensor, (val,))
 
 
 def ones_(tensor: Tensor) -> Tensor:
@@ -201,7 +202,7 @@ def ones_(tensor: Tensor) -> Tensor:
     """
     if has_torch_function(tensor):
         return handle_torch_function(ones_, (tensor,), tensor)
-    return single.fill(CONSTANT, "ones_", tensor, (1.0,))
+    return fixed.fill(CONSTANT, "ones_", tensor, (1.0,))
 
 
 def zeros_(tensor: Tensor) -> Tensor:
@@ -221,4 +222,4 @@ def zeros_(tensor: Tensor) -> Tensor:
     """
     if has_torch_function(tensor):
         return handle_torch_function(zeros_, (tensor,), tensor)
-    return single.fill(CONSTANT, "zeros_", tensor, (0.0,))
+    return fixed.fill(ZEROS, "zeros_", tensor)

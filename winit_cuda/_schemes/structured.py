@@ -11,11 +11,12 @@ from torch.overrides import handle_torch_function
 from .._core import checks, target
 from .._core.checks import unfit, wrong
 from .._core.torch_internals import has_torch_function
-from .._dispatch import single
+from .._dispatch import fixed
+from .._dispatch.single import fill, is_seen_by_torch
 from .._distributed.shard import Shard
+from .._fills.constants import DIRAC, EYE
 from .._fills.structured import (
     DELTA_ORTHOGONAL,
-    DIRAC,
     ORTHOGONAL,
     SPARSE,
     OrthogonalFill,
@@ -51,7 +52,7 @@ def eye_(tensor: Tensor) -> Tensor:
     if has_torch_function(tensor):
         return handle_torch_function(eye_, (tensor,), tensor)
     _check_dimensions("eye_", tensor, 2, 2)
-    return single.fill(DIRAC, "eye_", tensor, (1,))
+    return fixed.fill(EYE, "eye_", tensor)
 
 
 def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
@@ -88,7 +89,7 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     if tensor.shape[0] % groups:
         requirement = f"a divisor of tensor.shape[0] = {tensor.shape[0]}"
         raise wrong("dirac_", "groups", requirement, groups)
-    return single.fill(DIRAC, "dirac_", tensor, (groups,))
+    return fixed.fill(DIRAC, "dirac_", tensor, (groups,))
 
 
 def orthogonal_(
@@ -176,7 +177,7 @@ def orthogonal_(
         if shard is not None and key is None and (batch_dims or chunks > 1):
             _check_capture(tensor)
         what = OrthogonalFill(batch_dims, chunks, shard)
-    return single.fill(what, "orthogonal_", tensor, (gain,), generator, key)
+    return fill(what, "orthogonal_", tensor, (gain,), generator, key)
 
 
 def delta_orthogonal_(
@@ -228,7 +229,7 @@ def delta_orthogonal_(
         requirement = "of no more input than output channels, in <= out"
         shape = f"shape {tuple(tensor.shape)}"
         raise unfit("delta_orthogonal_", "tensor", requirement, shape, ValueError)
-    return single.fill(DELTA_ORTHOGONAL, "delta_orthogonal_", tensor, (gain,), generator, key)
+    return fill(DELTA_ORTHOGONAL, "delta_orthogonal_", tensor, (gain,), generator, key)
 
 
 def sparse_(
@@ -288,7 +289,7 @@ def sparse_(
     if shard is not None:
         _check_shard("sparse_", tensor, shard)
         what = SparseFill(shard)
-    return single.fill(what, "sparse_", tensor, (sparsity, std), generator, key)
+    return fill(what, "sparse_", tensor, (sparsity, std), generator, key)
 
 
 def _check_dimensions(function: str, tensor: Tensor, least: int, most: float) -> None:
@@ -334,7 +335,7 @@ def _check_shard(function: str, tensor: Tensor, shard: object) -> None:
 
 def _check_capture(tensor: Tensor) -> None:
     """Raise where the key would be drawn on the device: child keys are derived on the host."""
-    if not tensor.is_cuda or single.is_seen_by_torch(tensor):
+    if not tensor.is_cuda or is_seen_by_torch(tensor):
         return
     if generators.is_capturing(tensor.get_device()):
         raise RuntimeError(

@@ -17,7 +17,7 @@ from torch.overrides import handle_torch_function
 from .._core import checks, target
 from .._core.checks import unfit, wrong
 from .._core.torch_internals import has_torch_function
-from .._dispatch import single
+from .._dispatch.single import fill, negate
 from .._fills.elementwise import NORMAL, UNIFORM
 
 if TYPE_CHECKING:
@@ -123,8 +123,8 @@ def xavier_uniform_(
         )
     bound = _SQRT_3 * _xavier_std("xavier_uniform_", tensor, gain)
     size = abs(bound)
-    single.fill(UNIFORM, "xavier_uniform_", tensor, (0.0 - size, size), generator, key)
-    return single.negate(tensor) if bound < 0 else tensor
+    fill(UNIFORM, "xavier_uniform_", tensor, (0.0 - size, size), generator, key)
+    return negate(tensor) if bound < 0 else tensor
 
 
 def xavier_normal_(
@@ -164,8 +164,8 @@ def xavier_normal_(
             xavier_normal_, (tensor,), tensor, gain=gain, generator=generator, key=key
         )
     std = _xavier_std("xavier_normal_", tensor, gain)
-    single.fill(NORMAL, "xavier_normal_", tensor, (0.0, abs(std)), generator, key)
-    return single.negate(tensor) if std < 0 else tensor
+    fill(NORMAL, "xavier_normal_", tensor, (0.0, abs(std)), generator, key)
+    return negate(tensor) if std < 0 else tensor
 
 
 def kaiming_uniform_(
@@ -223,7 +223,7 @@ def kaiming_uniform_(
         _warn_of_no_elements("kaiming_uniform_")
         return tensor
     bound = _SQRT_3 * std
-    return single.fill(UNIFORM, "kaiming_uniform_", tensor, (0.0 - bound, bound), generator, key)
+    return fill(UNIFORM, "kaiming_uniform_", tensor, (0.0 - bound, bound), generator, key)
 
 
 def kaiming_normal_(
@@ -280,7 +280,7 @@ def kaiming_normal_(
     if std is None:
         _warn_of_no_elements("kaiming_normal_")
         return tensor
-    return single.fill(NORMAL, "kaiming_normal_", tensor, (0.0, std), generator, key)
+    return fill(NORMAL, "kaiming_normal_", tensor, (0.0, std), generator, key)
 
 
 def _gain(function: str, argument: str, nonlinearity: str, slope: float | None) -> float:

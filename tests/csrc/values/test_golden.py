@@ -3,7 +3,7 @@
 A hash that changes means that the same seed gives other weights. That is a new stream version,
 which users choose by name; it never replaces the hashes of an old one. So
 
-    python tests/test_golden.py --write
+    python tests/csrc/values/test_golden.py --write
 
 adds the hashes of cases that the file lacks, and refuses to change any that it has.
 """
@@ -19,10 +19,10 @@ import pytest
 import torch
 
 import reference
-from core import CPU, DTYPES, bits, call, everywhere, fill, sparse, words
+import winit_cuda as winit
+from core import CPU, CUDA, DTYPES, bits, everywhere, fill, sparse, words
 from laws import Law
 from reference import Key
-from winit_cuda import _C
 
 FILE = Path(__file__).parents[2] / "data" / "golden.json"
 STREAM_VERSION = 1
@@ -77,9 +77,8 @@ def cases():
             name = f"sparse {shape[0]}x{shape[1]}, {zeros} zeros a column, {name_of(dtype)}"
             yield name, sparse_case(shape, zeros, dtype)
     for dtype in DTYPES:
-        yield f"constant 0.1 {name_of(dtype)}", structured_case("constant", dtype, 0.1)
-        dirac = (45, 9, 4, 3, 3)  # a kernel of shape (6, 5, 3, 3) in two groups
-        yield f"dirac {name_of(dtype)}", structured_case("dirac", dtype, *dirac)
+        yield f"constant 0.1 {name_of(dtype)}", fixed_case(winit.constant_, dtype, 0.1)
+        yield f"dirac {name_of(dtype)}", fixed_case(winit.dirac_, dtype, 2)
 
 
 def fill_case(law, dtype, key, index):
@@ -102,10 +101,14 @@ def sparse_case(shape, zeros, dtype):
     )
 
 
-def structured_case(what, dtype, *numbers):
-    count = 6 * 45
-    function = getattr(_C, what)
-    return lambda place: call(function, torch.empty(count, dtype=dtype), *numbers, place=place)
+def fixed_case(function, dtype, number):
+    """By the public function, on the device of the place."""
+
+    def run(place):
+        device = "cuda" if place == CUDA else "cpu"
+        return function(torch.empty(6, 5, 3, 3, dtype=dtype, device=device), number).cpu()
+
+    return run
 
 
 CASES = dict(cases())

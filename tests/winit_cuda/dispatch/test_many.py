@@ -12,7 +12,8 @@ from initializers import needs_core
 from winit_cuda._core import backend
 from winit_cuda._dispatch import many
 from winit_cuda._fills import structured
-from winit_cuda._fills.elementwise import CONSTANT, NORMAL, TRUNC_NORMAL, UNIFORM
+from winit_cuda._fills.constants import CONSTANT, DIRAC
+from winit_cuda._fills.elementwise import NORMAL, TRUNC_NORMAL, UNIFORM
 from winit_cuda._keys import keys
 
 pytestmark = needs_core
@@ -138,7 +139,7 @@ def test_fills_that_lists_do_not_take():
         many.Job(structured.ORTHOGONAL, "orthogonal_", torch.empty(5, 5), (2.0,)),
         job(LAWS[0], torch.empty(4)),
         many.Job(structured.SPARSE, "sparse_", torch.empty(6, 6), (0.5, 0.01)),
-        many.Job(structured.DIRAC, "dirac_", torch.empty(3, 3, 3), (1,)),
+        many.Job(DIRAC, "dirac_", torch.empty(3, 3, 3), (1,)),
     ]
     a, b, c, _ = winit.split(winit.key(5), 4)
     many.fill_many(jobs, [a, b, c, None])

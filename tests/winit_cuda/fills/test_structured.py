@@ -42,7 +42,7 @@ def test_the_integers_of_a_structure_make_it_again(fill):
 def test_every_random_fill_has_a_name_for_operators():
     assert all(fill.name == name for name, fill in FILLS.items())
     assert set(FILLS) == {"uniform", "normal", "trunc_normal", "sparse", "orthogonal",
-                          "delta_orthogonal", "dirac"}  # fmt: skip
+                          "delta_orthogonal"}  # fmt: skip
 
 
 @needs_core

@@ -1,0 +1,52 @@
+"""From a checked call to a tensor of fixed values: constants, the identity, the Dirac delta.
+
+ATen writes them on every device and in every dtype and layout, whatever backend is chosen: there
+is nothing for a kernel to add. What is here is what torch lets pass in silence, and a write that
+autograd does not record, at no more cost than in `torch.nn.init`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from .._core import target
+from .._core.torch_internals import set_grad_enabled
+from .single import is_seen_by_torch
+
+if TYPE_CHECKING:
+    from .._fills.constants import FixedFill
+    from .._fills.fill import Numbers
+
+_is_compiling = torch.compiler.is_dynamo_compiling
+
+
+def fill(
+    what: FixedFill, function: str, tensor: torch.Tensor, numbers: Numbers = ()
+) -> torch.Tensor:
+    """Fill `tensor` and return it; errors name `function`, the public one."""
+    if _is_compiling():
+        numbers = what.prepared(function, tensor.dtype, numbers)
+        with torch.no_grad():
+            what.aten(tensor, numbers, None)
+        return tensor
+    is_checked = target.address(tensor) != 0 and not tensor.is_quantized
+    if not is_checked:
+        target.check(function, tensor)
+    numbers = what.prepared(function, tensor.dtype, numbers)
+    if not is_checked and not is_seen_by_torch(tensor):
+        if tensor.is_meta or tensor.numel() == 0:
+            return tensor
+        target.check_overlap(function, tensor)
+        target.check_memory(function, tensor)
+    if not tensor.requires_grad:  # then grad mode has no say
+        what.aten(tensor, numbers, None)
+        return tensor
+    before = torch.is_grad_enabled()
+    set_grad_enabled(False)  # a third of what torch.no_grad costs
+    try:
+        what.aten(tensor, numbers, None)
+    finally:
+        set_grad_enabled(before)
+    return tensor
