@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,7 +11,8 @@ import torch
 
 def pytest_configure() -> None:
     """Refuse a checkout in which nothing was built, and give every test the same threads."""
-    if not files("winit_cuda").joinpath("_build.json").is_file():
+    found = find_spec("winit_cuda")
+    if found is None or not Path(str(found.origin)).with_name("_build.json").is_file():
         raise pytest.UsageError("winit_cuda was not built here: pip install -e '.[test]'")
     torch.set_num_threads(2)
 
