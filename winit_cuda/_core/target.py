@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from . import backend
 from .checks import unfit
 from .dtypes import CODES
 from .torch_internals import (
@@ -125,6 +126,14 @@ def overlaps(sizes: tuple[int, ...], strides: tuple[int, ...]) -> bool:
         steps = stride * torch.arange(size, dtype=torch.int64, device="cpu")
         addresses = (addresses[:, None] + steps).flatten()
     return len(set(addresses.tolist())) < total
+
+
+def problem(tensor: torch.Tensor) -> str | None:
+    """Why the core does not fill the tensor; None where it does."""
+    reason = backend.problem(tensor)
+    if reason is None and tensor.dtype not in CODES:
+        reason = f"the native core does not fill {tensor.dtype}"
+    return reason
 
 
 def can_describe(tensor: torch.Tensor) -> bool:

@@ -28,7 +28,7 @@ from .._core.torch_internals import (
     transforms_active,
 )
 from .._fills.constants import CONSTANT, FixedFill
-from .._fills.elementwise import NORMAL, TRUNC_NORMAL, UNIFORM
+from .._fills.elementwise import ELEMENTWISE
 from .._keys import generators
 from .._keys.keys import Key
 from . import aten, fixed, single
@@ -45,7 +45,7 @@ _dtype, _shape = attrgetter("dtype"), attrgetter("shape")
 _is_compiling = torch.compiler.is_dynamo_compiling
 
 # The fills that a list of the core may hold.
-_LISTED = frozenset({CONSTANT, UNIFORM, NORMAL, TRUNC_NORMAL})
+_LISTED = frozenset({CONSTANT, *ELEMENTWISE})
 _NO_KEY = Key(0, 0)
 _CPU = -1
 
@@ -295,8 +295,7 @@ def _item(job: Job) -> tuple[int, _Item]:
     target.check_memory(function, tensor)
     if (
         fill not in _LISTED
-        or tensor.dtype not in CODES
-        or backend.problem(tensor) is not None
+        or target.problem(tensor) is not None
         or dispatches_itself(tensor)
         or not target.can_describe(tensor)
     ):
@@ -326,8 +325,6 @@ def _check_single(job: Job, key: Key | None) -> None:
     if key is not None:
         generators.check_key(function, None, key)
     if fill.is_random and not is_tracing_tensor(tensor):
-        reason = backend.problem(tensor)
-        if reason is None and tensor.dtype not in CODES:
-            reason = f"the native core does not fill {tensor.dtype}"
+        reason = target.problem(tensor)
         if reason is not None:
             aten.refuse_native_only(function, key, reason)

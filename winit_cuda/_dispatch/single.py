@@ -106,9 +106,7 @@ def _elsewhere(
         return tensor
     target.check_overlap(function, tensor)
     target.check_memory(function, tensor)
-    reason = backend.problem(tensor)
-    if reason is None and tensor.dtype not in CODES:
-        reason = f"the native core does not fill {tensor.dtype}"
+    reason = target.problem(tensor)
     if reason is not None:
         aten.run(what, function, tensor, numbers, generator, key, reason)
     elif dispatches_itself(tensor) or not target.can_describe(tensor):

@@ -162,6 +162,9 @@ UNIFORM = UniformFill()
 NORMAL = NormalFill()
 TRUNC_NORMAL = TruncNormalFill()
 
+ELEMENTWISE: tuple[Fill, ...] = (UNIFORM, NORMAL, TRUNC_NORMAL)
+"""The fills that lists and operators take, too."""
+
 
 def _empty(function: str, interval: str, code: int) -> Exception:
     name = FLOATING[code].name

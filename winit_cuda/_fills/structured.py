@@ -12,7 +12,7 @@ from .._core.dtypes import LARGEST
 from .._distributed.shard import Shard
 from .._keys.generators import child_words, is_on_device, key_of
 from .constants import at_center, write_value
-from .elementwise import NORMAL, TRUNC_NORMAL, UNIFORM
+from .elementwise import ELEMENTWISE, NORMAL
 from .fill import COMPLEX, REAL, Fill, too_large
 from .householder import Part, write_batch, write_orthogonal
 from .matrices import Box, pieces, whole_columns
@@ -200,7 +200,6 @@ ORTHOGONAL = OrthogonalFill()
 DELTA_ORTHOGONAL = DeltaOrthogonalFill()
 
 FILLS: dict[str, Fill] = {
-    fill.name: fill
-    for fill in (UNIFORM, NORMAL, TRUNC_NORMAL, SPARSE, ORTHOGONAL, DELTA_ORTHOGONAL)
+    fill.name: fill for fill in (*ELEMENTWISE, SPARSE, ORTHOGONAL, DELTA_ORTHOGONAL)
 }
 """Every random fill, by the name that an operator gives."""
