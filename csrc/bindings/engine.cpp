@@ -6,7 +6,7 @@
 
 #include "bindings/bindings.h"
 #include "bindings/place.h"
-#include "cuda/fills.h"
+#include "fill/fill.h"
 #include "testing/prefix_sums.h"
 #include "testing/serial_block.h"
 #include "values/child_key.h"

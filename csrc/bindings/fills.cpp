@@ -12,7 +12,7 @@
 
 #include "bindings/bindings.h"
 #include "bindings/place.h"
-#include "cuda/fills.h"
+#include "fill/fill.h"
 #include "values/limits.h"
 
 namespace py = pybind11;

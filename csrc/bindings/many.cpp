@@ -6,8 +6,7 @@
 
 #include "bindings/bindings.h"
 #include "bindings/place.h"
-#include "many/launch.h"
-#include "many/many.h"
+#include "many/layout.h"
 #include "values/limits.h"
 
 namespace py = pybind11;

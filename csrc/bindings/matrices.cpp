@@ -5,10 +5,11 @@
 
 #include "bindings/bindings.h"
 #include "bindings/place.h"
-#include "cuda/fills.h"
 #include "orthogonal/batch.h"
 #include "orthogonal/orthogonal.h"
+#include "orthogonal/reflectors.h"
 #include "platform/memory.h"
+#include "sparse/sparse.h"
 
 namespace py = pybind11;
 

@@ -6,7 +6,8 @@
 #include <string>
 
 #include "bindings/bindings.h"
-#include "cuda/fills.h"
+#include "fill/fill.h"
+#include "platform/stream.h"
 
 namespace py = pybind11;
 

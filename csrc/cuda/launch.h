@@ -6,8 +6,8 @@
 #include <algorithm>
 
 #include "cuda/device.h"
-#include "cuda/fills.h"
-#include "fill/span_kernel.h"
+#include "platform/grid.h"
+#include "platform/stream.h"
 
 #if CUDART_VERSION < 12010
 #error "winit_cuda needs CUDA 12.1 or later"

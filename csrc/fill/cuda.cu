@@ -60,6 +60,11 @@ __global__ void __launch_bounds__(kBlockThreads)
   write_words(key, domain, index, count, words, this_thread());
 }
 
+__global__ void __launch_bounds__(kBlockThreads)
+    split_keys_kernel(const __grid_constant__ Source source, int64_t count, uint64_t* words) {
+  write_child_keys(source, count, words, this_thread());
+}
+
 // The threads that fill_span gives its groups to in one go.
 template <class T>
 int64_t threads_for(int64_t count) {
@@ -119,11 +124,8 @@ void words_cuda(const StreamKey& key, Domain domain, uint64_t index, int64_t cou
   launch_on(launch, count, &words_kernel, key, domain, index, count, words);
 }
 
-int cuda_device_count() {
-  int count = 0;
-  if (cudaGetDeviceCount(&count) == cudaSuccess) return count;
-  cudaGetLastError();
-  return 0;
+void split_keys_cuda(const Source& source, int64_t count, uint64_t* words, const Launch& launch) {
+  launch_on(launch, count, &split_keys_kernel, source, count, words);
 }
 
 }  // namespace winit_cuda

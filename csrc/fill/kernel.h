@@ -5,8 +5,8 @@
 // GPU.
 #pragma once
 
-#include "cuda/fills.h"
 #include "fill/span_kernel.h"
+#include "values/child_key.h"
 #include "values/scalar.h"
 
 namespace winit_cuda {
@@ -181,6 +181,16 @@ WINIT_HD void dirac_rows(const DiracFill& fill, const Rows& rows, const ThreadIn
       }
     }
   });
+}
+
+// Child keys: (seed, stream) of children 0, 1, ... of the source's key.
+WINIT_HD void write_child_keys(const Source& source, int64_t count, uint64_t* words,
+                               const ThreadIndex& at) {
+  const StreamKey parent = key_of(source);
+  for (int64_t j = at.thread; j < count; j += at.threads) {
+    words[2 * j] = seed_of(parent);
+    words[2 * j + 1] = child_of(parent, static_cast<uint64_t>(j)).stream;
+  }
 }
 
 // The bare words of a stream, for tests of the engine.

@@ -5,28 +5,14 @@
 // outside: the blocks of a span share two rounds of the engine, the elements behind the last whole
 // group come after the loop, and a thread has several independent blocks in flight. What it costs
 // is counted by benchmarks/sass.py.
-//
-// How many threads there are does not matter to the values: each walks the work in steps of the
-// number of threads.
 #pragma once
 
 #include "fill/fill.h"
 #include "fill/pack.h"
+#include "platform/grid.h"
 #include "values/scalar.h"
 
-#if defined(__CUDA_ARCH__)
-#define WINIT_UNROLL _Pragma("unroll")
-#define WINIT_ROLLED _Pragma("unroll 1")
-#else
-#define WINIT_UNROLL
-#define WINIT_ROLLED
-#endif
-
 namespace winit_cuda {
-
-struct ThreadIndex {
-  int64_t thread, threads;
-};
 
 // The scalar lanes that make a T, and the number of elements one thread makes in a go: whole blocks
 // of words and whole stores.

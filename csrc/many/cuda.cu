@@ -3,14 +3,8 @@
 
 #include <algorithm>
 
-#include "cuda/device.h"
-#include "cuda/tables.h"
+#include "cuda/maps.h"
 #include "many/kernel.h"
-#include "many/launch.h"
-
-#if CUDART_VERSION < 12010
-#error "winit_cuda needs CUDA 12.1 or later"
-#endif
 
 namespace winit_cuda {
 namespace {
@@ -72,9 +66,8 @@ __global__ void __launch_bounds__(kTileThreads, kBlocksPerProcessor)
 // As many blocks as the device runs at once: they share the tiles evenly, so a second wave would
 // only start everything anew.
 unsigned blocks_for(uint32_t tiles, int device) {
-  int processors = 0, resident = 0;
-  check_cuda(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device),
-             "cudaDeviceGetAttribute");
+  const int processors = attribute(cudaDevAttrMultiProcessorCount, device);
+  int resident = 0;
   check_cuda(
       cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, fill_many_kernel, kTileThreads, 0),
       "cudaOccupancyMaxActiveBlocksPerMultiprocessor");

@@ -1,8 +1,8 @@
-// Kernels whose threads work together: a block of threads with shared memory and barriers.
+// The threads of a kernel, as its body sees them: each by itself, or in blocks.
 //
-// The body of such a kernel is written once, as a WINIT_HD template on the block it runs in. The
-// device has CudaBlock (cuda/block.h), the CPU SerialBlock (testing/serial_block.h), and both
-// offer:
+// Where threads work together, in a block with shared memory and barriers, the body of the kernel
+// is written once, as a WINIT_HD template on the block it runs in. The device has CudaBlock
+// (cuda/block.h), the CPU SerialBlock (testing/serial_block.h), and both offer:
 //
 //   int thread(), threads()   this thread in its block, 0 <= thread < threads
 //   int64_t index(), blocks() this block in the grid; a body steps through its work by `blocks`
@@ -14,6 +14,12 @@
 #include "platform/host_device.h"
 
 namespace winit_cuda {
+
+// One thread of all those that run a body by themselves. Each walks the work in steps of their
+// number, so that no value depends on how many there are.
+struct ThreadIndex {
+  int64_t thread, threads;
+};
 
 // A grid of blocks.
 struct BlockGrid {

@@ -19,6 +19,25 @@
 #define WINIT_HD_MEMBER inline
 #endif
 
+// Before a template for host and device that is handed a function of the host alone: nvcc would warn
+// of the call, which the device never makes.
+#if defined(__CUDACC__)
+#define WINIT_CALLS_EITHER _Pragma("nv_exec_check_disable")
+#else
+#define WINIT_CALLS_EITHER
+#endif
+
+// Before a loop of a kernel: unrolled whole, not at all, or four times.
+#if defined(__CUDA_ARCH__)
+#define WINIT_UNROLL _Pragma("unroll")
+#define WINIT_ROLLED _Pragma("unroll 1")
+#define WINIT_UNROLL_FOUR _Pragma("unroll 4")
+#else
+#define WINIT_UNROLL
+#define WINIT_ROLLED
+#define WINIT_UNROLL_FOUR
+#endif
+
 namespace winit_cuda {
 
 WINIT_HD uint32_t bits_of(float value) {

@@ -41,5 +41,7 @@ WINIT_HD bool is_zero(const SparseThreshold& threshold, uint32_t word, int64_t r
 }
 
 void sparse_cpu(const SparseFill& fill, int threads);
+void sparse_serial(const SparseFill& fill);
+void sparse_cuda(const SparseFill& fill, const Launch& launch);
 
 }  // namespace winit_cuda

@@ -2,8 +2,8 @@
 // be told to leave out what makes it right.
 #pragma once
 
-#include "cuda/fills.h"
 #include "platform/grid.h"
+#include "platform/stream.h"
 
 namespace winit_cuda {
 

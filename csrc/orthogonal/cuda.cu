@@ -1,12 +1,18 @@
-// The CUDA kernel for many small orthogonal matrices, and its launch.
+// The CUDA kernels of orthogonal matrices, and their launches.
 #include <cuda_runtime.h>
 
 #include "cuda/block.h"
-#include "cuda/tables.h"
-#include "orthogonal/batch_kernel.h"
+#include "cuda/maps.h"
+#include "orthogonal/kernel.h"
 
 namespace winit_cuda {
 namespace {
+
+template <class Real>
+__global__ void __launch_bounds__(kReflectorColumns* kReflectorLanes)
+    reflectors_kernel(const Reflectors reflectors) {
+  make_reflectors<Real>(reflectors, this_block());
+}
 
 constexpr int kMostThreads = 512;  // 2 lanes of 256 columns
 
@@ -21,6 +27,15 @@ BatchPlan plan_on(const OrthogonalBatch& batch, int device) {
 }
 
 }  // namespace
+
+void reflectors_cuda(const Reflectors& reflectors, const Source& source, const Launch& launch) {
+  fill_cuda(reflector_normals(reflectors, source), launch);
+  const BlockGrid grid = reflectors_grid(reflectors);
+  if (reflectors.dtype == DType::kFloat64)
+    launch_blocks(launch, grid, &reflectors_kernel<double>, reflectors);
+  else
+    launch_blocks(launch, grid, &reflectors_kernel<float>, reflectors);
+}
 
 int64_t orthogonal_batch_workspace_cuda(const OrthogonalBatch& batch, int device) {
   const CurrentDevice current(device);

@@ -1,10 +1,14 @@
-// The CUDA entry points of a build without CUDA.
+// The CUDA entry points of a build without CUDA, of all layers: only the bindings call them.
 #if !defined(WINIT_CUDA_WITH_CUDA)
 
 #include <stdexcept>
 
-#include "cuda/fills.h"
-#include "many/launch.h"
+#include "fill/fill.h"
+#include "many/layout.h"
+#include "orthogonal/batch.h"
+#include "orthogonal/reflectors.h"
+#include "platform/stream.h"
+#include "sparse/sparse.h"
 #include "testing/prefix_sums.h"
 
 namespace winit_cuda {
