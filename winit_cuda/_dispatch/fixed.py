@@ -31,11 +31,14 @@ def fill(
         with torch.no_grad():
             what.aten(tensor, numbers, None)
         return tensor
-    is_checked = target.address(tensor) != 0 and not tensor.is_quantized
-    if not is_checked:
+    is_ordinary = target.address(tensor) != 0 and not tensor.is_quantized
+    if not is_ordinary:
         target.check(function, tensor)
     numbers = what.prepared(function, tensor.dtype, numbers)
-    if not is_checked and not is_seen_by_torch(tensor):
+    if is_ordinary:
+        if not tensor.is_contiguous():
+            target.check_overlap(function, tensor)
+    elif not is_seen_by_torch(tensor):
         if tensor.is_meta or tensor.numel() == 0:
             return tensor
         target.check_overlap(function, tensor)

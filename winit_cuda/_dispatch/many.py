@@ -269,7 +269,7 @@ def _quick_item(job: Job) -> tuple[int, _Item] | None:
         return None
     pointer = target.address(tensor)
     code = CODES.get(tensor.dtype, -1) if pointer else -1
-    if code < 0 or tensor.is_neg():
+    if code < 0 or not tensor.is_contiguous() or tensor.is_neg():
         return None
     device = _CPU
     if not tensor.is_cpu:

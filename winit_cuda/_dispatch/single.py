@@ -49,9 +49,11 @@ def fill(
     core = None if _is_compiling() else backend.core
     pointer = 0 if core is None or dispatch_modes() else address(tensor)
     code = CODES.get(tensor.dtype, -1) if pointer else -1
-    numel = tensor.numel() if pointer else 0
+    if code < 0 or not tensor.is_contiguous():
+        return _elsewhere(what, function, tensor, numbers, generator, key)
+    numel = tensor.numel()
     # Of real tensors with the lazy sign, x.conj().imag, only those of one element are contiguous.
-    if code < 0 or (numel == 1 and tensor.is_neg()):
+    if numel == 1 and tensor.is_neg():
         return _elsewhere(what, function, tensor, numbers, generator, key)
     device, stream, threads = -1, 0, 1
     if tensor.is_cpu:

@@ -19,8 +19,20 @@ from .._core.dtypes import CODES, COMPONENTS, FLOATING, LARGEST
 from .._core.torch_internals import transforms_active, without_dispatch_modes
 from .fill import Fill, Numbers
 
+
+def _limits(dtype: torch.dtype) -> tuple[int, int]:
+    limits = torch.iinfo(dtype)
+    return limits.min, limits.max
+
+
+# The common dtypes of whole numbers, with their limits.
+_INTEGERS = {
+    torch.bool: (0, 1),
+    **{t: _limits(t) for t in (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)},
+}
+
 # Other dtypes are tried once.
-_HAVE_NUMBERS = {*CODES, *COMPONENTS, torch.bool, torch.uint8, torch.int32, torch.int64}
+_HAVE_NUMBERS = {*CODES, *COMPONENTS, *_INTEGERS}
 
 
 class FixedFill(Fill):
@@ -172,10 +184,7 @@ def as_scalar(function: str, value: Any) -> Any:
 
 
 def _as_integer(function: str, dtype: torch.dtype, real: float) -> int:
-    low, high = 0, 1
-    if dtype != torch.bool:
-        limits = torch.iinfo(dtype)
-        low, high = limits.min, limits.max
+    low, high = _INTEGERS.get(dtype) or _limits(dtype)
     if not low <= real <= high or real != int(real):  # NaN and infinity are not in between
         raise _not_representable(function, dtype, real)
     return int(real)
