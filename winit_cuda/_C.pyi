@@ -43,55 +43,6 @@ class BuildInfo(TypedDict):
 DTYPES: Final[dict[str, int]]
 """Name of a floating dtype, as in `str(torch.float32)` without "torch.", to its code."""
 
-def constant(
-    pointer: int,
-    dtype: int,
-    numel: int,
-    box: Box | None,
-    device: int,
-    cuda_stream: int,
-    threads: int,
-    value: float,
-    /,
-) -> None:
-    """Write `value`, rounded once to `dtype`, to every element."""
-
-def constant_bits(
-    pointer: int,
-    dtype: int,
-    numel: int,
-    box: Box | None,
-    device: int,
-    cuda_stream: int,
-    threads: int,
-    bits: int,
-    itemsize: int,
-    /,
-) -> None:
-    """Write the low `itemsize` (1, 2, 4 or 8) bytes of `bits` everywhere, whatever `dtype`."""
-
-def dirac(
-    pointer: int,
-    dtype: int,
-    numel: int,
-    box: Box | None,
-    device: int,
-    cuda_stream: int,
-    threads: int,
-    row_length: int,
-    channel_length: int,
-    center: int,
-    rows_per_group: int,
-    limit: int,
-    /,
-) -> None:
-    """Write 1 where k == center and d == o % rows_per_group and d < limit, else 0.
-
-    Of the element with global index i, o = i // row_length is its row,
-    d = i % row_length // channel_length its channel and k = i % channel_length its place in it.
-    `eye_` of (r, c) is dirac(c, 1, 0, r, c).
-    """
-
 def uniform(
     pointer: int,
     dtype: int,
@@ -376,8 +327,9 @@ def cuda_device_count() -> int:
 FillListItem: TypeAlias = tuple[str | int | float | Box | None, ...]
 """(law, pointer, dtype, numel, box, *numbers): a fill, as above, of at least one element.
 
-The laws are "constant", "constant_bits", "uniform", "normal" and "trunc_normal", with the numbers
-that the functions of these names end with.
+The laws are those of the functions "uniform", "normal" and "trunc_normal", with the numbers that
+these end with; "constant" with a value, which is rounded once to `dtype`; and "constant_bits" with
+bits and an item size (1, 2, 4 or 8), which writes the low bytes of the bits, whatever `dtype`.
 """
 
 class FillList:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+from array import array
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -127,7 +128,6 @@ def cases() -> Iterator[Case]:
     """Every kernel, dtype and layout."""
     yield from random_fills()
     yield from constants()
-    yield from diracs()
     yield from sparse_matrices()
     yield from all_reflectors()
     yield from orthogonal_batches()
@@ -184,26 +184,13 @@ def constants() -> Iterator[Case]:
 
 
 def constant(label: str, layout: Layout, itemsize: int) -> Case:
-    def call(address: int, device: int, stream: int) -> None:
-        place = (address + layout.offset * itemsize, 0, layout.numel, layout.box, device, stream)
-        _C.constant_bits(*place, THREADS, 0x0123456789ABCDEF, itemsize)
-
-    return Case(label, layout.reach * itemsize, call, layout.fills_its_memory)
-
-
-def diracs() -> Iterator[Case]:
-    for where, strides in {"contiguous": None, "channels last": (15, 1, 5)}.items():
-        for name, code, itemsize in dtypes():
-            yield dirac(f"dirac {name}, {where}", Layout((12, 5, 3), strides), code, itemsize)
-
-
-def dirac(label: str, layout: Layout, code: int, itemsize: int) -> Case:
-    """The weight (12, 5, 3) of a convolution, in two groups."""
-    row, channel, center, rows_of_group, channels = 15, 3, 1, 6, 5
+    """By a list of one: the core fills constants in lists only."""
 
     def call(address: int, device: int, stream: int) -> None:
-        place = (address, code, layout.numel, layout.box, device, stream, THREADS)
-        _C.dirac(*place, row, channel, center, rows_of_group, channels)
+        place = (address + layout.offset * itemsize, 0, layout.numel, layout.box)
+        item = ("constant_bits", *place, 0x0123456789ABCDEF, itemsize)
+        no_key = array("Q", (0, 0))
+        _C.FillList(device, [item]).run(no_key.buffer_info()[0], False, stream, THREADS, 0)
 
     return Case(label, layout.reach * itemsize, call, layout.fills_its_memory)
 

@@ -3,7 +3,6 @@
 //
 // They go by CPython's own calling convention: pybind11's costs as much as filling a hundred
 // elements.
-#include <algorithm>
 #include <list>
 #include <new>
 #include <optional>
@@ -13,7 +12,6 @@
 #include "bindings/bindings.h"
 #include "bindings/place.h"
 #include "fill/fill.h"
-#include "values/limits.h"
 
 namespace py = pybind11;
 
@@ -22,18 +20,6 @@ namespace {
 
 // So few elements are written sooner than the interpreter's lock is handed over and taken back.
 constexpr int64_t kQuickCount = 1024;
-
-template <class Fill>
-void run(const Fill& fill, const Place& place) {
-  std::optional<py::gil_scoped_release> unlocked;
-  if (place.device != kCpu || place.count > kQuickCount) unlocked.emplace();
-  if (place.device == kCpu)
-    fill_cpu(fill, place.threads);
-  else if (place.device == kSerial)
-    fill_serial(fill);
-  else
-    fill_cuda(fill, {place.device, reinterpret_cast<void*>(place.stream)});
-}
 
 // None, or null with Python's error set.
 template <class Body>
@@ -87,8 +73,16 @@ PyObject* fill(PyObject* self, PyObject* const* arguments, Py_ssize_t given) {
     const Source source = source_of(place.device, as_address(arguments[7]), as_word(arguments[8]),
                                     as_word(arguments[9]));
     const Target target = place.target();
-    const DistributionNumbers numbers = law.numbers(target.dtype, parameters);
-    if (place.count) run(random_fill(target, source, numbers), place);
+    const OwnedLaw made = law.make(target.dtype, parameters);
+    if (place.count == 0) return;
+    std::optional<py::gil_scoped_release> unlocked;
+    if (place.device != kCpu || place.count > kQuickCount) unlocked.emplace();
+    if (place.device == kCpu)
+      fill_cpu({target, source, made.law}, place.threads);
+    else if (place.device == kSerial)
+      fill_serial({target, source, made.law});
+    else
+      fill_cuda({target, source, made.law}, {place.device, reinterpret_cast<void*>(place.stream)});
   });
 }
 
@@ -99,15 +93,16 @@ PyObject* quick_fill(PyObject* self, PyObject* const* arguments, Py_ssize_t give
   if (!read_parameters(law, arguments, 7, given, parameters)) return nullptr;
   return result_of([&] {
     const int64_t count = as_int64(arguments[2]);
+    const int threads = as_int(arguments[3]);
     RandomFill random{};
     random.target.pointer = reinterpret_cast<void*>(as_address(arguments[0]));
     random.target.dtype = dtype_of(as_int(arguments[1]));
     make_row(random.target.box, count);
-    const int threads = as_int(arguments[3]);
     random.source =
         source_of(kCpu, as_address(arguments[4]), as_word(arguments[5]), as_word(arguments[6]));
     const DefaultFloatingPoint environment;
-    law.numbers(random.target.dtype, parameters).put_into(random);
+    const OwnedLaw made = law.make(random.target.dtype, parameters);
+    random.law = made.law;
     if (count <= kQuickCount) return fill_cpu(random, 1);
     const py::gil_scoped_release unlocked;
     fill_cpu(random, threads);
@@ -134,41 +129,9 @@ void add_function(py::module_& module, const std::string& name, FastCall call,
   module.attr(name.c_str()) = py::reinterpret_steal<py::object>(function);
 }
 
-void bind_constants(py::module_& module) {
-  module.def("constant", [](WINIT_PLACE, double value) {
-    const Place place = WINIT_GIVEN_PLACE;
-    const Target target = place.target();
-    if (numel == 0) return;
-    run(ConstantFill{target.pointer, in_memory_order(target.box), item_size(target.dtype),
-                     encode(target.dtype, value)},
-        place);
-  });
-  module.def("constant_bits", [](WINIT_PLACE, uint64_t bits, int itemsize) {
-    const Place place = WINIT_GIVEN_PLACE;
-    const Box cells = in_memory_order(box_of(numel, box, true));
-    if (itemsize != 1 && itemsize != 2 && itemsize != 4 && itemsize != 8)
-      throw std::invalid_argument("itemsize must be 1, 2, 4 or 8, not " + std::to_string(itemsize));
-    if (numel == 0) return;
-    run(ConstantFill{reinterpret_cast<void*>(pointer), cells, itemsize, bits}, place);
-  });
-  module.def("dirac", [](WINIT_PLACE, int64_t row_length, int64_t channel_length, int64_t center,
-                         int64_t rows_per_group, int64_t limit) {
-    const Place place = WINIT_GIVEN_PLACE;
-    const Target target = place.target();
-    if (numel == 0) return;
-    if (row_length <= 0 || channel_length <= 0 || rows_per_group <= 0)
-      throw std::invalid_argument("row_length, channel_length and rows_per_group must be positive");
-    run(DiracFill{target.pointer, target.box, item_size(target.dtype), encode(target.dtype, 1),
-                  row_length, channel_length, center, rows_per_group,
-                  std::min(limit, row_length / channel_length)},
-        place);
-  });
-}
-
 }  // namespace
 
 void bind_fills(py::module_& module) {
-  bind_constants(module);
   for (const NamedLaw& law : named_laws()) {
     add_function(module, law.name, &fill, law);
     add_function(module, std::string("quick_") + law.name, &quick_fill, law);

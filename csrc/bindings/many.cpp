@@ -34,7 +34,7 @@ class Item {
       return list.add({pointer, in_memory_order(box), item_size(target.dtype),
                        encode(target.dtype, as_number(at(kCommon)))});
     for (const NamedLaw& law : named_laws())
-      if (is(law.name, law.parameter_count)) return list.add(target, numbers(law, target.dtype));
+      if (is(law.name, law.parameter_count)) return list.add(target, made(law, target.dtype));
     throw std::invalid_argument("no such law, or another number of numbers than it takes");
   }
 
@@ -47,10 +47,10 @@ class Item {
     return PyTuple_GET_SIZE(item_) == kCommon + parameters && PyUnicode_Check(at(0)) &&
            PyUnicode_CompareWithASCIIString(at(0), law) == 0;
   }
-  DistributionNumbers numbers(const NamedLaw& law, DType dtype) const {
+  OwnedLaw made(const NamedLaw& law, DType dtype) const {
     double parameters[kMostParameters];
     for (int i = 0; i < law.parameter_count; ++i) parameters[i] = as_number(at(kCommon + i));
-    return law.numbers(dtype, parameters);
+    return law.make(dtype, parameters);
   }
   // The parameters are the bits and the item size.
   ConstantFill constant_bits(void* pointer, const Box& box) const {

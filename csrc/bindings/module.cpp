@@ -14,9 +14,6 @@ namespace py = pybind11;
 namespace winit_cuda {
 namespace {
 
-const char* const kDTypeNames[kDTypeCount] = {"float32",  "float64",       "float16",
-                                              "bfloat16", "float8_e4m3fn", "float8_e5m2"};
-
 py::dict dtypes() {
   py::dict codes;
   for (int code = 0; code < kDTypeCount; ++code) codes[kDTypeNames[code]] = code;

@@ -80,15 +80,6 @@ inline Source source_of(int device, uintptr_t key_pointer, uint64_t seed, uint64
   return {make_stream_key(seed, stream), words, Domain::kElement};
 }
 
-inline RandomFill random_fill(const Target& target, const Source& source,
-                              const DistributionNumbers& numbers) {
-  RandomFill fill{};
-  fill.target = target;
-  fill.source = source;
-  numbers.put_into(fill);
-  return fill;
-}
-
 // Each binding spells out the common arguments once, by this.
 #define WINIT_PLACE                                                              \
   uintptr_t pointer, int dtype, int64_t numel, pybind11::handle box, int device, \

@@ -19,8 +19,6 @@ namespace {
 }  // namespace
 
 void fill_cuda(const RandomFill&, const Launch&) { refuse(); }
-void fill_cuda(const ConstantFill&, const Launch&) { refuse(); }
-void fill_cuda(const DiracFill&, const Launch&) { refuse(); }
 void sparse_cuda(const SparseFill&, const Launch&) { refuse(); }
 void reflectors_cuda(const Reflectors&, const Source&, const Launch&) { refuse(); }
 void orthogonal_batch_cuda(const OrthogonalBatch&, const Launch&) { refuse(); }

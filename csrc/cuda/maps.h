@@ -9,7 +9,7 @@
 #include <algorithm>
 
 #include "cuda/launch.h"
-#include "fill/dispatch.h"
+#include "values/law.h"
 #include "values/quantile.h"
 
 namespace winit_cuda {
@@ -34,13 +34,6 @@ static __device__ inline const double* normal_table(double) { return kNormalTabl
 
 struct NoTable {};
 
-// Makes a thread's map; the whole block calls it, so that the table is copied once.
-template <class L>
-__device__ UniformMap<L> make_map(const UniformNumbers<typename L::Real>& numbers, const NoTable&,
-                                  Type<UniformMap<L>>) {
-  return UniformMap<L>(numbers);
-}
-
 template <class Real>
 __device__ const Real* share_table(const Real* table, Real scale) {
   __shared__ Real shared[kTableSize<Real>];
@@ -50,44 +43,26 @@ __device__ const Real* share_table(const Real* table, Real scale) {
   return shared;
 }
 
-template <class L>
-__device__ NormalMap<L> make_map(NormalNumbers<typename L::Real> numbers, const NoTable&,
-                                 Type<NormalMap<L>>) {
-  numbers.quantile = share_table(normal_table(typename L::Real{}), numbers.std);
-  return NormalMap<L>(numbers);
+// Makes a thread's map; the whole block calls it, so that the table is copied once.
+template <class Map, class OwnTable>
+__device__ Map make_map(typename Map::Numbers numbers, const OwnTable& own) {
+  if constexpr (!std::is_same_v<OwnTable, NoTable>)
+    numbers.quantile = share_table(own.entries, numbers.scale);
+  else if constexpr (kHasTable<typename Map::Numbers>)
+    numbers.quantile = share_table(normal_table(typename Map::Real{}), numbers.scale);
+  return Map(numbers);
 }
 
-template <class L>
-__device__ TruncNormalMap<L> make_map(TruncNormalNumbers<typename L::Real> numbers, const NoTable&,
-                                      Type<TruncNormalMap<L>>) {
-  numbers.quantile = share_table(normal_table(typename L::Real{}), numbers.scale);
-  return TruncNormalMap<L>(numbers);
-}
-
-template <class L>
-__device__ SymmetricTruncNormalMap<L> make_map(
-    SymmetricTruncNormalNumbers<typename L::Real> numbers, const NoTable&,
-    Type<SymmetricTruncNormalMap<L>>) {
-  numbers.quantile = share_table(normal_table(typename L::Real{}), numbers.scale);
-  return SymmetricTruncNormalMap<L>(numbers);
-}
-
-template <class L>
-__device__ TailNormalMap<L> make_map(TailNormalNumbers<typename L::Real> numbers,
-                                     const Table<typename L::Real>& table, Type<TailNormalMap<L>>) {
-  numbers.quantile = share_table(table.entries, numbers.scale);
-  return TailNormalMap<L>(numbers);
-}
-
-template <class N>
-NoTable table_of(const N&) {
-  return {};
-}
-template <class Real>
-Table<Real> table_of(const TailNormalNumbers<Real>& numbers) {
-  Table<Real> table;
-  std::copy_n(numbers.quantile, kTableSize<Real>, table.entries);
-  return table;
+// The table that comes among the arguments.
+template <class Map>
+auto own_table_of(const typename Map::Numbers& numbers) {
+  if constexpr (kHasOwnTable<typename Map::Numbers>) {
+    Table<typename Map::Real> table;
+    std::copy_n(numbers.quantile, kTableSize<typename Map::Real>, table.entries);
+    return table;
+  } else {
+    return NoTable{};
+  }
 }
 
 }  // namespace winit_cuda

@@ -1,22 +1,18 @@
 #include "fill/fill.h"
 
-#include <algorithm>
 #include <atomic>
-#include <cstring>
 #include <stdexcept>
 #include <string>
 
 #include "fill/lanes.h"
 #include "platform/floating_point.h"
 #include "platform/parallel.h"
-#include "values/limits.h"
 
 namespace winit_cuda {
 namespace {
 
 // Below this many elements a thread, waking it costs more than it saves.
 constexpr int64_t kGrain = int64_t{1} << 15;
-constexpr int64_t kConstantGrain = int64_t{1} << 16;
 
 const SimdFills* best_fills() {
 #if defined(__x86_64__)
@@ -49,79 +45,10 @@ const SimdFills* usable_fills(const std::string& name) {
   return nullptr;
 }
 
-// Eight bytes of one value after the other.
-template <class T>
-uint64_t repeated(T value) {
-  return (~uint64_t{0} / static_cast<T>(~T{0})) * value;
-}
-
-template <class T>
-void set_contiguous(T* out, int64_t count, T value, bool streaming) {
-  const int64_t bytes = count * static_cast<int64_t>(sizeof(T));
-  if (bytes < 256)
-    std::fill_n(out, count, value);
-  else
-    active_fills.load(std::memory_order_relaxed)->set(out, repeated(value), bytes, streaming);
-}
-
-template <class T>
-void set_run(T* base, const Run& run, T value, bool streaming) {
-  T* out = base + run.offset;
-  if (run.stride == 1)
-    set_contiguous(out, run.count, value, streaming);
-  else
-    for (int64_t i = 0; i < run.count; ++i) out[i * run.stride] = value;
-}
-
-template <class T>
-void set_range(const ConstantFill& fill, int64_t begin, int64_t end) {
-  const bool streaming = is_streamed(fill.box, fill.itemsize, kStreamedConstantBytes);
-  for_each_run(fill.box, begin, end, [&](const Run& run) {
-    set_run(static_cast<T*>(fill.pointer), run, static_cast<T>(fill.bits), streaming);
-  });
-}
-
-template <class T>
-void dirac_range(const DiracFill& fill, int64_t begin, int64_t end) {
-  for_each_run(fill.box, begin, end, [&](const Run& run) {
-    T* base = static_cast<T*>(fill.pointer);
-    set_run(base, run, T{0}, false);  // the ones are written while the zeros are in the cache
-    // The ones lie rows apart: visit the rows that the run meets, not its elements.
-    const int64_t first = static_cast<int64_t>(run.index);
-    const int64_t step = static_cast<int64_t>(run.index_stride);
-    const int64_t last = first + (run.count - 1) * step;
-    for (int64_t o = first / fill.row_length; o <= last / fill.row_length; ++o) {
-      const int64_t column = dirac_column(fill, o);
-      const int64_t distance = o * fill.row_length + column - first;
-      if (column < 0 || distance < 0 || distance > last - first || distance % step != 0) continue;
-      base[run.offset + distance / step * run.stride] = static_cast<T>(fill.one);
-    }
-  });
-}
-
-// Calls range(element), an unsigned integer of the item size.
-template <class Range>
-void by_itemsize(int itemsize, Range range) {
-  switch (itemsize) {
-    case 1:
-      return range(uint8_t{});
-    case 2:
-      return range(uint16_t{});
-    case 4:
-      return range(uint32_t{});
-    default:
-      return range(uint64_t{});
-  }
-}
-
 }  // namespace
 
 void fill_range_cpu(const RandomFill& fill, int64_t begin, int64_t end) {
   active_fills.load(std::memory_order_relaxed)->fill(fill, begin, end);
-}
-
-void fill_range_cpu(const ConstantFill& fill, int64_t begin, int64_t end) {
-  by_itemsize(fill.itemsize, [&](auto element) { set_range<decltype(element)>(fill, begin, end); });
 }
 
 void fill_tiles_cpu(const RandomFill& fill, const Tiles& tiles, int64_t begin, int64_t end) {
@@ -141,18 +68,6 @@ void fill_cpu(const RandomFill& fill, int threads) {
   parallel_for(count, kGrain, threads, [&](int64_t begin, int64_t end) {
     const DefaultFloatingPoint environment;
     fill_range_cpu(fill, begin, end);
-  });
-}
-
-void fill_cpu(const ConstantFill& fill, int threads) {
-  parallel_for(element_count(fill.box), kConstantGrain, threads,
-               [&](int64_t begin, int64_t end) { fill_range_cpu(fill, begin, end); });
-}
-
-void fill_cpu(const DiracFill& fill, int threads) {
-  parallel_for(element_count(fill.box), kConstantGrain, threads, [&](int64_t begin, int64_t end) {
-    by_itemsize(fill.itemsize,
-                [&](auto element) { dirac_range<decltype(element)>(fill, begin, end); });
   });
 }
 

@@ -6,52 +6,36 @@
 
 #include "cuda/launch.h"
 #include "cuda/maps.h"
-#include "fill/dispatch.h"
 #include "fill/kernel.h"
 
 namespace winit_cuda {
 namespace {
 
-template <class T, class Map, class N, class Tab>
+template <class T, class Map, class OwnTable>
 __global__ void __launch_bounds__(kBlockThreads)
-    fill_span_kernel(const __grid_constant__ Span span, const __grid_constant__ N numbers,
-                     const __grid_constant__ Tab table) {
-  const Map map = make_map(numbers, table, Type<Map>{});
+    fill_span_kernel(const __grid_constant__ Span span,
+                     const __grid_constant__ typename Map::Numbers numbers,
+                     const __grid_constant__ OwnTable table) {
+  const Map map = make_map<Map>(numbers, table);
   fill_span<T>(map, span, this_thread());
 }
 
-template <class T, class Map, class N, class Tab>
+template <class T, class Map, class OwnTable>
 __global__ void __launch_bounds__(kBlockThreads)
-    fill_keyed_kernel(const __grid_constant__ RandomFill fill, const __grid_constant__ N numbers,
-                      const __grid_constant__ Tab table) {
-  const Map map = make_map(numbers, table, Type<Map>{});
+    fill_keyed_kernel(const __grid_constant__ RandomFill fill,
+                      const __grid_constant__ typename Map::Numbers numbers,
+                      const __grid_constant__ OwnTable table) {
+  const Map map = make_map<Map>(numbers, table);
   fill_aligned<T>(map, fill, this_thread());
 }
 
-template <class T, class Map, class N, class Tab>
+template <class T, class Map, class OwnTable>
 __global__ void __launch_bounds__(kBlockThreads)
     fill_rows_kernel(const __grid_constant__ RandomFill fill, const __grid_constant__ Rows rows,
-                     const __grid_constant__ N numbers, const __grid_constant__ Tab table) {
-  const Map map = make_map(numbers, table, Type<Map>{});
+                     const __grid_constant__ typename Map::Numbers numbers,
+                     const __grid_constant__ OwnTable table) {
+  const Map map = make_map<Map>(numbers, table);
   fill_rows<T>(map, fill, rows, this_thread());
-}
-
-template <class T>
-__global__ void __launch_bounds__(kBlockThreads)
-    set_aligned_kernel(const __grid_constant__ ConstantFill fill) {
-  set_aligned<T>(fill, this_thread());
-}
-
-template <class T>
-__global__ void __launch_bounds__(kBlockThreads)
-    set_rows_kernel(const __grid_constant__ ConstantFill fill, const __grid_constant__ Rows rows) {
-  set_rows<T>(fill, rows, this_thread());
-}
-
-template <class T>
-__global__ void __launch_bounds__(kBlockThreads)
-    dirac_rows_kernel(const __grid_constant__ DiracFill fill, const __grid_constant__ Rows rows) {
-  dirac_rows<T>(fill, rows, this_thread());
 }
 
 __global__ void __launch_bounds__(kBlockThreads)
@@ -68,54 +52,34 @@ __global__ void __launch_bounds__(kBlockThreads)
 // The threads that fill_span gives its groups to in one go.
 template <class T>
 int64_t threads_for(int64_t count) {
-  return count / (Element<T>::kGroup * kGroupsInFlight<T>)+1;
+  return count / (kGroupOf<T> * kGroupsInFlight<T>)+1;
 }
 
 }  // namespace
 
 void fill_cuda(const RandomFill& fill, const Launch& launch) {
   const Rows rows = rows_of(fill.target.box);
-  with_map(fill, [&](auto element, auto map_type, const auto& numbers) {
+  with_scalar_map(fill.target.dtype, fill.law.distribution, [&](auto element, auto map) {
     using T = typename decltype(element)::type;
-    using Map = typename decltype(map_type)::type;
-    using N = std::decay_t<decltype(numbers)>;
-    const auto table = table_of(numbers);
-    using Tab = std::decay_t<decltype(table)>;
+    using Map = typename decltype(map)::type;
+    const auto& numbers = fill.law.numbers_of<Map>();
+    const auto table = own_table_of<Map>(numbers);
+    using OwnTable = std::decay_t<decltype(table)>;
     if (!is_aligned(fill)) {
-      launch_on(launch, rows.rows * rows.slots, &fill_rows_kernel<T, Map, N, Tab>, fill, rows,
+      launch_on(launch, rows.rows * rows.slots, &fill_rows_kernel<T, Map, OwnTable>, fill, rows,
                 numbers, table);
     } else if (fill.source.key_pointer) {
       launch_on(launch, threads_for<T>(element_count(fill.target.box)),
-                &fill_keyed_kernel<T, Map, N, Tab>, fill, numbers, table);
+                &fill_keyed_kernel<T, Map, OwnTable>, fill, numbers, table);
     } else {
       for (int64_t begin = 0; begin < element_count(fill.target.box);) {
         const Span span = span_at<T>(fill, fill.source.key, begin);
         const int64_t count = element_count<T>(span);
-        launch_on(launch, threads_for<T>(count), &fill_span_kernel<T, Map, N, Tab>, span, numbers,
+        launch_on(launch, threads_for<T>(count), &fill_span_kernel<T, Map, OwnTable>, span, numbers,
                   table);
         begin += count;
       }
     }
-  });
-}
-
-void fill_cuda(const ConstantFill& fill, const Launch& launch) {
-  const Rows rows = rows_of(fill.box);
-  with_itemsize(fill.itemsize, [&](auto element) {
-    using T = typename decltype(element)::type;
-    if (is_contiguous(fill.pointer, fill.box))
-      launch_on(launch, element_count(fill.box) * fill.itemsize / kStoreBytes + 1,
-                &set_aligned_kernel<T>, fill);
-    else
-      launch_on(launch, rows.rows * rows.slots, &set_rows_kernel<T>, fill, rows);
-  });
-}
-
-void fill_cuda(const DiracFill& fill, const Launch& launch) {
-  const Rows rows = rows_of(fill.box);
-  with_itemsize(fill.itemsize, [&](auto element) {
-    using T = typename decltype(element)::type;
-    launch_on(launch, rows.rows * rows.slots, &dirac_rows_kernel<T>, fill, rows);
   });
 }
 

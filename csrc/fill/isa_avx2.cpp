@@ -8,7 +8,7 @@
 namespace winit_cuda {
 
 const SimdFills kAvx2Fills = {"avx2", simd::fill_range<Avx2>, simd::fill_tiles<Avx2>,
-                              simd::set_bytes<Avx2>, simd::words_range<Avx2>};
+                              simd::words_range<Avx2>};
 
 }  // namespace winit_cuda
 

@@ -13,7 +13,7 @@
 namespace winit_cuda {
 
 const SimdFills kAvx512Fills = {"avx512", simd::fill_range<Avx512>, simd::fill_tiles<Avx512>,
-                                simd::set_bytes<Avx512>, simd::words_range<Avx512>};
+                                simd::words_range<Avx512>};
 
 }  // namespace winit_cuda
 

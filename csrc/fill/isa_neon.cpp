@@ -8,7 +8,7 @@
 namespace winit_cuda {
 
 const SimdFills kNeonFills = {"neon", simd::fill_range<Neon>, simd::fill_tiles<Neon>,
-                              simd::set_bytes<Neon>, simd::words_range<Neon>};
+                              simd::words_range<Neon>};
 
 }  // namespace winit_cuda
 

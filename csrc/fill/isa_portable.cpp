@@ -4,7 +4,6 @@
 
 namespace winit_cuda {
 const SimdFills kPortableFills = {"portable", simd::fill_range<Portable>,
-                                  simd::fill_tiles<Portable>, simd::set_bytes<Portable>,
-                                  simd::words_range<Portable>};
+                                  simd::fill_tiles<Portable>, simd::words_range<Portable>};
 
 }  // namespace winit_cuda

@@ -127,59 +127,12 @@ WINIT_HD void fill_rows(const Map& map, const RandomFill& fill, const Rows& rows
                         const ThreadIndex& at) {
   T* base = static_cast<T*>(fill.target.pointer);
   const StreamKey key = key_of(fill.source);
-  const Rescaled<Map> rescaled{map, fill.rescaling};
+  const Rescaled<Map> rescaled{map, fill.law.rescaling};
   for_each_slot(rows, at, [&](const Run& run, uint64_t block, int64_t begin, int64_t end) {
     T values[4];
     make_block(rescaled, key, fill.source.domain, block, values);
     const int64_t skipped = begin - static_cast<int64_t>(4 * block - run.index);
     store_block(base, run, begin, end, skipped, values);
-  });
-}
-
-// Constants: contiguous and aligned, and any box.
-template <class T>
-WINIT_HD void set_aligned(const ConstantFill& fill, const ThreadIndex& at) {
-  constexpr int kGroup = kStoreBytes / sizeof(T);
-  const int64_t count = fill.box.size[0];
-  T* out = static_cast<T*>(fill.pointer);
-  T values[kGroup];
-  for (int i = 0; i < kGroup; ++i) values[i] = static_cast<T>(fill.bits);
-  StoreUnit unit;
-  std::memcpy(&unit, values, sizeof(unit));
-  for (int64_t group = at.thread; group * kGroup < count; group += at.threads) {
-    if ((group + 1) * kGroup <= count) {
-      reinterpret_cast<StoreUnit*>(out)[group] = unit;
-    } else {
-      for (int i = 0; i < kGroup; ++i)
-        if (group * kGroup + i < count) out[group * kGroup + i] = values[i];
-    }
-  }
-}
-
-template <class T>
-WINIT_HD void set_rows(const ConstantFill& fill, const Rows& rows, const ThreadIndex& at) {
-  T* base = static_cast<T*>(fill.pointer);
-  for_each_slot(rows, at, [&](const Run& run, uint64_t, int64_t begin, int64_t end) {
-    for (int64_t element = begin; element < end; ++element)
-      base[run.offset + element * run.stride] = static_cast<T>(fill.bits);
-  });
-}
-
-template <class T>
-WINIT_HD void dirac_rows(const DiracFill& fill, const Rows& rows, const ThreadIndex& at) {
-  T* base = static_cast<T*>(fill.pointer);
-  for_each_slot(rows, at, [&](const Run& run, uint64_t, int64_t begin, int64_t end) {
-    if (begin >= end) return;
-    const int64_t first = static_cast<int64_t>(run.index) + begin;
-    int64_t o = first / fill.row_length, column = first % fill.row_length;
-    int64_t one = dirac_column(fill, o);
-    for (int64_t element = begin; element < end; ++element) {
-      base[run.offset + element * run.stride] = static_cast<T>(column == one ? fill.one : 0);
-      if (++column == fill.row_length) {
-        column = 0;
-        one = dirac_column(fill, ++o);
-      }
-    }
   });
 }
 

@@ -16,8 +16,6 @@ struct SimdFills {
   void (*fill)(const RandomFill& fill, int64_t begin, int64_t end);
   // Tiles [begin, end) of such a fill.
   void (*fill_tiles)(const RandomFill& fill, const Tiles& tiles, int64_t begin, int64_t end);
-  // `bytes` bytes that repeat the eight of `pattern`, from an element on that has its first.
-  void (*set)(void* out, uint64_t pattern, int64_t bytes, bool streaming);
   void (*words)(const StreamKey& key, Domain domain, uint64_t index, int64_t count,
                 uint32_t* words);
 };
@@ -30,12 +28,11 @@ extern const SimdFills kAvx512Fills;
 extern const SimdFills kNeonFills;
 #endif
 
-// From some size on a tensor does not fit the caches anyway: write around them. Constants come
-// faster than memory takes them, so that the part that does fit counts.
-constexpr int64_t kStreamedBytes = int64_t{8} << 20, kStreamedConstantBytes = int64_t{128} << 20;
+// From some size on a tensor does not fit the caches anyway: write around them.
+constexpr int64_t kStreamedBytes = int64_t{8} << 20;
 
-static inline bool is_streamed(const Box& box, int64_t itemsize, int64_t least = kStreamedBytes) {
-  return element_count(box) * itemsize >= least;
+static inline bool is_streamed(const Box& box, int64_t itemsize) {
+  return element_count(box) * itemsize >= kStreamedBytes;
 }
 
 namespace simd {
@@ -121,27 +118,28 @@ static inline Domain low_domain(Domain domain) {
 }
 
 // The elements of 4 * kBlocks consecutive words, from the first of a block on.
-template <class L, class T, template <class> class Map>
+template <class L, class T>
 class Chunk {
  public:
   static constexpr int kElements = 4 * L::kBlocks, kTogether = L::kTogether;
   using Lanes = L;
 
   Chunk(const RandomFill& fill, uint64_t index)
-      : words_(fill.source.key, fill.source.domain, index / 4), rescaling_(fill.rescaling) {}
+      : words_(fill.source.key, fill.source.domain, index / 4), rescaling_(fill.law.rescaling) {}
 
   template <int kChunks>
   WINIT_HD_MEMBER void words(uint64_t block, typename L::U (&words)[kChunks][kVectors<L>]) {
     words_.template chunks<kChunks>(block, L::kBlocks, words);
   }
 
-  WINIT_HD_MEMBER typename L::F value(const Map<L>& map, typename L::U word) const {
+  template <class Map>
+  WINIT_HD_MEMBER typename L::F value(const Map& map, typename L::U word) const {
     const typename L::F value = map(word);
     return rescaling_ == 1 ? value : L::multiply(value, L::splat(rescaling_));
   }
 
-  template <int kChunks>
-  WINIT_HD_MEMBER void write(const Map<L>& map, uint64_t block, T* out, bool streaming) {
+  template <int kChunks, class Map>
+  WINIT_HD_MEMBER void write(const Map& map, uint64_t block, T* out, bool streaming) {
     typename L::U words[kChunks][kVectors<L>];
     this->words<kChunks>(block, words);
     for (int chunk = 0; chunk < kChunks; ++chunk) {
@@ -156,8 +154,8 @@ class Chunk {
   float rescaling_;
 };
 
-template <class L, template <class> class Map>
-class Chunk<L, double, Map> {
+template <class L>
+class Chunk<L, double> {
  public:
   static constexpr int kElements = 4 * L::kBlocks, kTogether = L::kTogether;
   using Lanes = typename L::Double;
@@ -166,19 +164,20 @@ class Chunk<L, double, Map> {
       : high_(fill.source.key, fill.source.domain, index / 4),
         low_(fill.source.key, low_domain(fill.source.domain), index / 4) {}
 
-  template <int kChunks>
-  WINIT_HD_MEMBER void write(const Map<Lanes>& map, uint64_t block, double* out, bool streaming) {
+  template <int kChunks, class Map>
+  WINIT_HD_MEMBER void write(const Map& map, uint64_t block, double* out, bool streaming) {
     typename L::U high[kChunks][kVectors<L>], low[kChunks][kVectors<L>];
     high_.template chunks<kChunks>(block, L::kBlocks, high);
     low_.template chunks<kChunks>(block, L::kBlocks, low);
     for (int chunk = 0; chunk < kChunks; ++chunk)
-      write(map, high[chunk], low[chunk], out + chunk * kElements, streaming);
+      write_chunk(map, high[chunk], low[chunk], out + chunk * kElements, streaming);
   }
 
  private:
-  static WINIT_HD_MEMBER void write(const Map<Lanes>& map, const typename L::U (&high)[kVectors<L>],
-                                    const typename L::U (&low)[kVectors<L>], double* out,
-                                    bool streaming) {
+  template <class Map>
+  static WINIT_HD_MEMBER void write_chunk(const Map& map, const typename L::U (&high)[kVectors<L>],
+                                          const typename L::U (&low)[kVectors<L>], double* out,
+                                          bool streaming) {
     if constexpr (Lanes::kLanes == 1) {
       alignas(64) uint32_t high_words[kElements], low_words[kElements];
       std::memcpy(high_words, high, sizeof(high));
@@ -272,58 +271,30 @@ static inline void fill_tile(const Map& map, C& chunk, const Tiles& tiles, const
   }
 }
 
-// What a fill of a range and one of tiles have in common: calls visit(map, chunk, base).
-template <class L, class T, template <class> class Map, class N, class Visit>
-static void with_chunk(const RandomFill& fill, const N& numbers, const Visit& visit) {
-  using C = Chunk<L, T, Map>;
-  const Map<typename C::Lanes> map(numbers);
+// A function of its own for each dtype and law: all in one, the compiler would stop to inline
+// anywhere in it.
+template <class C, class T, class Map, class Visit>
+WINIT_NO_INLINE static void visit_chunk(const RandomFill& fill, const Visit& visit) {
+  const Map map(fill.law.numbers_of<Map>());
   C chunk(fill, fill.target.box.index_offset);
   visit(map, chunk, static_cast<T*>(fill.target.pointer));
 }
 
-template <class L, class T, class Visit>
-static void with_law(const RandomFill& fill, const Visit& visit) {
-  const auto& numbers = [&]() -> const auto& {
-    if constexpr (std::is_same_v<T, double>)
-      return fill.double_numbers;
-    else
-      return fill.numbers;
-  }();
-  switch (fill.distribution) {
-    case Distribution::kUniform:
-      return with_chunk<L, T, UniformMap>(fill, numbers.uniform, visit);
-    case Distribution::kNormal:
-      return with_chunk<L, T, NormalMap>(fill, numbers.normal, visit);
-    case Distribution::kTruncNormal:
-      return with_chunk<L, T, TruncNormalMap>(fill, numbers.trunc_normal, visit);
-    case Distribution::kSymmetricTruncNormal:
-      return with_chunk<L, T, SymmetricTruncNormalMap>(fill, numbers.symmetric_trunc_normal, visit);
-    case Distribution::kTailNormal:
-      return with_chunk<L, T, TailNormalMap>(fill, numbers.tail_normal, visit);
-  }
-}
-
+// What a fill of a range and one of tiles have in common: calls visit(map, chunk, base).
 template <class L, class Visit>
-static void with_dtype(const RandomFill& fill, const Visit& visit) {
-  switch (fill.target.dtype) {
-    case DType::kFloat32:
-      return with_law<L, float>(fill, visit);
-    case DType::kFloat64:
-      return with_law<L, double>(fill, visit);
-    case DType::kFloat16:
-      return with_law<L, Half>(fill, visit);
-    case DType::kBFloat16:
-      return with_law<L, BFloat16>(fill, visit);
-    case DType::kFloat8E4M3FN:
-      return with_law<L, Float8E4M3FN>(fill, visit);
-    case DType::kFloat8E5M2:
-      return with_law<L, Float8E5M2>(fill, visit);
-  }
+static void with_chunk(const RandomFill& fill, const Visit& visit) {
+  with_element(fill.target.dtype, [&](auto element) {
+    using T = typename decltype(element)::type;
+    using C = Chunk<L, T>;
+    with_map<typename C::Lanes>(fill.law.distribution, [&](auto map) {
+      visit_chunk<C, T, typename decltype(map)::type>(fill, visit);
+    });
+  });
 }
 
 template <class L>
 static void fill_range(const RandomFill& fill, int64_t begin, int64_t end) {
-  with_dtype<L>(fill, [&](const auto& map, auto& chunk, auto* base) {
+  with_chunk<L>(fill, [&](const auto& map, auto& chunk, auto* base) {
     const Box& box = fill.target.box;
     const bool streaming = is_streamed(box, sizeof(*base));
     for_each_run(box, begin, end,
@@ -333,35 +304,10 @@ static void fill_range(const RandomFill& fill, int64_t begin, int64_t end) {
 
 template <class L>
 static void fill_tiles(const RandomFill& fill, const Tiles& tiles, int64_t begin, int64_t end) {
-  with_dtype<L>(fill, [&](const auto& map, auto& chunk, auto* base) {
+  with_chunk<L>(fill, [&](const auto& map, auto& chunk, auto* base) {
     for (int64_t number = begin; number < end; ++number)
       fill_tile(map, chunk, tiles, tile_at(tiles, number), base);
   });
-}
-
-// Whole vectors begin where a line of the cache does; what comes before and after is copied from
-// the pattern, turned to where it begins.
-template <class L>
-static void set_bytes(void* out, uint64_t pattern, int64_t bytes, bool streaming) {
-  constexpr int64_t kLine = 64, kLanesOfLine = kLine / (4 * L::kLanes);
-  unsigned char* place = static_cast<unsigned char*>(out);
-  unsigned char repeated[2 * kLine];
-  for (size_t i = 0; i < sizeof(repeated); i += sizeof(pattern))
-    std::memcpy(repeated + i, &pattern, sizeof(pattern));
-  const int64_t before = std::min<int64_t>(
-      bytes, -static_cast<int64_t>(reinterpret_cast<uintptr_t>(place)) & (kLine - 1));
-  std::memcpy(place, repeated, static_cast<size_t>(before));
-  const unsigned char* turned = repeated + before % 8;
-  typename L::F line[kLanesOfLine];
-  std::memcpy(line, turned, kLine);
-  const int64_t lines = (bytes - before) / kLine;
-  float* next = reinterpret_cast<float*>(place + before);
-  for (int64_t i = 0; i < lines; ++i, next += kLine / 4)
-    for (int64_t j = 0; j < kLanesOfLine; ++j)
-      streaming ? L::stream(next + j * L::kLanes, line[j])
-                : L::store(next + j * L::kLanes, line[j]);
-  const int64_t after = bytes - before - lines * kLine;
-  std::memcpy(place + bytes - after, turned, static_cast<size_t>(after));
 }
 
 template <class L>

@@ -4,7 +4,7 @@
 // Its loop decides whether a fill runs at the speed of memory, so nothing is in it that can be
 // outside: the blocks of a span share two rounds of the engine, the elements behind the last whole
 // group come after the loop, and a thread has several independent blocks in flight. What it costs
-// is counted by benchmarks/sass.py.
+// is counted by benchmarks/gpu/sass.py.
 #pragma once
 
 #include "fill/fill.h"
@@ -14,18 +14,11 @@
 
 namespace winit_cuda {
 
-// The scalar lanes that make a T, and the number of elements one thread makes in a go: whole blocks
-// of words and whole stores.
+// The number of elements one thread makes in a go: whole blocks of words and whole stores.
 template <class T>
-struct Element {
-  using Lanes = Scalar32;
-  static constexpr int kGroup = sizeof(T) == 1 ? 16 : sizeof(T) == 2 ? 8 : 4;
-};
-template <>
-struct Element<double> {
-  using Lanes = Scalar64;
-  static constexpr int kGroup = 4;
-};
+constexpr int kGroupOf = sizeof(T) == 1   ? 16
+                         : sizeof(T) == 2 ? 8
+                                          : 4;
 
 // float64 takes the words of two domains, its own and the next.
 template <class T>
@@ -56,8 +49,8 @@ WINIT_HD Span span_at(const RandomFill& fill, const StreamKey& key, int64_t begi
   const int64_t count = left < most ? left : most;
   return Span{static_cast<T*>(fill.target.pointer) + begin,
               static_cast<uint32_t>(block),
-              static_cast<uint32_t>(count / Element<T>::kGroup),
-              static_cast<uint32_t>(count % Element<T>::kGroup),
+              static_cast<uint32_t>(count / kGroupOf<T>),
+              static_cast<uint32_t>(count % kGroupOf<T>),
               key.rounds,
               share_rounds(key, high),
               share_rounds(key, low_domain_high)};
@@ -65,25 +58,25 @@ WINIT_HD Span span_at(const RandomFill& fill, const StreamKey& key, int64_t begi
 
 template <class T>
 WINIT_HD int64_t element_count(const Span& span) {
-  return int64_t{span.whole} * Element<T>::kGroup + span.rest;
+  return int64_t{span.whole} * kGroupOf<T> + span.rest;
 }
 
 // A thread makes this many groups in a go: four blocks of words.
 template <class T>
-constexpr uint32_t kGroupsInFlight = 16 / Element<T>::kGroup / (kRefined<T> ? 2 : 1);
+constexpr uint32_t kGroupsInFlight = 16 / kGroupOf<T> / (kRefined<T> ? 2 : 1);
 
 // The groups that a thread makes in a go lie this far apart, and those of its neighbours between
 // them: the threads of a warp write whole lines of memory.
 constexpr uint32_t kNeighbours = 32;
 
 template <class T>
-constexpr int kUnits = Element<T>::kGroup * static_cast<int>(sizeof(T)) / kStoreBytes;
+constexpr int kUnits = kGroupOf<T> * static_cast<int>(sizeof(T)) / kStoreBytes;
 
 template <class T, class Map>
 WINIT_HD void make_group(const Map& map, const Span& span, uint32_t group,
                          StoreUnit (&units)[kUnits<T>]) {
-  constexpr uint32_t kBlocks = Element<T>::kGroup / 4;
-  typename Element<T>::Lanes::Real values[Element<T>::kGroup];
+  constexpr uint32_t kBlocks = kGroupOf<T> / 4;
+  typename ScalarLanes<T>::Real values[kGroupOf<T>];
   WINIT_UNROLL
   for (uint32_t b = 0; b < kBlocks; ++b) {
     const uint32_t block = span.first_block + group * kBlocks + b;
@@ -130,7 +123,7 @@ WINIT_HD void fill_span(const Map& map, const Span& span, const ThreadIndex& at)
     if (group < span.whole) {
       for (int i = 0; i < kUnits<T>; ++i) out[i] = units[i];
     } else {
-      for (int i = 0; i < Element<T>::kGroup - 1; ++i)
+      for (int i = 0; i < kGroupOf<T> - 1; ++i)
         if (i < static_cast<int>(span.rest)) reinterpret_cast<T*>(out)[i] = unpack<T>(units, i);
     }
   }
@@ -163,7 +156,7 @@ static inline bool is_contiguous(const void* pointer, const Box& box) {
 static inline bool is_aligned(const RandomFill& fill) {
   const uint64_t begin = fill.target.box.index_offset;
   const uint64_t end = begin + static_cast<uint64_t>(fill.target.box.size[0]);
-  return is_contiguous(fill.target.pointer, fill.target.box) && fill.rescaling == 1 &&
+  return is_contiguous(fill.target.pointer, fill.target.box) && fill.law.rescaling == 1 &&
          begin % (begin >> 34 == end >> 34 ? 4 : 16) == 0;
 }
 

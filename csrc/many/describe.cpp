@@ -5,7 +5,6 @@
 #include <string>
 #include <unordered_map>
 
-#include "fill/dispatch.h"
 #include "many/kernel.h"
 
 namespace winit_cuda {
@@ -36,9 +35,10 @@ class SharedBytes {
   std::vector<unsigned char> bytes_;
 };
 
+// Where normal laws have theirs.
 template <class Real>
 const Real* normal_table() {
-  const static DistributionNumbers standard = normal_numbers(DType::kFloat32, 0, 1);
+  const static Law standard = normal_numbers(DType::kFloat32, 0, 1).law;
   if constexpr (sizeof(Real) == 4)
     return standard.numbers.normal.quantile;
   else
@@ -46,31 +46,19 @@ const Real* normal_table() {
 }
 
 // Padding is zero, so that equal numbers have equal bytes.
-template <class N>
-PackedNumbers<N> packed(const N& numbers, uint32_t table, float rescaling) {
-  PackedNumbers<N> result;
-  std::memset(static_cast<void*>(&result), 0, sizeof(result));
-  result.numbers = numbers;
-  result.table = table;
-  result.rescaling = rescaling;
-  return result;
-}
-
-template <class Real>
-uint32_t add_numbers(const UniformNumbers<Real>& numbers, float rescaling, SharedBytes& shared) {
-  const auto result = packed(numbers, kNowhere, rescaling);
-  return shared.add(&result, sizeof(result));
-}
-
-// The laws with a table of quantiles.
-template <template <class> class Numbers, class Real>
-uint32_t add_numbers(const Numbers<Real>& numbers, float rescaling, SharedBytes& shared) {
-  const bool is_own = numbers.quantile != normal_table<Real>();
-  const uint32_t table =
-      is_own ? shared.add(numbers.quantile, kTableSize<Real> * sizeof(Real)) : kNowhere;
-  auto result = packed(numbers, table, rescaling);
-  result.numbers.quantile = nullptr;
-  return shared.add(&result, sizeof(result));
+template <class Real, class Numbers>
+uint32_t add_numbers(const Numbers& numbers, float rescaling, SharedBytes& shared) {
+  PackedNumbers<Numbers> packed;
+  std::memset(static_cast<void*>(&packed), 0, sizeof(packed));
+  packed.numbers = numbers;
+  packed.table = kNowhere;
+  packed.rescaling = rescaling;
+  if constexpr (kHasTable<Numbers>) {
+    if (numbers.quantile != normal_table<Real>())
+      packed.table = shared.add(numbers.quantile, kTableSize<Real> * sizeof(Real));
+    packed.numbers.quantile = nullptr;
+  }
+  return shared.add(&packed, sizeof(packed));
 }
 
 uint32_t add_rows(const Box& box, SharedBytes& shared) {
@@ -87,22 +75,19 @@ uint32_t tiles_for(int64_t steps, int64_t steps_per_thread) {
 // Steps of about the same cost make a tile: so many blocks of words, or stores of a constant.
 constexpr int64_t kBlocksPerThread = 8, kStoresPerThread = 8;
 
-Law law_of(Distribution distribution) {
-  if (distribution == Distribution::kUniform) return Law::kUniform;
-  return distribution == Distribution::kNormal ? Law::kNormal : Law::kTruncNormal;
-}
-
 // Describes a fill but for its first tile, and says how many it has.
 uint32_t describe_one(const RandomFill& fill, ManyTensor& tensor, SharedBytes& shared) {
   const Box& box = fill.target.box;
   tensor.pointer = fill.target.pointer;
   tensor.dtype = static_cast<uint8_t>(fill.target.dtype);
-  tensor.law = law_of(fill.distribution);
+  tensor.law = static_cast<uint8_t>(listed(fill.law.distribution));
   uint32_t tiles = 0;
-  with_map(fill, [&](auto element, auto, const auto& numbers) {
+  with_scalar_map(fill.target.dtype, fill.law.distribution, [&](auto element, auto map) {
     using T = typename decltype(element)::type;
-    constexpr int64_t group = Element<T>::kGroup, blocks = group / 4 * (sizeof(T) == 8 ? 2 : 1);
-    tensor.numbers = add_numbers(any_form(numbers), fill.rescaling, shared);
+    using Map = typename decltype(map)::type;
+    constexpr int64_t group = kGroupOf<T>, blocks = group / 4 * (sizeof(T) == 8 ? 2 : 1);
+    const auto& numbers = any_form(fill.law.numbers_of<Map>());
+    tensor.numbers = add_numbers<typename Map::Real>(numbers, fill.law.rescaling, shared);
     if (is_aligned(fill)) tiles = tiles_for(box.size[0] / group + 1, kBlocksPerThread / blocks);
   });
   if (tiles) {
@@ -115,23 +100,10 @@ uint32_t describe_one(const RandomFill& fill, ManyTensor& tensor, SharedBytes& s
   return tiles_for(rows.rows * rows.slots, kBlocksPerThread);
 }
 
-DType dtype_of_size(int itemsize) {
-  switch (itemsize) {
-    case 1:
-      return DType::kFloat8E5M2;
-    case 2:
-      return DType::kBFloat16;
-    case 4:
-      return DType::kFloat32;
-    default:
-      return DType::kFloat64;
-  }
-}
-
 uint32_t describe_one(const ConstantFill& fill, ManyTensor& tensor, SharedBytes& shared) {
   tensor.pointer = fill.pointer;
-  tensor.dtype = static_cast<uint8_t>(dtype_of_size(fill.itemsize));
-  tensor.law = Law::kConstant;
+  tensor.dtype = static_cast<uint8_t>(fill.itemsize);
+  tensor.law = kConstant;
   tensor.seed_or_bits = fill.bits;
   if (is_contiguous(fill.pointer, fill.box)) {
     tensor.count = fill.box.size[0];
@@ -190,7 +162,7 @@ void write_descriptors(const ManyDescriptors& descriptors, const uint64_t* keys,
   if (!keys) return;
   auto* tensors = reinterpret_cast<ManyTensor*>(out + sizeof(ManyHeader));
   for (size_t i = 0; i < descriptors.count; ++i) {
-    if (tensors[i].law == Law::kConstant) continue;
+    if (tensors[i].law == kConstant) continue;
     tensors[i].seed_or_bits = keys[2 * (descriptors.first + i)];
     tensors[i].stream = keys[2 * (descriptors.first + i) + 1];
   }

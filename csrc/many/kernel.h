@@ -48,29 +48,18 @@ WINIT_HD void for_each_tile(const TensorTiles& tiles, const ThreadIndex& at, con
     run(ThreadIndex{tile * at.threads + at.thread, tiles.all * at.threads});
 }
 
-template <class Real, class Tables>
-WINIT_HD UniformNumbers<Real> unpack(const ManyView&,
-                                     const PackedNumbers<UniformNumbers<Real>>& packed, Tables&) {
-  return packed.numbers;
-}
-
-template <class Real>
-WINIT_HD Real scale_of(const NormalNumbers<Real>& numbers) {
-  return numbers.std;
-}
-template <class Real>
-WINIT_HD Real scale_of(const AnyTruncNormalNumbers<Real>& numbers) {
-  return numbers.scale;
-}
-
-// The laws with a table of quantiles.
-template <template <class> class Numbers, class Real, class Tables>
-WINIT_HD Numbers<Real> unpack(const ManyView& view, const PackedNumbers<Numbers<Real>>& packed,
-                              Tables& tables) {
-  Numbers<Real> numbers = packed.numbers;
-  numbers.quantile =
-      tables.get(packed.table == kNowhere ? tables.normal(Real{}) : view.shared<Real>(packed.table),
-                 scale_of(numbers));
+// A law's numbers, and its table where the threads of the block share it.
+template <class Map, class Tables>
+WINIT_HD typename Map::Numbers unpack(const ManyView& view,
+                                      const PackedNumbers<typename Map::Numbers>& packed,
+                                      Tables& tables) {
+  using Real = typename Map::Real;
+  typename Map::Numbers numbers = packed.numbers;
+  if constexpr (kHasTable<typename Map::Numbers>) {
+    const Real* table =
+        packed.table == kNowhere ? tables.normal(Real{}) : view.template shared<Real>(packed.table);
+    numbers.quantile = tables.get(table, numbers.scale);
+  }
   return numbers;
 }
 
@@ -87,25 +76,16 @@ WINIT_HD RandomFill fill_of(const ManyView& view, uint32_t number, const PackedN
       make_stream_key(key ? key[0] : tensor.seed_or_bits, key ? key[1] : tensor.stream);
   fill.source.key_pointer = nullptr;
   fill.source.domain = Domain::kElement;
-  fill.rescaling = packed.rescaling;
+  fill.law.rescaling = packed.rescaling;
   return fill;
 }
 
 // Rounded as the dtype says when the value is there: one program for all short dtypes.
 WINIT_HD void store_short(void* base, int64_t element, float value, DType dtype) {
-  switch (dtype) {
-    case DType::kFloat16:
-      static_cast<Half*>(base)[element] = round_to<Half>(value);
-      return;
-    case DType::kBFloat16:
-      static_cast<BFloat16*>(base)[element] = round_to<BFloat16>(value);
-      return;
-    case DType::kFloat8E4M3FN:
-      static_cast<Float8E4M3FN*>(base)[element] = round_to<Float8E4M3FN>(value);
-      return;
-    default:
-      static_cast<Float8E5M2*>(base)[element] = round_to<Float8E5M2>(value);
-  }
+  with_element(dtype, [&](auto type) {
+    using T = typename decltype(type)::type;
+    if constexpr (sizeof(T) <= 2) static_cast<T*>(base)[element] = round_to<T>(value);
+  });
 }
 
 template <class Map>
@@ -118,18 +98,17 @@ WINIT_HD void fill_short_rows(const Map& map, const RandomFill& fill, DType dtyp
       const int64_t element = static_cast<int64_t>(4 * block - run.index) + i;
       if (element >= begin && element < end)
         store_short(fill.target.pointer, run.offset + element * run.stride,
-                    values[i] * fill.rescaling, dtype);
+                    values[i] * fill.law.rescaling, dtype);
     }
   });
 }
 
-template <class T, template <class> class Map, template <class> class Numbers, class Tables>
+template <class T, class Map, class Tables>
 WINIT_HD void draw_span_tiles(const ManyView& view, const TensorTiles& tiles, const ThreadIndex& at,
                               Tables& tables) {
-  using L = typename Element<T>::Lanes;
   const ManyTensor& tensor = view.tensor(tiles.number);
-  const auto& packed = *view.shared<PackedNumbers<Numbers<typename L::Real>>>(tensor.numbers);
-  const Map<L> map(unpack(view, packed, tables));
+  const auto& packed = *view.shared<PackedNumbers<typename Map::Numbers>>(tensor.numbers);
+  const Map map(unpack<Map>(view, packed, tables));
   const RandomFill fill = fill_of(view, tiles.number, packed);
   for (int64_t begin = 0; begin < tensor.count;) {
     const Span span = span_at<T>(fill, fill.source.key, begin);
@@ -138,13 +117,13 @@ WINIT_HD void draw_span_tiles(const ManyView& view, const TensorTiles& tiles, co
   }
 }
 
-template <class L, template <class> class Map, template <class> class Numbers, class Tables>
+template <class Map, class Tables>
 WINIT_HD void draw_row_tiles(const ManyView& view, const TensorTiles& tiles, const ThreadIndex& at,
                              Tables& tables) {
-  using Real = typename L::Real;
+  using Real = typename Map::Real;
   const ManyTensor& tensor = view.tensor(tiles.number);
-  const auto& packed = *view.shared<PackedNumbers<Numbers<Real>>>(tensor.numbers);
-  const Map<L> map(unpack(view, packed, tables));
+  const auto& packed = *view.shared<PackedNumbers<typename Map::Numbers>>(tensor.numbers);
+  const Map map(unpack<Map>(view, packed, tables));
   const RandomFill fill = fill_of(view, tiles.number, packed);
   const DType dtype = static_cast<DType>(tensor.dtype);
   const Rows& rows = *view.shared<Rows>(tensor.rows);
@@ -153,6 +132,35 @@ WINIT_HD void draw_row_tiles(const ManyView& view, const TensorTiles& tiles, con
       fill_rows<Real>(map, fill, rows, place);
     else if constexpr (sizeof(Real) == 4)
       fill_short_rows(map, fill, dtype, rows, place);
+  });
+}
+
+// Constants: contiguous and aligned, and any box.
+template <class T>
+WINIT_HD void set_aligned(const ConstantFill& fill, const ThreadIndex& at) {
+  constexpr int kGroup = kStoreBytes / sizeof(T);
+  const int64_t count = fill.box.size[0];
+  T* out = static_cast<T*>(fill.pointer);
+  T values[kGroup];
+  for (int i = 0; i < kGroup; ++i) values[i] = static_cast<T>(fill.bits);
+  StoreUnit unit;
+  std::memcpy(&unit, values, sizeof(unit));
+  for (int64_t group = at.thread; group * kGroup < count; group += at.threads) {
+    if ((group + 1) * kGroup <= count) {
+      reinterpret_cast<StoreUnit*>(out)[group] = unit;
+    } else {
+      for (int i = 0; i < kGroup; ++i)
+        if (group * kGroup + i < count) out[group * kGroup + i] = values[i];
+    }
+  }
+}
+
+template <class T>
+WINIT_HD void set_rows(const ConstantFill& fill, const Rows& rows, const ThreadIndex& at) {
+  T* base = static_cast<T*>(fill.pointer);
+  for_each_slot(rows, at, [&](const Run& run, uint64_t, int64_t begin, int64_t end) {
+    for (int64_t element = begin; element < end; ++element)
+      base[run.offset + element * run.stride] = static_cast<T>(fill.bits);
   });
 }
 
@@ -173,71 +181,37 @@ WINIT_HD void set_tiles(const ManyView& view, const TensorTiles& tiles, const Th
   }
 }
 
-WINIT_HD void set_tiles_of(const ManyView& view, const TensorTiles& tiles, const ThreadIndex& at) {
-  switch (static_cast<DType>(view.tensor(tiles.number).dtype)) {
-    case DType::kFloat64:
-      return set_tiles<uint64_t>(view, tiles, at);
-    case DType::kFloat32:
-      return set_tiles<uint32_t>(view, tiles, at);
-    case DType::kFloat16:
-    case DType::kBFloat16:
-      return set_tiles<uint16_t>(view, tiles, at);
-    case DType::kFloat8E4M3FN:
-    case DType::kFloat8E5M2:
-      return set_tiles<uint8_t>(view, tiles, at);
-  }
-}
-
-template <class T, class Tables>
-WINIT_HD void draw_spans_of(const ManyView& view, const TensorTiles& tiles, const ThreadIndex& at,
-                            Tables& tables) {
-  switch (view.tensor(tiles.number).law) {
-    case Law::kUniform:
-      return draw_span_tiles<T, UniformMap, UniformNumbers>(view, tiles, at, tables);
-    case Law::kNormal:
-      return draw_span_tiles<T, NormalMap, NormalNumbers>(view, tiles, at, tables);
-    default:
-      return draw_span_tiles<T, AnyTruncNormalMap, AnyTruncNormalNumbers>(view, tiles, at, tables);
-  }
-}
-
-template <class L, class Tables>
-WINIT_HD void draw_rows_of(const ManyView& view, const TensorTiles& tiles, const ThreadIndex& at,
-                           Tables& tables) {
-  switch (view.tensor(tiles.number).law) {
-    case Law::kUniform:
-      return draw_row_tiles<L, UniformMap, UniformNumbers>(view, tiles, at, tables);
-    case Law::kNormal:
-      return draw_row_tiles<L, NormalMap, NormalNumbers>(view, tiles, at, tables);
-    default:
-      return draw_row_tiles<L, AnyTruncNormalMap, AnyTruncNormalNumbers>(view, tiles, at, tables);
-  }
+// Calls visit(Type<Map>) with the map of a random tensor over the lanes L.
+template <class L, class Visit>
+WINIT_HD void with_listed_map(const ManyTensor& tensor, const Visit& visit) {
+  with_map<L>(static_cast<Distribution>(tensor.law), [&](auto map) {
+    using Map = typename Listed<typename decltype(map)::type>::type;
+    if constexpr (!std::is_void_v<Map>) visit(Type<Map>{});
+  });
 }
 
 template <class Tables>
 WINIT_HD void run_tiles(const ManyView& view, const TensorTiles& tiles, const ThreadIndex& at,
                         Tables& tables) {
   const ManyTensor& tensor = view.tensor(tiles.number);
+  if (tensor.law == kConstant)
+    return with_itemsize(tensor.dtype, [&](auto element) {
+      set_tiles<typename decltype(element)::type>(view, tiles, at);
+    });
   const DType dtype = static_cast<DType>(tensor.dtype);
-  if (tensor.law == Law::kConstant) return set_tiles_of(view, tiles, at);
+  const auto draw_rows = [&](auto map) {
+    draw_row_tiles<typename decltype(map)::type>(view, tiles, at, tables);
+  };
   if (tensor.rows != kNowhere) {
-    if (dtype == DType::kFloat64) return draw_rows_of<Scalar64>(view, tiles, at, tables);
-    return draw_rows_of<Scalar32>(view, tiles, at, tables);
+    if (dtype == DType::kFloat64) return with_listed_map<Scalar64>(tensor, draw_rows);
+    return with_listed_map<Scalar32>(tensor, draw_rows);
   }
-  switch (dtype) {
-    case DType::kFloat32:
-      return draw_spans_of<float>(view, tiles, at, tables);
-    case DType::kFloat64:
-      return draw_spans_of<double>(view, tiles, at, tables);
-    case DType::kFloat16:
-      return draw_spans_of<Half>(view, tiles, at, tables);
-    case DType::kBFloat16:
-      return draw_spans_of<BFloat16>(view, tiles, at, tables);
-    case DType::kFloat8E4M3FN:
-      return draw_spans_of<Float8E4M3FN>(view, tiles, at, tables);
-    case DType::kFloat8E5M2:
-      return draw_spans_of<Float8E5M2>(view, tiles, at, tables);
-  }
+  with_element(dtype, [&](auto element) {
+    using T = typename decltype(element)::type;
+    with_listed_map<ScalarLanes<T>>(tensor, [&](auto map) {
+      draw_span_tiles<T, typename decltype(map)::type>(view, tiles, at, tables);
+    });
+  });
 }
 
 // The number of the tensor that a tile belongs to: the last one that begins no later.

@@ -20,9 +20,6 @@ struct ManyHeader {
   uint32_t unused;
 };
 
-// kTruncNormal stands for the three of fill.h (many/maps.h).
-enum class Law : uint8_t { kUniform, kNormal, kTruncNormal, kConstant };
-
 constexpr uint32_t kNowhere = ~0u;  // an offset
 
 // A tensor has a grid of its own, whose blocks are called tiles here. A block of the launch runs
@@ -36,16 +33,17 @@ struct ManyTensor {
   uint32_t first_tile;  // how many tiles the tensors before it have
   uint32_t numbers;     // offset of its PackedNumbers; a constant has none
   uint32_t rows;        // offset of its Rows, unless it is contiguous and aligned
-  uint8_t dtype;        // a DType; of a constant: one of the same size
-  Law law;
+  uint8_t dtype;        // a DType; of a constant: its item size
+  uint8_t law;          // a listed Distribution (many/maps.h), or kConstant
 };
+constexpr uint8_t kConstant = 0xFF;
 static_assert(sizeof(ManyTensor) == 56, "no more than it has to be: parameters are few");
 
 template <class N>
 struct PackedNumbers {
   N numbers;        // without the pointer to the table
   uint32_t table;   // offset of the law's own table of quantiles; kNowhere: the normal law's
-  float rescaling;  // as in RandomFill
+  float rescaling;  // as in Law
 };
 
 // The fills [first, first + count) of a list, but for the keys.

@@ -14,12 +14,36 @@
 
 namespace winit_cuda {
 
+// A bit pattern of 1, 2, 4 or 8 bytes in every element. Constants of one tensor are torch's work.
+struct ConstantFill {
+  void* pointer;
+  Box box;
+  int itemsize;
+  uint64_t bits;
+};
+
+// Calls visit(Type<T>) with an unsigned integer of the item size.
+WINIT_CALLS_EITHER
+template <class Visit>
+WINIT_HD void with_itemsize(int itemsize, const Visit& visit) {
+  switch (itemsize) {
+    case 1:
+      return visit(Type<uint8_t>{});
+    case 2:
+      return visit(Type<uint16_t>{});
+    case 4:
+      return visit(Type<uint32_t>{});
+    default:
+      return visit(Type<uint64_t>{});
+  }
+}
+
 // Each has at least one element. A random fill's `source` says nothing: its key comes with the run.
 struct FillList {
   std::vector<std::variant<RandomFill, ConstantFill>> fills;
-  std::vector<std::shared_ptr<const void>> tails;  // the tables that fills point into
+  std::vector<std::shared_ptr<const void>> tables;  // that fills point into
 
-  void add(const Target& target, const DistributionNumbers& numbers);
+  void add(const Target& target, const OwnedLaw& law);
   void add(const ConstantFill& fill);
 };
 

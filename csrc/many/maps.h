@@ -4,7 +4,7 @@
 
 #include <limits>
 
-#include "values/maps.h"
+#include "values/law.h"
 
 namespace winit_cuda {
 
@@ -76,10 +76,11 @@ template <class L>
 struct AnyTruncNormalMap {
   using F = typename L::F;
   using Real = typename L::Real;
-  AnyTruncNormalNumbers<Real> numbers;
+  using Numbers = AnyTruncNormalNumbers<Real>;
+  Numbers numbers;
   typename L::Quantile quantile;
 
-  explicit WINIT_HD_MEMBER AnyTruncNormalMap(const AnyTruncNormalNumbers<Real>& numbers_)
+  explicit WINIT_HD_MEMBER AnyTruncNormalMap(const Numbers& numbers_)
       : numbers(numbers_), quantile(numbers_.quantile, numbers_.scale, numbers_.base) {}
 
   WINIT_HD_MEMBER F operator()(typename L::U word) const {
@@ -93,6 +94,31 @@ struct AnyTruncNormalMap {
     const F value = quantile(c, p);
     return L::smaller(L::larger(value, numbers.lowest), numbers.highest);
   }
+};
+
+// What a list says of a law: one distribution stands for all three.
+static inline Distribution listed(Distribution distribution) {
+  const bool is_truncated = distribution == Distribution::kSymmetricTruncNormal ||
+                            distribution == Distribution::kTailNormal;
+  return is_truncated ? Distribution::kTruncNormal : distribution;
+}
+
+// The map that a list has in the place of another; void for the distributions that it never says.
+template <class Map>
+struct Listed {
+  using type = Map;
+};
+template <class L>
+struct Listed<TruncNormalMap<L>> {
+  using type = AnyTruncNormalMap<L>;
+};
+template <class L>
+struct Listed<SymmetricTruncNormalMap<L>> {
+  using type = void;
+};
+template <class L>
+struct Listed<TailNormalMap<L>> {
+  using type = void;
 };
 
 }  // namespace winit_cuda

@@ -144,7 +144,7 @@ class Writer {
 
   void write(int threads) const {
     with_element(fill_.target.dtype, [&](auto element) {
-      using T = decltype(element);
+      using T = typename decltype(element)::type;
       const bool are_columns = plan_.by_columns != plan_.part.turned;
       const int64_t lines = plan_.by_columns ? plan_.part.row_count : plan_.part.column_count;
       parallel_for(lines, kLines, threads, [&](int64_t from, int64_t to) {

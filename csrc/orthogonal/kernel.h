@@ -223,29 +223,14 @@ WINIT_HD void multiply_batch_out(const BatchThread<Block>& at) {
 }
 
 WINIT_HD void store_rounded(const Target& target, int64_t offset, double value) {
-  switch (target.dtype) {
-    case DType::kFloat32:
-      static_cast<float*>(target.pointer)[offset] = static_cast<float>(value);
-      break;
-    case DType::kFloat64:
-      static_cast<double*>(target.pointer)[offset] = value;
-      break;
-    case DType::kFloat16:
-      static_cast<Half*>(target.pointer)[offset] = round_to<Half>(static_cast<float>(value));
-      break;
-    case DType::kBFloat16:
-      static_cast<BFloat16*>(target.pointer)[offset] =
-          round_to<BFloat16>(static_cast<float>(value));
-      break;
-    case DType::kFloat8E4M3FN:
-      static_cast<Float8E4M3FN*>(target.pointer)[offset] =
-          round_to<Float8E4M3FN>(static_cast<float>(value));
-      break;
-    case DType::kFloat8E5M2:
-      static_cast<Float8E5M2*>(target.pointer)[offset] =
-          round_to<Float8E5M2>(static_cast<float>(value));
-      break;
-  }
+  with_element(target.dtype, [&](auto element) {
+    using T = typename decltype(element)::type;
+    T& stored = static_cast<T*>(target.pointer)[offset];
+    if constexpr (std::is_same_v<T, double>)
+      stored = value;
+    else
+      stored = round_to<T>(static_cast<float>(value));
+  });
 }
 
 // How far behind the pointer local element `number` lies.

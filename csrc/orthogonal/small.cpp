@@ -39,7 +39,7 @@ void orthogonal_small_cpu(const OrthogonalFill& fill) {
                  fill.source, 1);
   const std::vector<double> product = multiply_out(vectors, m, n);
   with_element(fill.target.dtype, [&](auto element) {
-    using T = decltype(element);
+    using T = typename decltype(element)::type;
     const Rounded<T> rounded(fill.target.dtype);
     std::vector<T> line(static_cast<size_t>(fill.column_count));
     for (int64_t i = 0; i < fill.row_count; ++i) {

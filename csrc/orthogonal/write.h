@@ -10,25 +10,6 @@
 
 namespace winit_cuda {
 
-// Calls visit(T{}) with a value of the dtype's storage type.
-template <class Visit>
-void with_element(DType dtype, const Visit& visit) {
-  switch (dtype) {
-    case DType::kFloat64:
-      return visit(double{});
-    case DType::kFloat32:
-      return visit(float{});
-    case DType::kFloat16:
-      return visit(Half{});
-    case DType::kBFloat16:
-      return visit(BFloat16{});
-    case DType::kFloat8E4M3FN:
-      return visit(Float8E4M3FN{});
-    case DType::kFloat8E5M2:
-      return visit(Float8E5M2{});
-  }
-}
-
 // Rounds to elements of T. An entry of Q is at most 1 but for rounding, which must not carry it
 // past the largest value of the dtype when it is multiplied by the gain.
 template <class T>

@@ -19,8 +19,14 @@
 #define WINIT_HD_MEMBER inline
 #endif
 
-// Before a template for host and device that is handed a function of the host alone: nvcc would warn
-// of the call, which the device never makes.
+#if defined(__GNUC__) || defined(__clang__)
+#define WINIT_NO_INLINE __attribute__((noinline))
+#else
+#define WINIT_NO_INLINE
+#endif
+
+// Before a template for host and device that is handed a function of the host alone: nvcc would
+// warn of the call, which the device never makes.
 #if defined(__CUDACC__)
 #define WINIT_CALLS_EITHER _Pragma("nv_exec_check_disable")
 #else

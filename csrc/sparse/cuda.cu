@@ -14,11 +14,11 @@ __global__ void __launch_bounds__(kSelectionThreads)
   select_thresholds(fill, search, this_block());
 }
 
-template <class T, class Map, class N>
+template <class T, class Map>
 __global__ void __launch_bounds__(kBlockThreads)
     sparse_rows_kernel(const __grid_constant__ SparseFill fill, const __grid_constant__ Rows rows,
-                       const __grid_constant__ N numbers) {
-  const Map map = make_map(numbers, NoTable{}, Type<Map>{});
+                       const __grid_constant__ typename Map::Numbers numbers) {
+  const Map map = make_map<Map>(numbers, NoTable{});
   sparse_rows<T>(map, fill, rows, this_thread());
 }
 
@@ -29,17 +29,11 @@ void sparse_cuda(const SparseFill& fill, const Launch& launch) {
   const Rows rows = rows_of(fill.normal.target.box);
   launch_blocks(launch, selection_grid(fill, kSelectionThreads), &select_thresholds_kernel, fill,
                 search_of(fill));
-  with_dtype(fill.normal.target.dtype, [&](auto element) {
+  with_element(fill.normal.target.dtype, [&](auto element) {
     using T = typename decltype(element)::type;
-    const auto run = [&](const auto& numbers, auto map_type) {
-      using Map = typename decltype(map_type)::type;
-      launch_on(launch, rows.rows * rows.slots,
-                &sparse_rows_kernel<T, Map, std::decay_t<decltype(numbers)>>, fill, rows, numbers);
-    };
-    if constexpr (std::is_same_v<T, double>)
-      run(fill.normal.double_numbers.normal, Type<NormalMap<Scalar64>>{});
-    else
-      run(fill.normal.numbers.normal, Type<NormalMap<Scalar32>>{});
+    using Map = NormalMap<ScalarLanes<T>>;
+    launch_on(launch, rows.rows * rows.slots, &sparse_rows_kernel<T, Map>, fill, rows,
+              fill.normal.law.numbers_of<Map>());
   });
 }
 

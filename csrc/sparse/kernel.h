@@ -199,7 +199,7 @@ WINIT_HD void sparse_rows(const Map& map, const SparseFill& fill, const Rows& ro
   T* base = static_cast<T*>(fill.normal.target.pointer);
   const ColumnRange columns = local_columns(fill);
   const StreamKey key = key_of(fill.normal.source);
-  const Rescaled<Map> rescaled{map, fill.normal.rescaling};
+  const Rescaled<Map> rescaled{map, fill.normal.law.rescaling};
   for_each_slot(rows, at, [&](const Run& run, uint64_t block, int64_t begin, int64_t end) {
     T values[4];
     uint32_t order[4];

@@ -165,14 +165,14 @@ class SparseChunk {
 
  private:
   Zeros& zeros_;
-  Chunk<L, T, NormalMap> values_;
+  Chunk<L, T> values_;
 };
 
 template <class L, class Zeros>
 class SparseChunk<L, double, Zeros> {
  public:
   static constexpr int kElements = 4 * L::kBlocks, kTogether = 1;
-  using Values = Chunk<L, double, NormalMap>;
+  using Values = Chunk<L, double>;
   using Lanes = typename Values::Lanes;
 
   SparseChunk(const RandomFill& fill, Zeros& zeros)
@@ -202,43 +202,30 @@ class SparseChunk<L, double, Zeros> {
   Values values_;
 };
 
-// Calls visit(map, chunk, base).
-template <class L, class T, class Zeros, class Visit>
-static void with_sparse_chunk(const RandomFill& fill, Zeros& zeros, const Visit& visit) {
-  SparseChunk<L, T, Zeros> chunk(fill, zeros);
-  const auto& numbers = [&]() -> const auto& {
-    if constexpr (std::is_same_v<T, double>)
-      return fill.double_numbers.normal;
-    else
-      return fill.numbers.normal;
-  }();
-  const NormalMap<typename SparseChunk<L, T, Zeros>::Lanes> map(numbers);
+// A function of its own for each dtype, as in fill/lanes.h.
+template <class C, class T, class Zeros, class Visit>
+WINIT_NO_INLINE static void visit_sparse_chunk(const RandomFill& fill, Zeros& zeros,
+                                               const Visit& visit) {
+  using Map = NormalMap<typename C::Lanes>;
+  const Map map(fill.law.numbers_of<Map>());
+  C chunk(fill, zeros);
   visit(map, chunk, static_cast<T*>(fill.target.pointer));
 }
 
+// Calls visit(map, chunk, base).
 template <class L, class Zeros, class Visit>
-static void with_sparse_dtype(const RandomFill& fill, Zeros& zeros, const Visit& visit) {
-  switch (fill.target.dtype) {
-    case DType::kFloat32:
-      return with_sparse_chunk<L, float>(fill, zeros, visit);
-    case DType::kFloat64:
-      return with_sparse_chunk<L, double>(fill, zeros, visit);
-    case DType::kFloat16:
-      return with_sparse_chunk<L, Half>(fill, zeros, visit);
-    case DType::kBFloat16:
-      return with_sparse_chunk<L, BFloat16>(fill, zeros, visit);
-    case DType::kFloat8E4M3FN:
-      return with_sparse_chunk<L, Float8E4M3FN>(fill, zeros, visit);
-    case DType::kFloat8E5M2:
-      return with_sparse_chunk<L, Float8E5M2>(fill, zeros, visit);
-  }
+static void with_sparse_chunk(const RandomFill& fill, Zeros& zeros, const Visit& visit) {
+  with_element(fill.target.dtype, [&](auto element) {
+    using T = typename decltype(element)::type;
+    visit_sparse_chunk<SparseChunk<L, T, Zeros>, T>(fill, zeros, visit);
+  });
 }
 
 template <class L>
 static void sparse_range(const RandomFill& fill, const ColumnLimits& limits, int64_t begin,
                          int64_t end) {
   ChunkZeros<L> zeros(fill, limits);
-  with_sparse_dtype<L>(fill, zeros, [&](const auto& map, auto& chunk, auto* base) {
+  with_sparse_chunk<L>(fill, zeros, [&](const auto& map, auto& chunk, auto* base) {
     const bool streaming = is_streamed(fill.target.box, sizeof(*base));
     for_each_run(fill.target.box, begin, end,
                  [&](const Run& run) { fill_run(map, chunk, run, base, streaming); });
@@ -249,7 +236,7 @@ template <class L>
 static void sparse_tiles(const RandomFill& fill, const ColumnLimits& limits, const Tiles& tiles,
                          int64_t begin, int64_t end) {
   ChunkZeros<L> zeros(fill, limits);
-  with_sparse_dtype<L>(fill, zeros, [&](const auto& map, auto& chunk, auto* base) {
+  with_sparse_chunk<L>(fill, zeros, [&](const auto& map, auto& chunk, auto* base) {
     for (int64_t number = begin; number < end; ++number)
       fill_tile(map, chunk, tiles, tile_at(tiles, number), base);
   });
@@ -257,11 +244,8 @@ static void sparse_tiles(const RandomFill& fill, const ColumnLimits& limits, con
 
 // A function of its own: inlined into the loop over rows, its vectors do not all stay in registers.
 template <class C, class T, class Map>
-#if defined(__GNUC__)
-__attribute__((noinline))
-#endif
-static void fill_row(const Map& map, C& chunk, uint64_t index, int64_t count, T* out,
-                     bool streaming) {
+WINIT_NO_INLINE static void fill_row(const Map& map, C& chunk, uint64_t index, int64_t count,
+                                     T* out, bool streaming) {
   fill_contiguous(map, chunk, index, count, out, streaming);
 }
 
@@ -270,7 +254,7 @@ static void fill_kept(const RandomFill& fill, const KeptMarks& marks, int64_t co
   const Box& box = fill.target.box;
   const int64_t first_row = static_cast<int64_t>(box.index_offset / marks.row_stride);
   KeptZeros<L> zeros(marks);
-  with_sparse_dtype<L>(fill, zeros, [&](const auto& map, auto& chunk, auto* base) {
+  with_sparse_chunk<L>(fill, zeros, [&](const auto& map, auto& chunk, auto* base) {
     const bool streaming = is_streamed(box, sizeof(*base));
     for (int64_t i = 0; i < box.size[0]; ++i) {
       zeros.begin(first_row + i);

@@ -3,10 +3,8 @@
 // Threads that know nothing of each other run one after the other; blocks that work together are
 // for testing/serial_block.h.
 #include <algorithm>
-#include <utility>
 #include <vector>
 
-#include "fill/dispatch.h"
 #include "fill/kernel.h"
 #include "many/kernel.h"
 #include "orthogonal/kernel.h"
@@ -27,93 +25,58 @@ void launch_serial(const Body& body) {
     body(ThreadIndex{thread, kSerialThreads});
 }
 
-// The map of a distribution, and the table that the threads of a block would share.
-template <class Map, class Real>
-struct SerialMap {
-  std::vector<Real> table;
-  Map map;
+// The table that the threads of a block would share, with the law's scale in it.
+template <class Real>
+void scale_table(const Real* table, Real scale, std::vector<Real>& scaled) {
+  scaled.resize(kTableSize<Real>);
+  for (int i = 0; i < kTableSize<Real>; ++i)
+    scaled[static_cast<size_t>(i)] = scaled_entry(table, scale, i);
+}
 
-  template <class N>
-  explicit SerialMap(const N& numbers) : SerialMap(numbers, scaled(numbers)) {}
-
- private:
-  template <class N>
-  SerialMap(N numbers, std::vector<Real> scaled) : table(std::move(scaled)), map(share(numbers)) {}
-
-  template <class N>
-  N& share(N& numbers) {
-    if constexpr (!std::is_same_v<N, UniformNumbers<Real>>) numbers.quantile = table.data();
-    return numbers;
+// Calls run(map) with the map that a block makes.
+template <class Map, class Run>
+void with_block_map(typename Map::Numbers numbers, const Run& run) {
+  std::vector<typename Map::Real> table;
+  if constexpr (kHasTable<typename Map::Numbers>) {
+    scale_table(numbers.quantile, numbers.scale, table);
+    numbers.quantile = table.data();
   }
+  run(Map(numbers));
+}
 
-  static std::vector<Real> scaled(const UniformNumbers<Real>&) { return {}; }
-  static std::vector<Real> scaled(const NormalNumbers<Real>& numbers) {
-    return scaled(numbers.quantile, numbers.std);
-  }
-  template <class N>
-  static std::vector<Real> scaled(const N& numbers) {
-    return scaled(numbers.quantile, numbers.scale);
-  }
-  static std::vector<Real> scaled(const Real* table, Real scale) {
-    std::vector<Real> entries(kTableSize<Real>);
-    for (int i = 0; i < kTableSize<Real>; ++i)
-      entries[static_cast<size_t>(i)] = scaled_entry(table, scale, i);
-    return entries;
-  }
-};
-
-// The tables that the threads of a block would share. Each thread of the CPU makes its own.
-struct HostTables {
-  std::vector<float> floats;
-  std::vector<double> doubles;
-
+// The tables of a block that goes from law to law.
+class SerialTables {
+ public:
   static const float* normal(float) { return &kQuantileFloat[0][0]; }
   static const double* normal(double) { return &kQuantileDouble[0][0]; }
 
-  const float* get(const float* table, float scale) { return scaled(table, scale, floats); }
-  const double* get(const double* table, double scale) { return scaled(table, scale, doubles); }
-
-  template <class Real>
-  static const Real* scaled(const Real* table, Real scale, std::vector<Real>& room) {
-    room.resize(kTableSize<Real>);
-    for (int i = 0; i < kTableSize<Real>; ++i)
-      room[static_cast<size_t>(i)] = scaled_entry(table, scale, i);
-    return room.data();
+  const float* get(const float* table, float scale) {
+    scale_table(table, scale, floats_);
+    return floats_.data();
   }
+  const double* get(const double* table, double scale) {
+    scale_table(table, scale, doubles_);
+    return doubles_.data();
+  }
+
+ private:
+  std::vector<float> floats_;
+  std::vector<double> doubles_;
 };
 
 }  // namespace
 
 void fill_serial(const RandomFill& fill) {
   const Rows rows = rows_of(fill.target.box);
-  with_map(fill, [&](auto element, auto map_type, const auto& numbers) {
+  with_scalar_map(fill.target.dtype, fill.law.distribution, [&](auto element, auto map_type) {
     using T = typename decltype(element)::type;
     using Map = typename decltype(map_type)::type;
-    const SerialMap<Map, typename Map::Real> shared(numbers);
-    const Map& map = shared.map;
-    if (is_aligned(fill))
-      launch_serial([&](const ThreadIndex& at) { fill_aligned<T>(map, fill, at); });
-    else
-      launch_serial([&](const ThreadIndex& at) { fill_rows<T>(map, fill, rows, at); });
-  });
-}
-
-void fill_serial(const ConstantFill& fill) {
-  const Rows rows = rows_of(fill.box);
-  with_itemsize(fill.itemsize, [&](auto element) {
-    using T = typename decltype(element)::type;
-    if (is_contiguous(fill.pointer, fill.box))
-      launch_serial([&](const ThreadIndex& at) { set_aligned<T>(fill, at); });
-    else
-      launch_serial([&](const ThreadIndex& at) { set_rows<T>(fill, rows, at); });
-  });
-}
-
-void fill_serial(const DiracFill& fill) {
-  const Rows rows = rows_of(fill.box);
-  with_itemsize(fill.itemsize, [&](auto element) {
-    using T = typename decltype(element)::type;
-    launch_serial([&](const ThreadIndex& at) { dirac_rows<T>(fill, rows, at); });
+    with_block_map<Map>(fill.law.numbers_of<Map>(), [&](const Map& map) {
+      if (is_aligned(fill))
+        launch_serial([&](const ThreadIndex& at) { fill_aligned<T>(map, fill, at); });
+      else
+        launch_serial([&](const ThreadIndex& at) { fill_rows<T>(map, fill, rows, at); });
+    });
   });
 }
 
@@ -134,15 +97,12 @@ void sparse_serial(const SparseFill& fill) {
   const SparseSearch search = search_of(fill);
   launch_serial_blocks(selection_grid(fill, kThreads),
                        [&](const SerialBlock& block) { select_thresholds(fill, search, block); });
-  with_dtype(fill.normal.target.dtype, [&](auto element) {
+  with_element(fill.normal.target.dtype, [&](auto element) {
     using T = typename decltype(element)::type;
-    const auto run = [&](const auto& map) {
+    using Map = NormalMap<ScalarLanes<T>>;
+    with_block_map<Map>(fill.normal.law.numbers_of<Map>(), [&](const Map& map) {
       launch_serial([&](const ThreadIndex& at) { sparse_rows<T>(map, fill, rows, at); });
-    };
-    if constexpr (std::is_same_v<T, double>)
-      run(SerialMap<NormalMap<Scalar64>, double>(fill.normal.double_numbers.normal).map);
-    else
-      run(SerialMap<NormalMap<Scalar32>, float>(fill.normal.numbers.normal).map);
+    });
   });
 }
 
@@ -188,7 +148,7 @@ void fill_many_serial(const ManyDescriptors& descriptors, const ManyKeys& keys,
   }
   const ManyView view{memory ? memory : parameters.data(),
                       keys.there ? keys.there + 2 * descriptors.first : nullptr};
-  HostTables tables;
+  SerialTables tables;
   for (int64_t block = kBlocks - 1; block >= 0; --block)
     for (int64_t thread = kThreads - 1; thread >= 0; --thread)
       fill_many(view, ThreadIndex{block, kBlocks}, ThreadIndex{thread, kThreads}, tables);

@@ -21,11 +21,9 @@ struct Bounds {
 
 Bounds check_bounds(DType dtype, Bounds bounds, double low, double high, const char* closing) {
   if (bounds.lowest <= bounds.highest) return bounds;
-  static const char* const names[kDTypeCount] = {"float32",  "float64",       "float16",
-                                                 "bfloat16", "float8_e4m3fn", "float8_e5m2"};
   std::ostringstream message;
   message.precision(17);
-  message << "there is no " << names[static_cast<int>(dtype)] << " value in [" << low << ", "
+  message << "there is no " << kDTypeNames[static_cast<int>(dtype)] << " value in [" << low << ", "
           << high << closing;
   throw std::invalid_argument(message.str());
 }
@@ -175,31 +173,30 @@ TailNormalNumbers<Real> one_sided(double near_bound, double direction, double st
 
 }  // namespace
 
-DistributionNumbers uniform_numbers(DType dtype, double low, double high) {
+OwnedLaw uniform_numbers(DType dtype, double low, double high) {
   const Bounds bounds = check_bounds(
       dtype, {smallest_at_least(dtype, low), largest_below(dtype, high)}, low, high, ")");
   const double up = scale_for(dtype, high - low, std::max(-low, high));
   const double middle = (0.5 * low + 0.5 * high) * up;
   const double step = (0x1p-32 * high - 0x1p-32 * low) * up;
-  DistributionNumbers made{};
-  made.distribution = Distribution::kUniform;
-  made.rescaling = static_cast<float>(1 / up);
-  made.numbers.uniform = {static_cast<float>(middle), static_cast<float>(step),
-                          static_cast<float>(bounds.lowest * up),
-                          static_cast<float>(bounds.highest * up)};
-  made.double_numbers.uniform = {middle, step, bounds.lowest, bounds.highest};
-  return made;
+  Law law{};
+  law.distribution = Distribution::kUniform;
+  law.rescaling = static_cast<float>(1 / up);
+  law.numbers.uniform = {static_cast<float>(middle), static_cast<float>(step),
+                         static_cast<float>(bounds.lowest * up),
+                         static_cast<float>(bounds.highest * up)};
+  law.double_numbers.uniform = {middle, step, bounds.lowest, bounds.highest};
+  return {law, nullptr};
 }
 
-DistributionNumbers normal_numbers(DType dtype, double mean, double std) {
+OwnedLaw normal_numbers(DType dtype, double mean, double std) {
   const double up = scale_for(dtype, std, std::fabs(mean));
-  DistributionNumbers made{};
-  made.distribution = Distribution::kNormal;
-  made.rescaling = static_cast<float>(1 / up);
-  made.numbers.normal = {static_cast<float>(mean * up), static_cast<float>(std * up),
-                         float_table()};
-  made.double_numbers.normal = {mean, std, double_table()};
-  return made;
+  Law law{};
+  law.distribution = Distribution::kNormal;
+  law.rescaling = static_cast<float>(1 / up);
+  law.numbers.normal = {static_cast<float>(mean * up), static_cast<float>(std * up), float_table()};
+  law.double_numbers.normal = {mean, std, double_table()};
+  return {law, nullptr};
 }
 
 namespace {
@@ -212,18 +209,17 @@ void bound(const Bounds& bounds, Made& numbers) {
 
 template <class Real>
 void fill_in_trunc_normal(double mean, double std, double a, double b, const Bounds& bounds,
-                          const Real* normal_table, DistributionNumbers& made,
-                          Numbers<Real>& numbers) {
+                          const Real* normal_table, OwnedLaw& made, AnyNumbers<Real>& numbers) {
   if (a < mean && mean < b) {
     TruncNormalNumbers<Real> general = two_sided<Real>(mean, std, a, b);
     general.quantile = normal_table;
     bound<Real>(bounds, general);
     SymmetricTruncNormalNumbers<Real> special;
     if (symmetric(general, mean, a, b, special)) {
-      made.distribution = Distribution::kSymmetricTruncNormal;
+      made.law.distribution = Distribution::kSymmetricTruncNormal;
       numbers.symmetric_trunc_normal = special;
     } else {
-      made.distribution = Distribution::kTruncNormal;
+      made.law.distribution = Distribution::kTruncNormal;
       numbers.trunc_normal = general;
     }
     return;
@@ -234,8 +230,8 @@ void fill_in_trunc_normal(double mean, double std, double a, double b, const Bou
   const double alpha = std::min(std::fabs(near_bound - mean) / std, 1e150);
   const double length = std::min((b - a) / std, 1e150);
   const auto table = tail_table<Real>(alpha);
-  made.distribution = Distribution::kTailNormal;
-  made.tail = table;
+  made.law.distribution = Distribution::kTailNormal;
+  made.table = table;
   numbers.tail_normal = one_sided<Real>(near_bound, direction, std, alpha, length);
   numbers.tail_normal.quantile = table->entries;
   bound<Real>(bounds, numbers.tail_normal);
@@ -243,19 +239,19 @@ void fill_in_trunc_normal(double mean, double std, double a, double b, const Bou
 
 }  // namespace
 
-DistributionNumbers trunc_normal_numbers(DType dtype, double mean, double std, double a, double b) {
+OwnedLaw trunc_normal_numbers(DType dtype, double mean, double std, double a, double b) {
   const Bounds bounds =
       check_bounds(dtype, {smallest_at_least(dtype, a), largest_at_most(dtype, b)}, a, b, "]");
   const double up =
       scale_for(dtype, std, std::max({std::fabs(mean), bounds.highest, -bounds.lowest}));
   const Bounds scaled{bounds.lowest * up, bounds.highest * up};
-  DistributionNumbers made{};
-  made.rescaling = static_cast<float>(1 / up);
+  OwnedLaw made{};
+  made.law.rescaling = static_cast<float>(1 / up);
   if (dtype == DType::kFloat64)
-    fill_in_trunc_normal(mean, std, a, b, bounds, double_table(), made, made.double_numbers);
+    fill_in_trunc_normal(mean, std, a, b, bounds, double_table(), made, made.law.double_numbers);
   else
     fill_in_trunc_normal(mean * up, std * up, a * up, b * up, scaled, float_table(), made,
-                         made.numbers);
+                         made.law.numbers);
   return made;
 }
 

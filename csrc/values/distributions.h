@@ -8,7 +8,7 @@
 #include <memory>
 #include <vector>
 
-#include "fill/fill.h"
+#include "values/law.h"
 #include "values/quantile.h"
 
 namespace winit_cuda {
@@ -21,34 +21,23 @@ struct TailTable {
   Real entries[kTableSize<Real>];
 };
 
-// The parts of a RandomFill that a distribution decides, for one dtype. `tail` keeps the table of a
-// one-sided interval alive.
-struct DistributionNumbers {
-  Distribution distribution;
-  Numbers<float> numbers;
-  Numbers<double> double_numbers;
-  float rescaling;
-  std::shared_ptr<const void> tail;
-
-  void put_into(RandomFill& fill) const {
-    fill.distribution = distribution;
-    fill.numbers = numbers;
-    fill.double_numbers = double_numbers;
-    fill.rescaling = rescaling;
-  }
+// A law, and what it refers to: the table of a one-sided interval.
+struct OwnedLaw {
+  Law law;
+  std::shared_ptr<const void> table;
 };
 
 // Each throws std::invalid_argument where the dtype has no value to give.
-DistributionNumbers uniform_numbers(DType dtype, double low, double high);
-DistributionNumbers normal_numbers(DType dtype, double mean, double std);
-DistributionNumbers trunc_normal_numbers(DType dtype, double mean, double std, double a, double b);
+OwnedLaw uniform_numbers(DType dtype, double low, double high);
+OwnedLaw normal_numbers(DType dtype, double mean, double std);
+OwnedLaw trunc_normal_numbers(DType dtype, double mean, double std, double a, double b);
 
-// The laws by the names that users know, each with how many parameters it takes and what makes its
-// numbers of them.
+// The laws by the names that users know, each with how many parameters it takes and what makes it
+// of them.
 struct NamedLaw {
   const char* name;
   int parameter_count;
-  DistributionNumbers (*numbers)(DType dtype, const double* parameters);
+  OwnedLaw (*make)(DType dtype, const double* parameters);
 };
 constexpr int kMostParameters = 4;
 

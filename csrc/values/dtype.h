@@ -10,20 +10,63 @@ namespace winit_cuda {
 
 enum class DType : int { kFloat32, kFloat64, kFloat16, kBFloat16, kFloat8E4M3FN, kFloat8E5M2 };
 constexpr int kDTypeCount = 6;
+inline constexpr const char* kDTypeNames[kDTypeCount] = {
+    "float32", "float64", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2"};
 
-// Storage types, so that a fill can be a template on the element.
+// Storage types, so that a fill can be a template on the element. The finite non-negative values of
+// a short one are its bit patterns 0 ... kLargest, in order.
 struct Half {
+  static constexpr int kExponentBits = 5, kMantissaBits = 10;
+  static constexpr uint32_t kLargest = 0x7BFF, kInfinity = 0x7C00, kNaN = 0x7E00;
   uint16_t bits;
 };
 struct BFloat16 {
+  static constexpr int kExponentBits = 8, kMantissaBits = 7;
+  static constexpr uint32_t kLargest = 0x7F7F, kInfinity = 0x7F80, kNaN = 0x7FC0;
   uint16_t bits;
 };
-struct Float8E4M3FN {
+struct Float8E4M3FN {  // has no infinity
+  static constexpr int kExponentBits = 4, kMantissaBits = 3;
+  static constexpr uint32_t kLargest = 0x7E, kInfinity = 0x7F, kNaN = 0x7F;
   uint8_t bits;
 };
 struct Float8E5M2 {
+  static constexpr int kExponentBits = 5, kMantissaBits = 2;
+  static constexpr uint32_t kLargest = 0x7B, kInfinity = 0x7C, kNaN = 0x7F;
   uint8_t bits;
 };
+
+template <class T>
+struct Type {
+  using type = T;
+};
+
+// Calls visit(Type<T>) with the storage type of the dtype.
+WINIT_CALLS_EITHER
+template <class Visit>
+WINIT_HD auto with_element(DType dtype, const Visit& visit) {
+  switch (dtype) {
+    case DType::kFloat64:
+      return visit(Type<double>{});
+    case DType::kFloat16:
+      return visit(Type<Half>{});
+    case DType::kBFloat16:
+      return visit(Type<BFloat16>{});
+    case DType::kFloat8E4M3FN:
+      return visit(Type<Float8E4M3FN>{});
+    case DType::kFloat8E5M2:
+      return visit(Type<Float8E5M2>{});
+    default:
+      return visit(Type<float>{});
+  }
+}
+
+// Bytes of an element.
+static inline int item_size(DType dtype) {
+  return with_element(dtype, [](auto element) {
+    return static_cast<int>(sizeof(typename decltype(element)::type));
+  });
+}
 
 // The bits of the nearest value of a format with the given exponent and mantissa widths. The
 // argument is finite and within the format's range (the fills see to that).
@@ -48,18 +91,14 @@ WINIT_HD uint32_t round_to_bits(float value) {
 
 template <class T>
 WINIT_HD T round_to(float value) {
-  if constexpr (std::is_same_v<T, Half>) {
-    return Half{static_cast<uint16_t>(round_to_bits<5, 10>(value))};
+  if constexpr (std::is_same_v<T, float>) {
+    return value;
   } else if constexpr (std::is_same_v<T, BFloat16>) {
     const uint32_t bits = bits_of(value);
     return BFloat16{static_cast<uint16_t>((bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16)};
-  } else if constexpr (std::is_same_v<T, Float8E4M3FN>) {
-    return Float8E4M3FN{static_cast<uint8_t>(round_to_bits<4, 3>(value))};
-  } else if constexpr (std::is_same_v<T, Float8E5M2>) {
-    return Float8E5M2{static_cast<uint8_t>(round_to_bits<5, 2>(value))};
   } else {
-    static_assert(std::is_same_v<T, float>);
-    return value;
+    return T{
+        static_cast<decltype(T::bits)>(round_to_bits<T::kExponentBits, T::kMantissaBits>(value))};
   }
 }
 

@@ -8,78 +8,79 @@ namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-// The finite non-negative values of a short format are its bit patterns 0 ... largest, in order.
-struct ShortFormat {
-  int exponent_bits, mantissa_bits;
-  uint32_t largest, infinity, nan;
-};
-
-ShortFormat short_format(DType dtype) {
-  switch (dtype) {
-    case DType::kFloat16:
-      return {5, 10, 0x7BFF, 0x7C00, 0x7E00};
-    case DType::kBFloat16:
-      return {8, 7, 0x7F7F, 0x7F80, 0x7FC0};
-    case DType::kFloat8E4M3FN:
-      return {4, 3, 0x7E, 0x7F, 0x7F};
-    default:
-      return {5, 2, 0x7B, 0x7C, 0x7F};
-  }
+// The non-negative value of a short type that has these bits.
+template <class T>
+double decode(uint32_t bits) {
+  constexpr int kBias = (1 << (T::kExponentBits - 1)) - 1;
+  const int exponent = static_cast<int>(bits >> T::kMantissaBits);
+  const double fraction = bits & ((1u << T::kMantissaBits) - 1);
+  const double hidden = exponent ? static_cast<double>(1u << T::kMantissaBits) : 0.0;
+  return std::ldexp(fraction + hidden, (exponent ? exponent : 1) - kBias - T::kMantissaBits);
 }
 
-double decode(const ShortFormat& format, uint32_t bits) {
-  const int bias = (1 << (format.exponent_bits - 1)) - 1;
-  const int exponent = static_cast<int>(bits >> format.mantissa_bits);
-  const double fraction = bits & ((1u << format.mantissa_bits) - 1);
-  const double hidden = exponent ? static_cast<double>(1u << format.mantissa_bits) : 0.0;
-  return std::ldexp(fraction + hidden, (exponent ? exponent : 1) - bias - format.mantissa_bits);
-}
+template <class T>
+double nearest_at_most(double x, Type<T>);
 
-double short_largest_at_most(const ShortFormat& format, double x);
-
-// For x >= 0, the smallest value >= x.
-double short_smallest_at_least(const ShortFormat& format, double x) {
-  if (x <= 0) return x == 0 ? 0.0 : -short_largest_at_most(format, -x);
-  if (x > decode(format, format.largest)) return kInfinity;
-  uint32_t low = 0, high = format.largest;
+// The smallest value of a short type that is at least x.
+template <class T>
+double nearest_at_least(double x) {
+  if (x <= 0) return x == 0 ? 0.0 : -nearest_at_most(-x, Type<T>{});
+  if (x > decode<T>(T::kLargest)) return kInfinity;
+  uint32_t low = 0, high = T::kLargest;
   while (low < high) {
     const uint32_t middle = (low + high) / 2;
-    if (decode(format, middle) >= x)
+    if (decode<T>(middle) >= x)
       high = middle;
     else
       low = middle + 1;
   }
-  return decode(format, low);
+  return decode<T>(low);
 }
 
-double short_largest_at_most(const ShortFormat& format, double x) {
-  if (x <= 0) return x == 0 ? 0.0 : -short_smallest_at_least(format, -x);
-  uint32_t low = 0, high = format.largest;
+template <class T>
+double nearest_at_most(double x, Type<T>) {
+  if (x <= 0) return x == 0 ? 0.0 : -nearest_at_least<T>(-x);
+  uint32_t low = 0, high = T::kLargest;
   while (low < high) {
     const uint32_t middle = (low + high + 1) / 2;
-    if (decode(format, middle) <= x)
+    if (decode<T>(middle) <= x)
       low = middle;
     else
       high = middle - 1;
   }
-  return decode(format, low);
+  return decode<T>(low);
 }
 
-// -0 is 0 here: a bound of either sign stands for both.
-double float_largest_at_most(double x) {
+double nearest_at_most(double x, Type<double>) { return x; }
+
+double nearest_at_most(double x, Type<float>) {
   if (x > std::numeric_limits<float>::max()) return std::numeric_limits<float>::max();
   if (x < -static_cast<double>(std::numeric_limits<float>::max())) return -kInfinity;
   float value = static_cast<float>(x);
   if (static_cast<double>(value) > x) value = std::nextafter(value, -HUGE_VALF);
-  return static_cast<double>(value) + 0.0;
+  return value;
+}
+
+// x rounded once. What would round to the step above the largest value becomes infinity; a tie goes
+// to the even pattern.
+template <class T>
+uint64_t encode_short(float x) {
+  const uint64_t sign = static_cast<uint64_t>(bits_of(x) >> 31)
+                        << (T::kExponentBits + T::kMantissaBits);
+  if (std::isnan(x)) return sign | T::kNaN;
+  const double largest = decode<T>(T::kLargest);
+  const double middle = largest + (largest - decode<T>(T::kLargest - 1)) / 2;
+  const double size = std::fabs(static_cast<double>(x));
+  if (size < middle) return round_to<T>(x).bits;
+  constexpr bool kTieGoesDown = T::kLargest % 2 == 0;
+  return sign | (kTieGoesDown && size == middle ? T::kLargest : T::kInfinity);
 }
 
 }  // namespace
 
+// -0 is 0 here: a bound of either sign stands for both.
 double largest_at_most(DType dtype, double x) {
-  if (dtype == DType::kFloat64) return x + 0.0;
-  if (dtype == DType::kFloat32) return float_largest_at_most(x);
-  return short_largest_at_most(short_format(dtype), x) + 0.0;
+  return with_element(dtype, [&](auto element) { return nearest_at_most(x, element); }) + 0.0;
 }
 
 double smallest_at_least(DType dtype, double x) { return -largest_at_most(dtype, -x) + 0.0; }
@@ -89,46 +90,15 @@ double largest_below(DType dtype, double x) {
 }
 
 uint64_t encode(DType dtype, double x) {
-  if (dtype == DType::kFloat64) return bits_of(x);
-  const float value = static_cast<float>(x);
-  if (dtype == DType::kFloat32) return bits_of(value);
-  const ShortFormat format = short_format(dtype);
-  const uint64_t sign = static_cast<uint64_t>(bits_of(value) >> 31)
-                        << (format.exponent_bits + format.mantissa_bits);
-  if (std::isnan(value)) return sign | format.nan;
-  // Half a step above the largest value everything rounds away from it.
-  const double largest = decode(format, format.largest);
-  const double half_step = (largest - decode(format, format.largest - 1)) / 2;
-  if (std::fabs(static_cast<double>(value)) >= largest + half_step) {
-    const bool even = (format.largest & 1) == 0;  // a tie goes to the even pattern
-    if (!(even && std::fabs(static_cast<double>(value)) == largest + half_step))
-      return sign | format.infinity;
-    return sign | format.largest;
-  }
-  switch (dtype) {
-    case DType::kFloat16:
-      return round_to<Half>(value).bits;
-    case DType::kBFloat16:
-      return round_to<BFloat16>(value).bits;
-    case DType::kFloat8E4M3FN:
-      return round_to<Float8E4M3FN>(value).bits;
-    default:
-      return round_to<Float8E5M2>(value).bits;
-  }
-}
-
-int item_size(DType dtype) {
-  switch (dtype) {
-    case DType::kFloat64:
-      return 8;
-    case DType::kFloat32:
-      return 4;
-    case DType::kFloat16:
-    case DType::kBFloat16:
-      return 2;
-    default:
-      return 1;
-  }
+  return with_element(dtype, [&](auto element) -> uint64_t {
+    using T = typename decltype(element)::type;
+    if constexpr (std::is_same_v<T, double>)
+      return bits_of(x);
+    else if constexpr (std::is_same_v<T, float>)
+      return bits_of(static_cast<float>(x));
+    else
+      return encode_short<T>(static_cast<float>(x));
+  });
 }
 
 }  // namespace winit_cuda

@@ -16,6 +16,4 @@ double largest_below(DType dtype, double x);
 // infinity.
 uint64_t encode(DType dtype, double x);
 
-int item_size(DType dtype);
-
 }  // namespace winit_cuda

@@ -1,6 +1,6 @@
-// From words to values: one struct a distribution, written once over lanes (lanes_*.h) for float32
-// and float64, host and device. Everything is + - * fma, conversions and integer operations in a
-// fixed order, so every platform gives the same bits.
+// From words to values: one struct a distribution, written once over lanes (values/scalar.h, simd/)
+// for float32 and float64, host and device. Everything is + - * fma, conversions and integer
+// operations in a fixed order, so every platform gives the same bits.
 //
 // A word is read as a two's-complement integer v, and u = 1/2 + v / 2^32 is its probability: 0 <= u
 // < 1, and -v mirrors v. Two distances, counted in words, keep precision where it is needed: x = v
@@ -23,9 +23,10 @@ template <class L>
 struct UniformMap {
   using F = typename L::F;
   using Real = typename L::Real;
+  using Numbers = UniformNumbers<Real>;
   F middle, step, lowest, highest;
 
-  explicit WINIT_HD_MEMBER UniformMap(const UniformNumbers<Real>& numbers)
+  explicit WINIT_HD_MEMBER UniformMap(const Numbers& numbers)
       : middle(L::splat(numbers.middle)),
         step(L::splat(numbers.step)),
         lowest(L::splat(numbers.lowest)),
@@ -41,7 +42,7 @@ struct UniformMap {
 // gets the value of u = 2^-31.
 template <class Real>
 struct NormalNumbers {
-  Real mean, std;
+  Real base, scale;      // mean and std
   const Real* quantile;  // the table of values/quantile.h
 };
 
@@ -49,10 +50,11 @@ template <class L>
 struct NormalMap {
   using F = typename L::F;
   using Real = typename L::Real;
+  using Numbers = NormalNumbers<Real>;
   typename L::Quantile quantile;
 
-  explicit WINIT_HD_MEMBER NormalMap(const NormalNumbers<Real>& numbers)
-      : quantile(numbers.quantile, numbers.std, numbers.mean) {}
+  explicit WINIT_HD_MEMBER NormalMap(const Numbers& numbers)
+      : quantile(numbers.quantile, numbers.scale, numbers.base) {}
 
   WINIT_HD_MEMBER F operator()(typename L::U word) const {
     F x, t;
@@ -83,10 +85,11 @@ template <class L>
 struct TruncNormalMap {
   using F = typename L::F;
   using Real = typename L::Real;
+  using Numbers = TruncNormalNumbers<Real>;
   F slope, center_start, tail_start[2], lowest, highest;
   typename L::Quantile quantile;
 
-  explicit WINIT_HD_MEMBER TruncNormalMap(const TruncNormalNumbers<Real>& numbers)
+  explicit WINIT_HD_MEMBER TruncNormalMap(const Numbers& numbers)
       : slope(L::splat(numbers.slope)),
         center_start(L::splat(numbers.center_start)),
         tail_start{L::splat(numbers.tail_start[0]), L::splat(-numbers.tail_start[1])},
@@ -118,10 +121,11 @@ template <class L>
 struct SymmetricTruncNormalMap {
   using F = typename L::F;
   using Real = typename L::Real;
+  using Numbers = SymmetricTruncNormalNumbers<Real>;
   F slope, tail_slope, tail_start, lowest, highest;
   typename L::Quantile quantile;
 
-  explicit WINIT_HD_MEMBER SymmetricTruncNormalMap(const SymmetricTruncNormalNumbers<Real>& numbers)
+  explicit WINIT_HD_MEMBER SymmetricTruncNormalMap(const Numbers& numbers)
       : slope(L::splat(numbers.slope)),
         tail_slope(L::splat(numbers.tail_slope)),
         tail_start(L::splat(numbers.tail_start)),
@@ -142,6 +146,7 @@ struct SymmetricTruncNormalMap {
 // interval's own, c and p affine in t with a start for each half.
 template <class Real>
 struct TailNormalNumbers {
+  static constexpr bool kOwnTable = true;      // and no other law's
   Real slope, center_start[2], tail_start[2];  // p falls by as much as c grows
   Real scale, base, lowest, highest;
   const Real* quantile;
@@ -151,10 +156,11 @@ template <class L>
 struct TailNormalMap {
   using F = typename L::F;
   using Real = typename L::Real;
+  using Numbers = TailNormalNumbers<Real>;
   F slope, falling, center_start[2], tail_start[2], lowest, highest;
   typename L::Quantile quantile;
 
-  explicit WINIT_HD_MEMBER TailNormalMap(const TailNormalNumbers<Real>& numbers)
+  explicit WINIT_HD_MEMBER TailNormalMap(const Numbers& numbers)
       : slope(L::splat(numbers.slope)),
         falling(L::splat(-numbers.slope)),
         center_start{L::splat(numbers.center_start[0]), L::splat(numbers.center_start[1])},

@@ -3,7 +3,7 @@
 //
 // The rounds are written once over "wide" lanes that hold one 32-bit word in the low half of 64
 // bits, so that one multiplication gives both halves of the product: uint64_t on the device and on
-// plain CPUs, vectors of them in the SIMD fills (lanes_*.h).
+// plain CPUs, vectors of them in the SIMD fills (simd/).
 #pragma once
 
 #include "platform/host_device.h"

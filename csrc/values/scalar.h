@@ -1,11 +1,12 @@
 // The operations a map is written in (values/maps.h), one element at a time: the CUDA kernels, the
-// portable CPU fill, and the reference that every SIMD version (the other lanes_*.h) must equal bit
-// for bit.
+// portable CPU fill, and the reference that every SIMD version (simd/) must equal bit for bit.
 //
 // A "lanes" type L has: U, lanes of words; F, lanes of reals; and the static functions below.
 // Scalar32 makes float32 from 32-bit words, Scalar64 float64 from 64-bit words whose high half is
 // the element's 32-bit word.
 #pragma once
+
+#include <type_traits>
 
 #include "values/philox.h"
 #include "values/quantile.h"
@@ -155,5 +156,9 @@ struct Scalar64 {
     }
   };
 };
+
+// The lanes that make elements of the storage type T.
+template <class T>
+using ScalarLanes = std::conditional_t<std::is_same_v<T, double>, Scalar64, Scalar32>;
 
 }  // namespace winit_cuda

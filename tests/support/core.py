@@ -105,6 +105,26 @@ def call(
     return view
 
 
+def constant(pointer: int, code: int, count: int, box: Box | None, *where_and_value: Any) -> None:
+    """A fill by one value, for `call`: a list of one, as the core fills constants in lists only."""
+    _constant("constant", pointer, code, count, box, *where_and_value)
+
+
+def constant_bits(
+    pointer: int, code: int, count: int, box: Box | None, *where_and_bits: Any
+) -> None:
+    """The same by the low bytes of an integer: the bits and how many bytes."""
+    _constant("constant_bits", pointer, code, count, box, *where_and_bits)
+
+
+def _constant(law: str, *call_of_a_fill: Any) -> None:
+    pointer, code, count, box, device, stream, threads, *numbers = call_of_a_fill
+    if count:
+        item = (law, pointer, code, count, box, *numbers)
+        no_key = np.zeros(2, dtype=np.uint64)
+        _C.FillList(device, [item]).run(no_key.ctypes.data, False, stream, threads, 0)
+
+
 def fill(
     law: str,
     view: torch.Tensor,

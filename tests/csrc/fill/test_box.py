@@ -18,6 +18,7 @@ from core import (
     SERIAL,
     box_of,
     call,
+    constant,
     draw,
     every_dtype,
     everywhere,
@@ -175,20 +176,6 @@ def test_boxes_far_into_a_huge_tensor(first, columns, dtype, place):
         assert np.array_equal(found[row].numpy(), reference.normal(word, 0.0, 1.0))
 
 
-@everywhere
-@huge
-def test_dirac_far_into_a_huge_tensor(first, columns, place):
-    # Ones where the column is the row modulo the columns: the box begins just before one.
-    row = first // columns
-    start = row * columns + max(row % columns - 2, 0)
-    found = torch.empty(6, 5)
-    box = ((6, 5), (5, 1), (columns, 1), start)
-    call(_C.dirac, found, columns, 1, 0, columns, columns, box=box, place=place)
-    indices = start + np.add.outer(columns * np.arange(6), np.arange(5))
-    assert np.array_equal(found.numpy(), indices % columns == indices // columns % columns)
-    assert found.sum() >= 1
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="reserves address space as Linux does")
 @on_the_cpu
 def test_strides_beyond_32_bits(place):
@@ -236,7 +223,7 @@ def test_dimensions_that_merge_do_not_count():
 
 def test_the_box_must_have_numel_elements():
     memory = torch.zeros(12)
-    for function, rest in ((_C.uniform, (0, 1, 2, 0.0, 1.0)), (_C.constant, (1.0,))):
+    for function, rest in ((_C.uniform, (0, 1, 2, 0.0, 1.0)), (constant, (1.0,))):
         with pytest.raises(ValueError, match="12 elements, numel is 11"):
             function(memory.data_ptr(), 0, 11, ((3, 4), (4, 1), (4, 1), 0), -1, 0, 1, *rest)
     assert not memory.any()
@@ -248,5 +235,4 @@ def test_no_elements(shape):
         view = torch.empty(shape)
         box = box_of(view)
         fill("normal", view, 0, 1, place=place, box=box)
-        call(_C.constant, view, 1.0, place=place, box=box)
-        call(_C.dirac, view, 0, 0, 0, 0, 0, place=place, box=box)
+        call(constant, view, 1.0, place=place, box=box)

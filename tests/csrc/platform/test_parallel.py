@@ -15,9 +15,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from core import DTYPES, box_of, call, draw, fill, orthogonal, same_bits, sparse
+from core import DTYPES, box_of, call, constant, draw, fill, orthogonal, same_bits, sparse
 from reference import Key
-from winit_cuda import _C
 
 THREADS = (1, 2, 3, 8, 16)
 TASKS = Path("/proc/self/task")  # a folder a thread
@@ -35,8 +34,7 @@ def every_fill(dtype, threads, key):
     yield fill("normal", transposed, 0, 1, key=key, **where)
     column = torch.empty(300_000, 1, dtype=dtype)
     yield fill("normal", column, 0, 1, key=key, box=box_of(column, (300_000, 3), (0, 2)), **where)
-    yield call(_C.dirac, torch.empty(1301, 1009, dtype=dtype), 1009, 1, 0, 1301, 1009, **where)
-    yield call(_C.constant, torch.empty(3_000_001, dtype=dtype), 0.1, **where)
+    yield call(constant, torch.empty(3_000_001, dtype=dtype), 0.1, **where)
     yield sparse(torch.empty(203, 401, dtype=dtype), 20, 1.0, key=key, **where)
 
 
@@ -207,10 +205,10 @@ def test_flushing_denormals_changes_nothing(law, dtype, threads):
 def test_flushing_denormals_keeps_constants():
     for dtype in DTYPES:
         for value in (1e-40, 1e-310, 6e-8, 2.0**-16):
-            expected = call(_C.constant, torch.empty(5, dtype=dtype), value)
+            expected = call(constant, torch.empty(5, dtype=dtype), value)
             torch.set_flush_denormal(True)
             try:
-                found = call(_C.constant, torch.empty(5, dtype=dtype), value)
+                found = call(constant, torch.empty(5, dtype=dtype), value)
             finally:
                 torch.set_flush_denormal(False)
             assert same_bits(found, expected)

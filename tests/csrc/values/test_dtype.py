@@ -12,6 +12,7 @@ from torch import float32
 from core import (
     KEY,
     call,
+    constant,
     draw,
     draw_at,
     every_low_precision,
@@ -84,10 +85,10 @@ def test_a_million_values_are_rounded_once(dtype):
 
 
 def constants(dtype, values):
-    """What `constant` writes for each value."""
+    """What a constant of each value writes."""
     out = torch.empty(len(values), dtype=dtype)
     for i, value in enumerate(values):
-        call(_C.constant, out[i : i + 1], value)
+        call(constant, out[i : i + 1], value)
     return out
 
 

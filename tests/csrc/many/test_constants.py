@@ -1,0 +1,77 @@
+"""Constants of a list: rounding, bits, sizes and alignment."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from core import call, constant, constant_bits, every_dtype, everywhere, same_bits
+from winit_cuda import _C
+
+
+@everywhere
+@every_dtype
+@pytest.mark.parametrize("value", [0.0, -0.0, 1.0, -0.3, 1e-3, 200.0])
+def test_constant_is_rounded_once(value, dtype, place):
+    for count in (1, 5, 64, 1000):
+        found = call(constant, torch.ones(count).to(dtype), value, place=place)
+        expected = torch.full((count,), value, dtype=torch.float64).to(dtype)
+        if dtype.itemsize < 4:
+            expected = torch.full((count,), value).to(dtype)
+        assert same_bits(found, expected)
+
+
+@everywhere
+@pytest.mark.parametrize("dtype", [torch.int8, torch.int16, torch.int32, torch.int64], ids=str)
+@pytest.mark.parametrize("value", [0, 1, -1, 0x1234567890ABCDEF])
+def test_constant_bits_take_the_low_bytes(value, dtype, place):
+    size = dtype.itemsize
+    pattern = value % (1 << 8 * size)
+    expected = pattern - (1 << 8 * size) * (pattern >> 8 * size - 1)
+    view = torch.full((30, 7), 5, dtype=dtype).t()[1:]
+    bits = value % (1 << 64)
+    call(constant_bits, view, bits, size, place=place)
+    assert (view == expected).all()
+
+
+def test_constants_in_memory_that_is_not_aligned_to_the_item():
+    for name, value, pattern in (
+        ("float64", -0.1, np.float64(-0.1)),
+        ("float32", 0.3, np.float32(0.3)),
+        ("float16", 0.5, np.float16(0.5)),
+    ):
+        size = pattern.itemsize
+        for start in range(1, 9):
+            memory = np.full(1200 + start, 0xA5, dtype=np.uint8)
+            address = memory.ctypes.data + start
+            constant(address, _C.DTYPES[name], 1000 // size, None, -1, 0, 1, value)
+            end = start + 1000 // size * size
+            assert memory[start:end].tobytes() == pattern.tobytes() * (1000 // size)
+            assert (memory[:start] == 0xA5).all()
+            assert (memory[end:] == 0xA5).all()
+
+
+def test_constant_bits_of_other_sizes():
+    memory = torch.zeros(16)
+    for size in (0, 3, 16, -1):
+        with pytest.raises(ValueError, match="itemsize must be 1, 2, 4 or 8"):
+            call(constant_bits, memory, 1, size)
+    assert not memory.any()
+
+
+@everywhere
+@pytest.mark.parametrize("dtype", [torch.int8, torch.int16, torch.int32, torch.int64], ids=str)
+def test_every_size_and_alignment(dtype, place):
+    size = dtype.itemsize
+    bits = 0x0123456789ABCDEF
+    pattern = bits.to_bytes(8, "little")[:size]
+    for count in (1, 2, 7, 31, 255, 256, 257, 1000, 2048 // size + 1, 9001):
+        for offset in (0, 1, 3):
+            memory = torch.full(((count + 9) * size,), 0xA5, dtype=torch.uint8)
+            view = memory.view(dtype)[offset : offset + count]
+            call(constant_bits, view, bits, size, place=place)
+            left, right = offset * size, (offset + count) * size
+            expected = b"\xa5" * left + pattern * count + b"\xa5" * (9 - offset) * size
+            assert memory.numpy().tobytes() == expected
+            assert right == left + len(pattern * count)
