@@ -8,6 +8,7 @@
 #include "bindings/bindings.h"
 #include "fill/fill.h"
 #include "platform/stream.h"
+#include "simd/choice.h"
 
 namespace py = pybind11;
 
@@ -38,11 +39,8 @@ py::dict build_info() {
 #else
   info["compiler"] = "unknown";
 #endif
-  py::list usable;
-  for (const char* name : {"portable", "neon", "avx2", "avx512"})
-    if (simd_usable(name)) usable.append(name);
-  info["simd"] = usable;
-  info["simd_active"] = simd_active();
+  info["simd"] = isa_names();
+  info["simd_active"] = active_isa_name();
   return info;
 }
 
@@ -54,7 +52,7 @@ PYBIND11_MODULE(_C, module) {
   module.attr("DTYPES") = winit_cuda::dtypes();
   module.def("build_info", &winit_cuda::build_info);
   module.def("set_simd", [](const std::optional<std::string>& name) {
-    winit_cuda::simd_force(name ? name->c_str() : nullptr);
+    winit_cuda::choose_isa(name ? name->c_str() : nullptr);
   });
   module.def("cuda_device_count", &winit_cuda::cuda_device_count);
   winit_cuda::bind_fills(module);

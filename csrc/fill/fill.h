@@ -59,9 +59,4 @@ void words_cuda(const StreamKey& key, Domain domain, uint64_t index, int64_t cou
 void split_keys_serial(const Source& source, int64_t count, uint64_t* words);
 void split_keys_cuda(const Source& source, int64_t count, uint64_t* words, const Launch& launch);
 
-// The instruction sets of the CPU fills.
-const char* simd_active();
-bool simd_usable(const char* name);
-void simd_force(const char* name);  // null: the best one again
-
 }  // namespace winit_cuda

@@ -1,97 +1,16 @@
-// The CPU fills over lanes of any width. Each fill_<instruction set>.cpp includes this with its
-// lanes and exports one SimdFills; fill/cpu.cpp picks one at run time.
+// The CPU fills over lanes of any width, L. isa.cpp compiles them for the lanes of each instruction
+// set.
 #pragma once
 
 #include <algorithm>
 
-#include "fill/fill.h"
+#include "fill/passes.h"
 #include "fill/tiles.h"
-#include "values/scalar.h"
+#include "fill/words.h"
 
 namespace winit_cuda {
 
-struct SimdFills {
-  const char* name;
-  // Local elements [begin, end) of a fill whose source has its key at hand.
-  void (*fill)(const RandomFill& fill, int64_t begin, int64_t end);
-  // Tiles [begin, end) of such a fill.
-  void (*fill_tiles)(const RandomFill& fill, const Tiles& tiles, int64_t begin, int64_t end);
-  void (*words)(const StreamKey& key, Domain domain, uint64_t index, int64_t count,
-                uint32_t* words);
-};
-
-extern const SimdFills kPortableFills;
-#if defined(__x86_64__)
-extern const SimdFills kAvx2Fills;
-extern const SimdFills kAvx512Fills;
-#elif defined(__aarch64__)
-extern const SimdFills kNeonFills;
-#endif
-
-// From some size on a tensor does not fit the caches anyway: write around them.
-constexpr int64_t kStreamedBytes = int64_t{8} << 20;
-
-static inline bool is_streamed(const Box& box, int64_t itemsize) {
-  return element_count(box) * itemsize >= kStreamedBytes;
-}
-
 namespace simd {
-
-// A chunk is what L makes at a time: kBlocks blocks, in so many vectors. Where there is work for
-// it, kTogether chunks are made at once.
-template <class L>
-inline constexpr int kVectors = 4 * L::kBlocks / L::kLanes;
-
-// The words of a domain of a key. Blocks that differ in the lowest word of the counter alone share
-// the first two rounds.
-template <class L>
-class Words {
- public:
-  Words(const StreamKey& key, Domain domain, uint64_t block)
-      : key_(key), first_(first_block_of(domain)), high_(high_of(first_ + block)) {
-    shared_ = share_rounds(key_, high_);
-  }
-
-  // The words of kBlocks blocks.
-  WINIT_HD_MEMBER void chunk(uint64_t block, typename L::U (&words)[kVectors<L>]) {
-    block += first_;
-    const uint32_t low = static_cast<uint32_t>(block);
-    if (high_of(block) != high_ || low > UINT32_MAX - (L::kBlocks - 1))
-      return chunk_elsewhere(block, words);
-    L::chunk(key_.rounds, shared_, low, words);
-  }
-
-  // The words of kChunks chunks, one beginning `step` blocks after the other.
-  template <int kChunks>
-  WINIT_HD_MEMBER void chunks(uint64_t block, uint64_t step,
-                              typename L::U (&words)[kChunks][kVectors<L>]) {
-    static_assert(kChunks == 1 || kChunks == L::kTogether);
-    if constexpr (kChunks == 2) {
-      const uint64_t first = block + first_, second = first + step;
-      if (high_of(first) == high_ && high_of(second + (L::kBlocks - 1)) == high_)
-        return L::chunk_pair(key_.rounds, shared_, static_cast<uint32_t>(first),
-                             static_cast<uint32_t>(second), words);
-    }
-    for (int i = 0; i < kChunks; ++i) chunk(block + static_cast<uint64_t>(i) * step, words[i]);
-  }
-
- private:
-  static uint32_t high_of(uint64_t block) { return static_cast<uint32_t>(block >> 32); }
-
-  // Once in 2^32 blocks.
-  void chunk_elsewhere(uint64_t block, typename L::U (&words)[kVectors<L>]) {
-    uint32_t plain[L::kBlocks][4];
-    for (uint32_t i = 0; i < L::kBlocks; ++i) philox_block(key_, block + i, plain[i]);
-    std::memcpy(words, plain, sizeof(plain));
-    high_ = high_of(block + L::kBlocks);
-    shared_ = share_rounds(key_, high_);
-  }
-
-  StreamKey key_;
-  uint64_t first_;
-  uint32_t high_;
-  SharedRounds shared_;
-};
 
 template <class L, class T>
 WINIT_HD void store_chunk(T* out, const typename L::F (&values)[kVectors<L>], bool streaming) {
@@ -111,10 +30,6 @@ WINIT_HD void store_chunk(T* out, const typename L::F (&values)[kVectors<L>], bo
     for (int i = 0; i < kVectors<L>; ++i) L::store(plain + i * L::kLanes, values[i]);
     for (int i = 0; i < 4 * L::kBlocks; ++i) out[i] = round_to<T>(plain[i]);
   }
-}
-
-static inline Domain low_domain(Domain domain) {
-  return static_cast<Domain>(static_cast<uint32_t>(domain) + 1);
 }
 
 // The elements of 4 * kBlocks consecutive words, from the first of a block on.
@@ -333,6 +248,11 @@ static void words_range(const StreamKey& key, Domain domain, uint64_t index, int
     out += taken;
     count -= taken;
   }
+}
+
+template <class L>
+constexpr FillPasses fill_passes_of() {
+  return {fill_range<L>, fill_tiles<L>, words_range<L>};
 }
 
 }  // namespace simd

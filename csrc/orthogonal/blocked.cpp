@@ -101,15 +101,15 @@ class Strips {
   void apply(const ReflectorPanels<Real>& panels, int64_t begin, int64_t end, int threads) {
     parallel_for(size(), 1, threads, [&](int64_t from, int64_t to) {
       const DefaultFloatingPoint environment;
-      const PanelKernels<Real>& kernels = panel_kernels<Real>();
+      const PanelPasses<Real>& passes = active_panel_passes<Real>();
       Real* const* strips = strips_.data() + from;
       RowRange* nonzero = nonzero_.data() + from;
       if (plan_.by_columns)
         for (int64_t number = end - 1; number >= begin; --number)
-          kernels.apply(panels[number], Order::kLastToFirst, strips, nonzero, to - from);
+          passes.apply(panels[number], Order::kLastToFirst, strips, nonzero, to - from);
       else
         for (int64_t number = begin; number < end; ++number)
-          kernels.apply(panels[number], Order::kFirstToLast, strips, nonzero, to - from);
+          passes.apply(panels[number], Order::kFirstToLast, strips, nonzero, to - from);
     });
   }
 

@@ -1,29 +1,13 @@
-// The work on panels (orthogonal/panels.h) over vectors of any length. Each panels_<instruction
-// set>.cpp includes this with its vectors.
+// The work on panels (orthogonal/passes.h) over vectors of any length, V. isa.cpp compiles it for
+// the vectors of each instruction set.
 #pragma once
 
 #include <algorithm>
 
-#include "orthogonal/panels.h"
+#include "orthogonal/passes.h"
 #include "platform/host_device.h"
 
 namespace winit_cuda {
-
-template <class Real>
-struct PanelTable {
-  const char* name;
-  PanelKernels<Real> kernels;
-};
-
-extern const PanelTable<float> kPortablePanels32;
-extern const PanelTable<double> kPortablePanels64;
-#if defined(__x86_64__)
-extern const PanelTable<float> kAvx2Panels32, kAvx512Panels32;
-extern const PanelTable<double> kAvx2Panels64, kAvx512Panels64;
-#elif defined(__aarch64__)
-extern const PanelTable<float> kNeonPanels32;
-extern const PanelTable<double> kNeonPanels64;
-#endif
 
 namespace simd {
 
@@ -283,7 +267,7 @@ static void apply(const Panel<typename V::Real>& panel, Order order,
 }
 
 template <class V>
-constexpr PanelKernels<typename V::Real> panel_kernels_of() {
+constexpr PanelPasses<typename V::Real> panel_passes_of() {
   using Real = typename V::Real;
   static_assert(kRowUnit % V::kRows == 0 && kPanelColumns % V::kRows == 0);
   static_assert(kStripColumns<Real> % Block<V>::kColumns == 0);

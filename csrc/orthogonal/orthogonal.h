@@ -33,7 +33,7 @@ UprightPart upright(const OrthogonalFill& fill);
 // worth it.
 void orthogonal_small_cpu(const OrthogonalFill& fill);
 
-// Panel by panel (orthogonal/panels.h), in float32 unless the target is float64.
+// Panel by panel (orthogonal/passes.h), in float32 unless the target is float64.
 void orthogonal_blocked_cpu(const OrthogonalFill& fill, int threads);
 
 }  // namespace winit_cuda

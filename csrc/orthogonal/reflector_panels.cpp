@@ -91,15 +91,15 @@ void ReflectorPanels<Real>::make(int64_t begin, int64_t end, int threads) {
         },
         count >= kWorthWaking);
   };
-  const PanelKernels<Real>& kernels = panel_kernels<Real>();
+  const PanelPasses<Real>& passes = active_panel_passes<Real>();
   for_stretches(
       [&](int64_t i, const Stretch& stretch) { draw(stretch, sums.data() + i * kPanelColumns); });
   for (int64_t number = begin; number < end; ++number)
     make_heads((*this)[number], sums, first_stretch[static_cast<size_t>(number - begin)]);
   for_stretches([&](int64_t, const Stretch& stretch) {
     const Panel<Real>& panel = (*this)[stretch.panel];
-    kernels.scale(panel.vectors + stretch.begin * kPanelColumns, stretch.end - stretch.begin,
-                  factors_.data() + (stretch.panel - begin_) * kPanelColumns);
+    passes.scale(panel.vectors + stretch.begin * kPanelColumns, stretch.end - stretch.begin,
+                 factors_.data() + (stretch.panel - begin_) * kPanelColumns);
   });
   for (const Panel<Real>& panel : panels_)  // the factors do not know the new first elements
     for (int64_t i = 0; i < panel.width; ++i) {
@@ -112,7 +112,7 @@ void ReflectorPanels<Real>::make(int64_t begin, int64_t end, int threads) {
     for (int64_t i = from; i < to; ++i) {
       const Panel<Real>& panel = panels_[static_cast<size_t>(i / kStrips)];
       const int64_t column = i % kStrips * kStripColumns<Real>;
-      if (column < panel.width) kernels.gram(panel, column);
+      if (column < panel.width) passes.gram(panel, column);
     }
   });
 }
@@ -144,8 +144,8 @@ void ReflectorPanels<Real>::draw(const Stretch& stretch, double* sums) const {
   }
   if (stretch.end == panel.rows - panel.first)
     std::fill_n(panel.vectors + stretch.end * kPanelColumns, kStripColumns<Real>, Real{0});
-  panel_kernels<Real>().add_squares(panel.vectors + stretch.begin * kPanelColumns,
-                                    stretch.end - stretch.begin, sums);
+  active_panel_passes<Real>().add_squares(panel.vectors + stretch.begin * kPanelColumns,
+                                          stretch.end - stretch.begin, sums);
 }
 
 template <class Real>

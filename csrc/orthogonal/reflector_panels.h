@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "fill/fill.h"
-#include "orthogonal/panels.h"
+#include "orthogonal/passes.h"
 #include "platform/memory.h"
 
 namespace winit_cuda {

@@ -1,8 +1,11 @@
 // The operations of values/scalar.h on eight float32 lanes, for AVX2 with FMA and F16C.
 #pragma once
 
+#if defined(__x86_64__)
+
 #include <immintrin.h>
 
+#include "simd/halves.h"
 #include "values/scalar.h"
 
 namespace winit_cuda {
@@ -20,7 +23,7 @@ struct WideAvx2 {
   }
 };
 
-struct Avx2 {
+struct Avx2 : simd::HalvesWithoutMasks<Avx2> {
   using U = __m256i;
   using F = __m256;
   using Real = float;
@@ -163,6 +166,75 @@ struct Avx2 {
   static WINIT_HD_MEMBER void stream_pair(uint16_t* out, __m256i values) {
     _mm256_stream_si256(reinterpret_cast<__m256i*>(out), values);
   }
+
+  // What the sparse passes take besides (sparse/lanes.h).
+  // All ones where a <= b: there is no comparison of unsigned lanes.
+  static WINIT_HD_MEMBER U up_to(U a, U b) { return _mm256_cmpeq_epi32(_mm256_min_epu32(a, b), a); }
+  static WINIT_HD_MEMBER uint32_t sort_out(const uint32_t* words, uint32_t first, uint32_t width,
+                                           uint32_t* below) {
+    const U least = _mm256_set1_epi32(static_cast<int>(first));
+    const U most = _mm256_set1_epi32(static_cast<int>(width));
+    uint32_t inside = 0;
+    for (int i = 0; i < simd::kGroup; i += kLanes) {
+      const U word = _mm256_loadu_si256(reinterpret_cast<const U*>(words + i));
+      const U in = up_to(_mm256_sub_epi32(word, least), most);
+      inside |= static_cast<uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(in))) << i;
+      // Minus one where the word is not below, and one for each.
+      U* const count = reinterpret_cast<U*>(below + i);
+      const U one_or_zero = _mm256_add_epi32(up_to(least, word), _mm256_set1_epi32(1));
+      _mm256_storeu_si256(count, _mm256_add_epi32(_mm256_loadu_si256(count), one_or_zero));
+    }
+    return inside;
+  }
+  static WINIT_HD_MEMBER F where_above(U order, const uint32_t* limit, F value) {
+    const U most = _mm256_loadu_si256(reinterpret_cast<const U*>(limit));
+    return _mm256_andnot_ps(_mm256_castsi256_ps(up_to(order, most)), value);
+  }
+  static WINIT_HD_MEMBER F where_set(uint32_t bits, F value) {
+    const U bit = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+    const U own = _mm256_and_si256(_mm256_set1_epi32(static_cast<int>(bits)), bit);
+    return _mm256_and_ps(_mm256_castsi256_ps(_mm256_cmpeq_epi32(own, bit)), value);
+  }
 };
 
+// Vectors of reals for the products of orthogonal matrices (orthogonal/lanes.h).
+template <class Scalar>
+struct Avx2Vectors;
+
+template <>
+struct Avx2Vectors<float> {
+  using Real = float;
+  using F = __m256;
+  static constexpr int kLanes = 8, kRows = 4, kWidth = 2;
+
+  static WINIT_HD_MEMBER F load(const Real* in) { return _mm256_loadu_ps(in); }
+  static WINIT_HD_MEMBER void store(Real* out, F value) { _mm256_storeu_ps(out, value); }
+  static WINIT_HD_MEMBER F splat(Real value) { return _mm256_set1_ps(value); }
+  static WINIT_HD_MEMBER F add(F a, F b) { return _mm256_add_ps(a, b); }
+  static WINIT_HD_MEMBER F multiply_add(F a, F b, F c) { return _mm256_fmadd_ps(a, b, c); }
+  static WINIT_HD_MEMBER F multiply_subtract(F a, F b, F c) { return _mm256_fnmadd_ps(a, b, c); }
+};
+
+template <>
+struct Avx2Vectors<double> {
+  using Real = double;
+  using F = __m256d;
+  static constexpr int kLanes = 4, kRows = 4, kWidth = 2;
+
+  static WINIT_HD_MEMBER F load(const Real* in) { return _mm256_loadu_pd(in); }
+  static WINIT_HD_MEMBER void store(Real* out, F value) { _mm256_storeu_pd(out, value); }
+  static WINIT_HD_MEMBER F splat(Real value) { return _mm256_set1_pd(value); }
+  static WINIT_HD_MEMBER F add(F a, F b) { return _mm256_add_pd(a, b); }
+  static WINIT_HD_MEMBER F multiply_add(F a, F b, F c) { return _mm256_fmadd_pd(a, b, c); }
+  static WINIT_HD_MEMBER F multiply_subtract(F a, F b, F c) { return _mm256_fnmadd_pd(a, b, c); }
+};
+
+// What isa.cpp is compiled for.
+#define WINIT_HAS_ISA
+using IsaLanes = Avx2;
+template <class Real>
+using IsaVectors = Avx2Vectors<Real>;
+
 }  // namespace winit_cuda
+
+#endif

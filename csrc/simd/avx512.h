@@ -1,6 +1,13 @@
 // The operations of values/scalar.h on sixteen float32 lanes, for AVX-512 (F, BW, DQ, VL, CD).
 #pragma once
 
+#if defined(__x86_64__)
+
+// GCC's own AVX-512 header trips this warning (GCC bug 105593).
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+
 #include <immintrin.h>
 
 #include "simd/avx512_double.h"
@@ -197,6 +204,85 @@ struct Avx512 {
   static WINIT_HD_MEMBER void stream_pair(uint16_t* out, U values) {
     _mm512_stream_si512(reinterpret_cast<__m512i*>(out), values);
   }
+
+  // What the sparse passes take besides (sparse/lanes.h).
+  static WINIT_HD_MEMBER uint32_t sort_out(const uint32_t* words, uint32_t first, uint32_t width,
+                                           uint32_t* below) {
+    const U least = _mm512_set1_epi32(static_cast<int>(first));
+    const U word = _mm512_loadu_si512(words);
+    const U count = _mm512_loadu_si512(below);
+    _mm512_storeu_si512(below, _mm512_mask_add_epi32(count, _mm512_cmplt_epu32_mask(word, least),
+                                                     count, _mm512_set1_epi32(1)));
+    return _mm512_cmple_epu32_mask(_mm512_sub_epi32(word, least),
+                                   _mm512_set1_epi32(static_cast<int>(width)));
+  }
+  static WINIT_HD_MEMBER F where_above(U order, const uint32_t* limit, F value) {
+    return _mm512_maskz_mov_ps(_mm512_cmpgt_epu32_mask(order, _mm512_loadu_si512(limit)), value);
+  }
+  static WINIT_HD_MEMBER F where_set(uint32_t bits, F value) {
+    return _mm512_maskz_mov_ps(static_cast<__mmask16>(bits), value);
+  }
+  static WINIT_HD_MEMBER void keep(const U (*words)[4], uint16_t bound, uint16_t* upper,
+                                   uint16_t* held) {
+    const U bounds = _mm512_set1_epi16(static_cast<int16_t>(bound));
+    for (int i = 0; i < 2; ++i) {
+      const U halves = high_halves(words[0][2 * i], words[0][2 * i + 1]);
+      _mm512_storeu_si512(upper + 32 * i, halves);
+      const U count = _mm512_loadu_si512(held + 32 * i);
+      const auto counted = _mm512_cmple_epu16_mask(halves, bounds);
+      _mm512_storeu_si512(held + 32 * i,
+                          _mm512_mask_add_epi16(count, counted, count, _mm512_set1_epi16(1)));
+    }
+  }
+  static WINIT_HD_MEMBER uint64_t within(const uint16_t* halves, const uint16_t* first,
+                                         const uint16_t* width) {
+    const auto mask = [&](int lane) {
+      const U distance =
+          _mm512_sub_epi16(_mm512_loadu_si512(halves + lane), _mm512_loadu_si512(first + lane));
+      return uint64_t{_mm512_cmple_epu16_mask(distance, _mm512_loadu_si512(width + lane))};
+    };
+    return mask(0) | mask(32) << 32;
+  }
 };
 
+// Vectors of reals for the products of orthogonal matrices (orthogonal/lanes.h).
+template <class Scalar>
+struct Avx512Vectors;
+
+template <>
+struct Avx512Vectors<float> {
+  using Real = float;
+  using F = __m512;
+  static constexpr int kLanes = 16, kRows = 14, kWidth = 2;
+
+  static WINIT_HD_MEMBER F load(const Real* in) { return _mm512_loadu_ps(in); }
+  static WINIT_HD_MEMBER void store(Real* out, F value) { _mm512_storeu_ps(out, value); }
+  static WINIT_HD_MEMBER F splat(Real value) { return _mm512_set1_ps(value); }
+  static WINIT_HD_MEMBER F add(F a, F b) { return _mm512_add_ps(a, b); }
+  static WINIT_HD_MEMBER F multiply_add(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
+  static WINIT_HD_MEMBER F multiply_subtract(F a, F b, F c) { return _mm512_fnmadd_ps(a, b, c); }
+};
+
+template <>
+struct Avx512Vectors<double> {
+  using Real = double;
+  using F = __m512d;
+  static constexpr int kLanes = 8, kRows = 14, kWidth = 2;
+
+  static WINIT_HD_MEMBER F load(const Real* in) { return _mm512_loadu_pd(in); }
+  static WINIT_HD_MEMBER void store(Real* out, F value) { _mm512_storeu_pd(out, value); }
+  static WINIT_HD_MEMBER F splat(Real value) { return _mm512_set1_pd(value); }
+  static WINIT_HD_MEMBER F add(F a, F b) { return _mm512_add_pd(a, b); }
+  static WINIT_HD_MEMBER F multiply_add(F a, F b, F c) { return _mm512_fmadd_pd(a, b, c); }
+  static WINIT_HD_MEMBER F multiply_subtract(F a, F b, F c) { return _mm512_fnmadd_pd(a, b, c); }
+};
+
+// What isa.cpp is compiled for.
+#define WINIT_HAS_ISA
+using IsaLanes = Avx512;
+template <class Real>
+using IsaVectors = Avx512Vectors<Real>;
+
 }  // namespace winit_cuda
+
+#endif

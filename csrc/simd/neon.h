@@ -1,8 +1,11 @@
 // The operations of values/scalar.h on four float32 lanes, for NEON on 64-bit ARM.
 #pragma once
 
+#if defined(__aarch64__)
+
 #include <arm_neon.h>
 
+#include "simd/halves.h"
 #include "simd/neon_double.h"
 
 namespace winit_cuda {
@@ -37,7 +40,7 @@ struct WideNeon {
   }
 };
 
-struct Neon {
+struct Neon : simd::HalvesWithoutMasks<Neon> {
   using U = uint32x4_t;
   using F = float32x4_t;
   using Real = float;
@@ -187,6 +190,69 @@ struct Neon {
   static WINIT_HD_MEMBER void stream_pair(uint16_t* out, uint16x8_t values) {
     vst1q_u16(out, values);
   }
+
+  // What the sparse passes take besides (sparse/lanes.h).
+  static WINIT_HD_MEMBER uint32_t sort_out(const uint32_t* words, uint32_t first, uint32_t width,
+                                           uint32_t* below) {
+    const uint32_t place[kLanes] = {1, 2, 4, 8};
+    const U least = vdupq_n_u32(first), most = vdupq_n_u32(width), bit = vld1q_u32(place);
+    uint32_t inside = 0;
+    for (int i = 0; i < simd::kGroup; i += kLanes) {
+      const U word = vld1q_u32(words + i);
+      inside |= vaddvq_u32(vandq_u32(vcleq_u32(vsubq_u32(word, least), most), bit)) << i;
+      vst1q_u32(below + i, vsubq_u32(vld1q_u32(below + i), vcltq_u32(word, least)));
+    }
+    return inside;
+  }
+  static WINIT_HD_MEMBER F where_above(U order, const uint32_t* limit, F value) {
+    const U above = vcgtq_u32(order, vld1q_u32(limit));
+    return vreinterpretq_f32_u32(vandq_u32(above, vreinterpretq_u32_f32(value)));
+  }
+  static WINIT_HD_MEMBER F where_set(uint32_t bits, F value) {
+    const uint32_t place[kLanes] = {1, 2, 4, 8};
+    const U set = vtstq_u32(vdupq_n_u32(bits), vld1q_u32(place));
+    return vreinterpretq_f32_u32(vandq_u32(set, vreinterpretq_u32_f32(value)));
+  }
 };
 
+// Vectors of reals for the products of orthogonal matrices (orthogonal/lanes.h).
+template <class Scalar>
+struct NeonVectors;
+
+template <>
+struct NeonVectors<float> {
+  using Real = float;
+  using F = float32x4_t;
+  static constexpr int kLanes = 4, kRows = 4, kWidth = 4;
+
+  static WINIT_HD_MEMBER F load(const Real* in) { return vld1q_f32(in); }
+  static WINIT_HD_MEMBER void store(Real* out, F value) { vst1q_f32(out, value); }
+  static WINIT_HD_MEMBER F splat(Real value) { return vdupq_n_f32(value); }
+  static WINIT_HD_MEMBER F add(F a, F b) { return vaddq_f32(a, b); }
+  static WINIT_HD_MEMBER F multiply_add(F a, F b, F c) { return vfmaq_f32(c, a, b); }
+  static WINIT_HD_MEMBER F multiply_subtract(F a, F b, F c) { return vfmsq_f32(c, a, b); }
+};
+
+template <>
+struct NeonVectors<double> {
+  using Real = double;
+  using F = float64x2_t;
+  static constexpr int kLanes = 2, kRows = 4, kWidth = 4;
+
+  static WINIT_HD_MEMBER F load(const Real* in) { return vld1q_f64(in); }
+  static WINIT_HD_MEMBER void store(Real* out, F value) { vst1q_f64(out, value); }
+  static WINIT_HD_MEMBER F splat(Real value) { return vdupq_n_f64(value); }
+  static WINIT_HD_MEMBER F add(F a, F b) { return vaddq_f64(a, b); }
+  static WINIT_HD_MEMBER F multiply_add(F a, F b, F c) { return vfmaq_f64(c, a, b); }
+  static WINIT_HD_MEMBER F multiply_subtract(F a, F b, F c) { return vfmsq_f64(c, a, b); }
+};
+
+// What isa.cpp is compiled for.
+#define WINIT_HAS_ISA
+using IsaLanes = Neon;
+template <class Real>
+using IsaVectors = NeonVectors<Real>;
+
 }  // namespace winit_cuda
+
+#endif

@@ -1,11 +1,12 @@
 // The operations of values/scalar.h as the CPU fills take them, for any processor.
 #pragma once
 
+#include "simd/halves.h"
 #include "values/scalar.h"
 
 namespace winit_cuda {
 
-struct Portable : Scalar32 {
+struct Portable : Scalar32, simd::HalvesWithoutMasks<Portable> {
   using Double = Scalar64;
   static constexpr int kBlocks = 1, kTogether = 1;
 
@@ -25,6 +26,47 @@ struct Portable : Scalar32 {
   }
   static void store(float* out, float value) { *out = value; }
   static void stream(float* out, float value) { *out = value; }
+
+  // What the sparse passes take besides (sparse/lanes.h).
+  static WINIT_HD_MEMBER uint32_t sort_out(const uint32_t* words, uint32_t first, uint32_t width,
+                                           uint32_t* below) {
+    uint32_t inside = 0;
+    for (int i = 0; i < simd::kGroup; ++i) {
+      inside |= static_cast<uint32_t>(words[i] - first <= width) << i;
+      below[i] += words[i] < first;
+    }
+    return inside;
+  }
+  static WINIT_HD_MEMBER F where_above(U order, const uint32_t* limit, F value) {
+    return order > *limit ? value : 0.0f;
+  }
+  static WINIT_HD_MEMBER F where_set(uint32_t bits, F value) { return bits & 1 ? value : 0.0f; }
 };
+
+// Plain vectors of reals for the products of orthogonal matrices (orthogonal/lanes.h), one element
+// long.
+//
+// A vectors type V has: Real, F, kLanes; load, store, splat; multiply_add a * b + c and
+// multiply_subtract c - a * b, each rounded once; kRows and kWidth, how many rows by how many
+// vectors of a product are held in registers at a time.
+template <class Scalar>
+struct ScalarVectors {
+  using Real = Scalar;
+  using F = Scalar;
+  static constexpr int kLanes = 1, kRows = 4, kWidth = 2;
+
+  static WINIT_HD_MEMBER F load(const Real* in) { return *in; }
+  static WINIT_HD_MEMBER void store(Real* out, F value) { *out = value; }
+  static WINIT_HD_MEMBER F splat(Real value) { return value; }
+  static WINIT_HD_MEMBER F add(F a, F b) { return a + b; }
+  static WINIT_HD_MEMBER F multiply_add(F a, F b, F c) { return fused(a, b, c); }
+  static WINIT_HD_MEMBER F multiply_subtract(F a, F b, F c) { return fused(-a, b, c); }
+};
+
+// What isa.cpp is compiled for.
+#define WINIT_HAS_ISA
+using IsaLanes = Portable;
+template <class Real>
+using IsaVectors = ScalarVectors<Real>;
 
 }  // namespace winit_cuda

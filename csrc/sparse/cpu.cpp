@@ -4,9 +4,7 @@
 
 #include "platform/floating_point.h"
 #include "platform/parallel.h"
-#include "sparse/dispatch.h"
-#include "sparse/kept.h"
-#include "sparse/select.h"
+#include "sparse/passes.h"
 #include "values/limits.h"
 
 namespace winit_cuda {
@@ -43,18 +41,18 @@ ColumnLimits limits_of(const SparseFill& fill) {
 }
 
 void fill_up_to_limits(const RandomFill& normal, const ColumnLimits& limits, int threads) {
-  const SparseSimd& simd = active_sparse_simd();
+  const SparsePasses& passes = active_sparse_passes();
   Tiles tiles;
   if (find_tiles(normal.target.box, item_size(normal.target.dtype), tiles)) {
     parallel_for(tiles.count, kGrain / Tiles::kElements, threads, [&](int64_t begin, int64_t end) {
       const DefaultFloatingPoint environment;
-      simd.fill_tiles(normal, limits, tiles, begin, end);
+      passes.fill_tiles(normal, limits, tiles, begin, end);
     });
     return;
   }
   parallel_for(element_count(normal.target.box), kGrain, threads, [&](int64_t begin, int64_t end) {
     const DefaultFloatingPoint environment;
-    simd.fill(normal, limits, begin, end);
+    passes.fill(normal, limits, begin, end);
   });
 }
 

@@ -1,4 +1,4 @@
-#include "sparse/kept.h"
+#include "sparse/columns.h"
 
 #include <algorithm>
 #include <atomic>
@@ -7,7 +7,7 @@
 
 #include "platform/floating_point.h"
 #include "platform/parallel.h"
-#include "sparse/dispatch.h"
+#include "sparse/passes.h"
 
 namespace winit_cuda {
 namespace {
@@ -28,8 +28,8 @@ constexpr int64_t kMostHalf = UINT16_MAX;
 // up to a bound says where to look, and the next look tells whether it was right.
 class TileSelection {
  public:
-  TileSelection(const SparseSimd& simd, const KeptTile& tile, int64_t zeros, KeptWords& found)
-      : simd_(simd),
+  TileSelection(const SparsePasses& passes, const KeptTile& tile, int64_t zeros, KeptWords& found)
+      : passes_(passes),
         tile_(tile),
         zeros_(zeros),
         found_(found),
@@ -40,7 +40,7 @@ class TileSelection {
   void run(LaneHalves& limits) {
     const int64_t guess = half_at(static_cast<double>(zeros_));
     LaneHalves counts;
-    simd_.keep(tile_, static_cast<uint16_t>(guess), counts);
+    passes_.keep(tile_, static_cast<uint16_t>(guess), counts);
     std::fill_n(bounds_, kLanes, static_cast<uint16_t>(guess));
     std::copy_n(counts, kLanes, counts_);
     for (int step = 0; step < kSteps; ++step) {
@@ -48,7 +48,7 @@ class TileSelection {
         const double missing = static_cast<double>(zeros_ - counts_[lane]);
         bounds_[lane] = clamped(bounds_[lane] + missing / density_);
       }
-      simd_.count_kept(tile_, bounds_, counts_);
+      passes_.count_kept(tile_, bounds_, counts_);
     }
     for (int64_t widening = 1; !settle(widening, limits);) widening *= 2;
   }
@@ -87,7 +87,7 @@ class TileSelection {
     }
     const double room = most + 8 * std::sqrt(most) + 8;
     found_.clear(std::min(tile_.rows, static_cast<int64_t>(room)));
-    simd_.collect_kept(tile_, first, width, found_);
+    passes_.collect_kept(tile_, first, width, found_);
     changes_.clear();
     for (int lane = 0; lane < tile_.lanes; ++lane)
       if (!settle_lane(lane, limits)) return false;
@@ -133,7 +133,7 @@ class TileSelection {
     return is_last ? static_cast<uint16_t>(limit - 1) : limit;
   }
 
-  const SparseSimd& simd_;
+  const SparsePasses& passes_;
   const KeptTile& tile_;
   int64_t zeros_;
   KeptWords& found_;
@@ -165,7 +165,7 @@ bool has_kept_tiles(const SparseFill& fill, int threads) {
 }
 
 void sparse_kept_cpu(const SparseFill& fill, int threads) {
-  const SparseSimd& simd = active_sparse_simd();
+  const SparsePasses& passes = active_sparse_passes();
   const ColumnRange columns = local_columns(fill);
   const int64_t tiles = tiles_of(fill);
   const int64_t together =
@@ -193,10 +193,10 @@ void sparse_kept_cpu(const SparseFill& fill, int threads) {
                             std::min(kLanes, marks.lanes - place * kLanes),
                             upper.get()};
         LaneHalves limits = {};
-        TileSelection(simd, tile, fill.zeros_per_column, found).run(limits);
-        simd.mark_kept(tile, limits, marks, place);
+        TileSelection(passes, tile, fill.zeros_per_column, found).run(limits);
+        passes.mark_kept(tile, limits, marks, place);
       }
-      simd.fill_kept(fill.normal, marks, column);
+      passes.fill_kept(fill.normal, marks, column);
     }
   };
   const bool wake = element_count(fill.normal.target.box) >= kWorthWaking;

@@ -1,42 +1,17 @@
-// The CPU's passes over a tile of kept words (sparse/kept.h), for lanes of any width. Loops over
+// The CPU's passes over a tile of kept words (sparse/columns.h), for lanes of any width. Loops over
 // all lanes of a row are what compilers make vectors of.
 #pragma once
 
 #include <cstring>
 
 #include "fill/lanes.h"
-#include "sparse/kept.h"
+#include "simd/halves.h"
+#include "sparse/columns.h"
 
 namespace winit_cuda {
 namespace simd {
 
-// `keep` and `within` (sparse/lanes.h) for instruction sets that have no masks.
-template <class L>
-struct HalvesWithoutMasks : L {
-  static void keep(const typename L::U (*row)[kVectors<L>], uint16_t bound, uint16_t* upper,
-                   uint16_t* held) {
-    alignas(64) uint32_t words[KeptTile::kLanes];
-    std::memcpy(words, row, sizeof(words));
-    for (int lane = 0; lane < KeptTile::kLanes; ++lane) {
-      const auto half = static_cast<uint16_t>(words[lane] >> 16);
-      upper[lane] = half;
-      held[lane] = static_cast<uint16_t>(held[lane] + (half <= bound));
-    }
-  }
-  // Bytes first, which compilers make vectors of, then their lowest bits.
-  static uint64_t within(const uint16_t* halves, const uint16_t* first, const uint16_t* width) {
-    uint8_t inside[KeptTile::kLanes];
-    for (int lane = 0; lane < KeptTile::kLanes; ++lane)
-      inside[lane] = static_cast<uint16_t>(halves[lane] - first[lane]) <= width[lane];
-    uint64_t lanes = 0;
-    for (int group = 0; group < KeptTile::kLanes; group += 8) {
-      uint64_t bytes;
-      std::memcpy(&bytes, inside + group, sizeof(bytes));
-      lanes |= (bytes * 0x0102040810204080u >> 56) << group;
-    }
-    return lanes;
-  }
-};
+static_assert(KeptTile::kLanes == kHalves);
 
 // Rows [row, row + kRows) of `keep`. So many are made at once where a chunk is a row.
 template <class L, int kRows>

@@ -1,45 +1,14 @@
-// The CPU's two passes over a sparse matrix, for lanes of any width, as fill/lanes.h has the other
-// fills. Each sparse_<instruction set>.cpp includes this with its lanes and exports one SparseSimd;
-// sparse/cpu.cpp calls the one that the fills use.
+// The CPU's passes over a sparse matrix, for lanes of any width, L, as fill/lanes.h has the other
+// fills. isa.cpp compiles them for the lanes of each instruction set.
 #pragma once
 
 #include <cstddef>
 
 #include "fill/lanes.h"
-#include "sparse/columns.h"
 #include "sparse/kept_lanes.h"
-#include "sparse/sparse.h"
+#include "sparse/passes.h"
 
 namespace winit_cuda {
-
-struct SparseSimd {
-  const char* name;  // that of the SimdFills
-  // Rows [begin, end) of a tile of columns.
-  void (*collect)(const ColumnTile& tile, int64_t begin, int64_t end, ColumnWords& found);
-  // How many of `count` words are at most `limit`.
-  int64_t (*count_up_to)(const uint32_t* words, int64_t count, uint32_t limit);
-  // Local elements [begin, end) of the normal fill, and tiles [begin, end) of it, with zeros where
-  // the sparse word is at most the limit of its column.
-  void (*fill)(const RandomFill& fill, const ColumnLimits& limits, int64_t begin, int64_t end);
-  void (*fill_tiles)(const RandomFill& fill, const ColumnLimits& limits, const Tiles& tiles,
-                     int64_t begin, int64_t end);
-  // The passes over a tile of kept words (sparse/kept_lanes.h), and the fill of those of its rows
-  // that are in the box, from a column of the box on, with zeros where there is no mark.
-  void (*keep)(const KeptTile& tile, uint16_t bound, LaneHalves& counts);
-  void (*count_kept)(const KeptTile& tile, const LaneHalves& bounds, LaneHalves& counts);
-  void (*collect_kept)(const KeptTile& tile, const LaneHalves& first, const LaneHalves& width,
-                       KeptWords& found);
-  void (*mark_kept)(const KeptTile& tile, const LaneHalves& limits, KeptMarks& marks, int place);
-  void (*fill_kept)(const RandomFill& fill, const KeptMarks& marks, int64_t column);
-};
-
-extern const SparseSimd kPortableSparse;
-#if defined(__x86_64__)
-extern const SparseSimd kAvx2Sparse;
-extern const SparseSimd kAvx512Sparse;
-#elif defined(__aarch64__)
-extern const SparseSimd kNeonSparse;
-#endif
 
 // Beyond what L has for all fills, the lanes here have
 //   sort_out(words, first, width, below)  which of kGroup words w have w - first <= width, a bit
@@ -53,8 +22,6 @@ extern const SparseSimd kNeonSparse;
 namespace simd {
 
 // A row of the tile is a line of words in the cache: whole chunks, from a block's start on.
-constexpr int kGroup = 16;
-
 template <class L>
 static void collect(const ColumnTile& tile, int64_t begin, int64_t end, ColumnWords& found) {
   constexpr int kWords = 4 * L::kBlocks;
@@ -265,9 +232,9 @@ static void fill_kept(const RandomFill& fill, const KeptMarks& marks, int64_t co
 }
 
 template <class L>
-constexpr SparseSimd sparse_simd_of(const char* name) {
-  return {name,    collect<L>, count_up_to,     sparse_range<L>, sparse_tiles<L>,
-          keep<L>, count_kept, collect_kept<L>, mark_kept<L>,    fill_kept<L>};
+constexpr SparsePasses sparse_passes_of() {
+  return {collect<L>, count_up_to,     sparse_range<L>, sparse_tiles<L>, keep<L>,
+          count_kept, collect_kept<L>, mark_kept<L>,    fill_kept<L>};
 }
 
 }  // namespace simd

@@ -1,11 +1,10 @@
-#include "sparse/select.h"
+#include "sparse/columns.h"
 
 #include <algorithm>
 #include <mutex>
 
 #include "platform/parallel.h"
-#include "sparse/columns.h"
-#include "sparse/dispatch.h"
+#include "sparse/passes.h"
 
 namespace winit_cuda {
 namespace {
@@ -16,7 +15,7 @@ constexpr int64_t kFew = 8;             // words that are sorted rather than cou
 
 // The rank-th smallest word, rank >= 1, of `count` words between first and last. They are nearly
 // uniform: the bound that interpolation suggests leaves few of them on the wrong side.
-uint32_t ranked_word(const SparseSimd& simd, const uint32_t* words, int64_t count, int64_t rank,
+uint32_t ranked_word(const SparsePasses& passes, const uint32_t* words, int64_t count, int64_t rank,
                      uint32_t first, uint32_t last) {
   int64_t before = 0, up_to = count;  // words below first, and up to last
   for (bool halve = false; up_to - before > kFew && first < last; halve = !halve) {
@@ -25,7 +24,7 @@ uint32_t ranked_word(const SparseSimd& simd, const uint32_t* words, int64_t coun
               : (static_cast<double>(rank - before) - 0.5) / static_cast<double>(up_to - before);
     const uint32_t bound =
         first + static_cast<uint32_t>(share * static_cast<double>(last - first - 1));
-    const int64_t counted = simd.count_up_to(words, count, bound);
+    const int64_t counted = passes.count_up_to(words, count, bound);
     if (counted >= rank) {
       last = bound;
       up_to = counted;
@@ -124,7 +123,7 @@ void add_words(ColumnWords& to, ColumnWords& from, int64_t columns) {
 class Selection {
  public:
   explicit Selection(const SparseFill& fill)
-      : fill_(fill), tiled_(fill), simd_(active_sparse_simd()) {}
+      : fill_(fill), tiled_(fill), passes_(active_sparse_passes()) {}
 
   void run(int threads) {
     const WordWindow window = window_of(fill_.rows, fill_.zeros_per_column, 1);
@@ -158,13 +157,13 @@ class Selection {
     std::mutex mutex;
     parallel_for(rows, std::max<int64_t>(1, kGrainWords / tile.lanes), threads,
                  [&](int64_t begin, int64_t end) {
-                   if (end - begin == rows) return simd_.collect(tile, begin, end, found);
+                   if (end - begin == rows) return passes_.collect(tile, begin, end, found);
                    ColumnWords part(found.room);
-                   simd_.collect(tile, begin, end, part);
+                   passes_.collect(tile, begin, end, part);
                    const std::lock_guard<std::mutex> lock(mutex);
                    add_words(found, part, tiled_.columns_of(number));
                  });
-    if (tiled_.rest() > 0) simd_.collect(tiled_.tile_of_rest(window), 0, 1, found);
+    if (tiled_.rest() > 0) passes_.collect(tiled_.tile_of_rest(window), 0, 1, found);
   }
 
   // False where the window, or the room for its words, was too small.
@@ -174,11 +173,11 @@ class Selection {
       const int64_t rank = zeros - found.below[c], count = found.count[c];
       if (rank < 1 || rank > count || count > found.room) return false;
       const uint32_t* words = found.of(c);
-      const uint32_t word = ranked_word(simd_, words, count, rank, window.first, window.last);
+      const uint32_t word = ranked_word(passes_, words, count, rank, window.first, window.last);
       int64_t row = fill_.rows - 1;
       // Mostly all entries with this word are zero, because there is one.
-      if (simd_.count_up_to(words, count, word) != rank) {
-        const int64_t smaller = word == 0 ? 0 : simd_.count_up_to(words, count, word - 1);
+      if (passes_.count_up_to(words, count, word) != rank) {
+        const int64_t smaller = word == 0 ? 0 : passes_.count_up_to(words, count, word - 1);
         row = row_of_tie(fill_, tiled_.first_column(number) + c, word, rank - smaller);
       }
       fill_.thresholds[number * tiled_.width() + c] = {row, word, 0};
@@ -188,7 +187,7 @@ class Selection {
 
   const SparseFill& fill_;
   const TiledColumns tiled_;
-  const SparseSimd& simd_;
+  const SparsePasses& passes_;
 };
 
 }  // namespace

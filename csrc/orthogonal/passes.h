@@ -1,4 +1,4 @@
-// Panels of reflectors, and what is done with one on the CPU, by any instruction set.
+// Panels of reflectors, and the table of what is done with one on the CPU by instruction set.
 //
 // A panel holds the reflectors [first, first + width) of a matrix (orthogonal/reflectors.h) as the
 // columns of rows `first` and below, side by side in lines of kPanelColumns. Their product is
@@ -13,6 +13,8 @@
 #pragma once
 
 #include <cstdint>
+
+#include "simd/choice.h"
 
 namespace winit_cuda {
 
@@ -43,7 +45,7 @@ struct Panel {
 enum class Order { kLastToFirst, kFirstToLast };
 
 template <class Real>
-struct PanelKernels {
+struct PanelPasses {
   // Adds the squares of `count` lines of x to kPanelColumns sums, line after line.
   void (*add_squares)(const Real* x, int64_t count, double* sums);
   // x[i][j] = x[i][j] * factors[j], rounded once, for `count` lines.
@@ -56,8 +58,13 @@ struct PanelKernels {
                 int64_t count);
 };
 
-// Of the instruction set in use (simd_active in fill.h).
+// The row of an instruction set (isa.cpp).
+template <Isa isa, class Real>
+const PanelPasses<Real>* panel_passes();
+
 template <class Real>
-const PanelKernels<Real>& panel_kernels();
+static inline const PanelPasses<Real>& active_panel_passes() {
+  return *of_active_isa([](auto isa) { return panel_passes<isa(), Real>(); });
+}
 
 }  // namespace winit_cuda

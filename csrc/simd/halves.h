@@ -1,0 +1,43 @@
+// The halves of a sparse tile's words (sparse/kept_lanes.h), for instruction sets without masks.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+namespace winit_cuda {
+namespace simd {
+
+constexpr int kHalves = 64;  // that `keep` and `within` take at a time
+constexpr int kGroup = 16;   // words that `sort_out` takes
+
+// Loops over all lanes, which compilers make vectors of. L keeps what each instruction set is
+// compiled to apart.
+template <class L>
+struct HalvesWithoutMasks {
+  template <class Vectors>
+  static void keep(const Vectors* row, uint16_t bound, uint16_t* upper, uint16_t* held) {
+    alignas(64) uint32_t words[kHalves];
+    std::memcpy(words, row, sizeof(words));
+    for (int lane = 0; lane < kHalves; ++lane) {
+      const auto half = static_cast<uint16_t>(words[lane] >> 16);
+      upper[lane] = half;
+      held[lane] = static_cast<uint16_t>(held[lane] + (half <= bound));
+    }
+  }
+  // Bytes first, which compilers make vectors of, then their lowest bits.
+  static uint64_t within(const uint16_t* halves, const uint16_t* first, const uint16_t* width) {
+    uint8_t inside[kHalves];
+    for (int lane = 0; lane < kHalves; ++lane)
+      inside[lane] = static_cast<uint16_t>(halves[lane] - first[lane]) <= width[lane];
+    uint64_t lanes = 0;
+    for (int group = 0; group < kHalves; group += 8) {
+      uint64_t bytes;
+      std::memcpy(&bytes, inside + group, sizeof(bytes));
+      lanes |= (bytes * 0x0102040810204080u >> 56) << group;
+    }
+    return lanes;
+  }
+};
+
+}  // namespace simd
+}  // namespace winit_cuda
