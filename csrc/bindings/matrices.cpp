@@ -5,7 +5,6 @@
 
 #include "bindings/bindings.h"
 #include "bindings/place.h"
-#include "orthogonal/batch.h"
 #include "orthogonal/orthogonal.h"
 #include "orthogonal/reflectors.h"
 #include "platform/memory.h"

@@ -5,7 +5,7 @@
 
 #include "fill/fill.h"
 #include "many/layout.h"
-#include "orthogonal/batch.h"
+#include "orthogonal/orthogonal.h"
 #include "orthogonal/reflectors.h"
 #include "platform/stream.h"
 #include "sparse/sparse.h"

@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "fill/kernel.h"
-#include "orthogonal/batch.h"
+#include "orthogonal/orthogonal.h"
 #include "orthogonal/reflectors.h"
 #include "platform/grid.h"
 #include "values/child_key.h"

@@ -1,4 +1,4 @@
-// Orthogonal matrices on the CPU, whole or in part.
+// Orthogonal matrices: one, whole or in part, on the CPU, or many small ones anywhere.
 #pragma once
 
 #include "fill/fill.h"
@@ -29,11 +29,29 @@ struct UprightPart {
 
 UprightPart upright(const OrthogonalFill& fill);
 
-// One reflector after the other, in float64: for matrices of so few elements that a panel is not
-// worth it.
-void orthogonal_small_cpu(const OrthogonalFill& fill);
-
 // Panel by panel (orthogonal/passes.h), in float32 unless the target is float64.
 void orthogonal_blocked_cpu(const OrthogonalFill& fill, int threads);
+
+// Many matrices at once, each of a key of its own.
+//
+// Matrix j of `count` is gain Q for child j (values/child_key.h) of the source's key, with Q as
+// above: its row-major elements are those of the target's box from j rows columns on,
+// counted in the row-major order of the box.
+struct OrthogonalBatch {
+  Target target;
+  Source source;
+  int64_t count, rows, columns;
+  double gain;
+  double* workspace;  // of orthogonal_batch_workspace bytes, in the target's memory
+};
+
+// The kernels take matrices whose longer and shorter side are at most these.
+constexpr int64_t kBatchLongest = 1024, kBatchShortest = 256;
+
+void orthogonal_batch_cpu(const OrthogonalBatch& batch, int threads);
+void orthogonal_batch_serial(const OrthogonalBatch& batch);
+void orthogonal_batch_cuda(const OrthogonalBatch& batch, const Launch& launch);
+int64_t orthogonal_batch_workspace_serial(const OrthogonalBatch& batch);
+int64_t orthogonal_batch_workspace_cuda(const OrthogonalBatch& batch, int device);
 
 }  // namespace winit_cuda

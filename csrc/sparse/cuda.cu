@@ -4,7 +4,6 @@
 #include "cuda/block.h"
 #include "cuda/maps.h"
 #include "sparse/kernel.h"
-#include "sparse/search.h"
 
 namespace winit_cuda {
 namespace {

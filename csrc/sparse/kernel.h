@@ -4,6 +4,7 @@
 #include "fill/kernel.h"
 #include "platform/grid.h"
 #include "sparse/sparse.h"
+#include "sparse/window.h"
 
 namespace winit_cuda {
 
@@ -220,6 +221,15 @@ WINIT_HD void sparse_rows(const Map& map, const SparseFill& fill, const Rows& ro
     }
     if (begin < end) store_block(base, run, begin, end, skipped, values);
   });
+}
+
+// Where a search for the thresholds begins.
+// The buckets cover the window in which the threshold is expected.
+static inline SparseSearch search_of(const SparseFill& fill) {
+  const WordWindow window = window_of(fill.rows, fill.zeros_per_column, 1);
+  SparseSearch search{window.first, 0};
+  while ((window.last - window.first) >> search.shift >= kBuckets) ++search.shift;
+  return search;
 }
 
 }  // namespace winit_cuda

@@ -9,7 +9,6 @@
 #include "many/kernel.h"
 #include "orthogonal/kernel.h"
 #include "sparse/kernel.h"
-#include "sparse/search.h"
 #include "testing/serial_block.h"
 
 namespace winit_cuda {
