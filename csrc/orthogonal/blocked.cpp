@@ -75,10 +75,10 @@ class Strips {
 
   explicit Strips(const Plan& plan)
       : plan_(plan),
-        room_(plan.strips_together * plan.lines * kColumns),
+        workspace_(plan.strips_together * plan.lines * kColumns),
         nonzero_(static_cast<size_t>(plan.strips_together)) {
     for (int64_t s = 0; s < plan.strips_together; ++s)
-      strips_.push_back(room_.get() + s * plan.lines * kColumns);
+      strips_.push_back(workspace_.get() + s * plan.lines * kColumns);
   }
 
   // Columns of the identity.
@@ -128,7 +128,7 @@ class Strips {
   }
 
   const Plan& plan_;
-  Room<Real> room_;
+  Workspace<Real> workspace_;
   std::vector<Real*> strips_;
   std::vector<RowRange> nonzero_;
   int64_t first_ = 0, count_ = 0;
