@@ -9,7 +9,12 @@ import torch
 from core import CODES, INSTRUCTION_SETS, KEY, draw, every_dtype, same_bits
 from winit_cuda import _C
 
-LAWS = [("uniform", (0.0, 1.0)), ("uniform", (0.1, 0.3)), ("normal", (0.5, 0.02))]
+LAWS = [
+    ("uniform", (0.0, 1.0)),
+    ("uniform", (0.1, 0.3)),
+    ("normal", (0.5, 0.02)),
+    ("trunc_normal", (0.0, 1.0, -2.0, 2.0)),
+]
 every_law = pytest.mark.parametrize("law", LAWS, ids=str)
 
 
