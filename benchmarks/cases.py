@@ -1,4 +1,4 @@
-"""What is measured: initializers, sizes, dtypes, threads, the presets and the goals."""
+"""What is measured: initializers, sizes, dtypes, threads and the goals."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 import winit_cuda
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
 SMALLEST, LARGEST = 4, 26  # sizes as powers of two
 
@@ -146,7 +146,7 @@ class Fill(Case):
     @property
     def goal(self) -> Goal | None:
         if self.exponent == 24:
-            return _GOALS_AT_16M.get((self.name, self.dtype))
+            return GOALS_AT_16M.get((self.name, self.dtype))
         return _GOAL_AT_4X4 if (self.exponent, self.dtype) == (4, "float32") else None
 
     @property
@@ -164,7 +164,7 @@ class Fill(Case):
 
 
 _UNIFORM, _NORMAL = Goal(10.0, of_fill=0.45), Goal(8.0, of_fill=0.22)
-_GOALS_AT_16M = {
+GOALS_AT_16M = {
     ("uniform_", "float32"): _UNIFORM,
     ("xavier_uniform_", "float32"): _UNIFORM,
     ("normal_", "float32"): _NORMAL,
@@ -192,76 +192,6 @@ def elements(numel: int) -> str:
 def near_square(exponent: int) -> tuple[int, int]:
     """The shape of 2**exponent elements with the most even sides."""
     return 1 << exponent // 2, 1 << exponent - exponent // 2
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The cases of a preset, and how long each side of a case is measured."""
-
-    cases: tuple[Case, ...]
-    rounds: int  # turns of each side
-    seconds_per_round: float
-    budget: float  # seconds after which a slow side gets no further turn
-    reruns: int  # how often a case is measured again, if the machine disturbed it
-    least_rounds: int = 1  # turns that a slow side has whatever they take
-
-
-PRESETS = ("full", "quick", "targets")
-
-
-def plan(
-    preset: str,
-    device: str,
-    all_threads: int,
-    sizes: Sequence[int] | None = None,
-    dtypes: Sequence[str] | None = None,
-    threads: Sequence[int] | None = None,
-    initializers: Sequence[str] | None = None,
-) -> Plan:
-    """The plan of a preset, with what was chosen on the command line in the place of its own."""
-    if preset == "targets":
-        cases = tuple(_target_cases(device, all_threads))
-        return Plan(cases, rounds=15, seconds_per_round=0.02, budget=4.0, reruns=2, least_rounds=5)
-    quick = preset == "quick"
-    if dtypes is None:
-        dtypes = ("float32", "bfloat16") if quick else tuple(DTYPES)[:5]
-    if threads is None:
-        # On CUDA the number of CPU threads does not matter.
-        several = not quick and device == "cpu" and all_threads > 1
-        threads = (1, all_threads) if several else (all_threads,)
-    exponents = sizes or ((4, 12, 20) if quick else range(SMALLEST, LARGEST + 1, 2))
-    chosen = [INITIALIZERS[name] for name in initializers or INITIALIZERS]
-    cases = tuple(
-        Fill(initializer=initializer, exponent=exponent, dtype=dtype, threads=count, device=device)
-        for dtype in dtypes
-        for initializer in chosen
-        for exponent in exponents
-        if sizes or exponent <= initializer.largest
-        for count in threads  # one after the other, because they are compared with each other
-    )
-    if quick:
-        return Plan(cases, rounds=5, seconds_per_round=0.01, budget=0.3, reruns=1)
-    return Plan(cases, rounds=7, seconds_per_round=0.008, budget=0.7, reruns=2)
-
-
-def _target_cases(device: str, threads: int) -> Iterator[Case]:
-    """16 M elements, where memory limits, 4x4, where only the call counts, many small, matrices."""
-    from .many import SmallTensors  # cases, made of what is here
-    from .matrices import target_matrices
-
-    yield SmallTensors(dtype="float32", threads=threads, device=device)
-    at_16m = [*_GOALS_AT_16M, ("constant_", "float32")]
-    at_4x4 = [(name, "float32") for name in INITIALIZERS]
-    for exponent, fills in ((24, at_16m), (4, at_4x4)):
-        for name, dtype in fills:
-            yield Fill(
-                initializer=INITIALIZERS[name],
-                exponent=exponent,
-                dtype=dtype,
-                threads=threads,
-                device=device,
-            )
-    yield from target_matrices(device, threads)
 
 
 def parse_size(text: str) -> int:

@@ -18,11 +18,10 @@ from . import plot
 from .cases import (
     DTYPES,
     INITIALIZERS,
-    PRESETS,
     parse_size,
-    plan,
 )
 from .measure import measure, measure_all
+from .plans import PRESETS, plan
 from .report import (
     Report,
     as_json,

@@ -111,9 +111,8 @@ class OrthogonalColumns(Case):
         return replace(self, side=8)
 
     def setup(self) -> Sides:
-        options = {"dtype": DTYPES[self.dtype], "device": self.device}
-        whole = torch.empty(self.side, self.side, **options)
-        part = torch.empty(self.shape, **options)
+        empty = partial(torch.empty, dtype=DTYPES[self.dtype], device=self.device)
+        whole, part = empty(self.side, self.side), empty(self.shape)
         middle = winit_cuda.Shard((self.side, self.side), (0, self.side // 2))
         return {
             "winit_cuda": partial(winit_cuda.orthogonal_, part, shard=middle),
@@ -139,9 +138,8 @@ class DeltaOrthogonal(Case):
         return replace(self, channels=4)
 
     def setup(self) -> Sides:
-        options = {"dtype": DTYPES[self.dtype], "device": self.device}
-        tensor = torch.empty(self.shape, **options)
-        matrix = torch.empty(self.channels, self.channels, **options)
+        empty = partial(torch.empty, dtype=DTYPES[self.dtype], device=self.device)
+        tensor, matrix = empty(self.shape), empty(self.channels, self.channels)
         center = tensor[:, :, self.kernel // 2, self.kernel // 2]
 
         def put_together() -> None:
@@ -157,12 +155,12 @@ class DeltaOrthogonal(Case):
 
 def target_matrices(device: str, threads: int) -> Iterator[Case]:
     """Those with goals, and three for information."""
-    place = {"threads": threads, "device": device}
     orthogonal, sparse = INITIALIZERS["orthogonal_"], INITIALIZERS["sparse_"]
+    matrix = partial(Matrix, dtype="float32", threads=threads, device=device)
     for sides in ORTHOGONAL:
-        yield Matrix(initializer=orthogonal, sides=sides, wanted=3.5, dtype="float32", **place)
-    yield Matrix(initializer=orthogonal, sides=(1024, 1024), dtype="bfloat16", **place)
-    yield OrthogonalBatch(dtype="float32", **place)
-    yield Matrix(initializer=sparse, sides=(4096, 4096), wanted=20.0, dtype="float32", **place)
-    yield OrthogonalColumns(dtype="float32", **place)
-    yield DeltaOrthogonal(dtype="float32", **place)
+        yield matrix(initializer=orthogonal, sides=sides, wanted=3.5)
+    yield matrix(initializer=orthogonal, sides=(1024, 1024), dtype="bfloat16")
+    yield OrthogonalBatch(dtype="float32", threads=threads, device=device)
+    yield matrix(initializer=sparse, sides=(4096, 4096), wanted=20.0)
+    yield OrthogonalColumns(dtype="float32", threads=threads, device=device)
+    yield DeltaOrthogonal(dtype="float32", threads=threads, device=device)

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from torch.utils.benchmark import Timer
 
-    from .cases import Case, Plan
+    from .cases import Case
+    from .plans import Plan
 
 Result = TypeVar("Result")
 

@@ -238,7 +238,7 @@ def label_figure(
     figure.text(left, below_top(0.1), title, va="top", fontsize=11, fontweight="bold")
     figure.text(left, below_top(0.34), subtitle, va="top", color="#555555")
     handles = {
-        handle.get_label(): handle
+        str(handle.get_label()): handle
         for axes in figure.axes
         for handle in axes.get_legend_handles_labels()[0]
     }
@@ -252,7 +252,8 @@ def label_figure(
         frameon=False,
     )
     for axes in figure.axes:
-        if axes.get_subplotspec().is_last_row():
+        place = axes.get_subplotspec()
+        if place is not None and place.is_last_row():
             axes.set_xlabel("elements")
     bottom, top = (0.42 + below) / tall, below_top(0.97 + LEGEND_LINE * (legend_lines - 1))
     figure.subplots_adjust(0.07, bottom, 0.985, top, wspace=0.07, hspace=0.24)

@@ -30,7 +30,7 @@ from ..measure import (
 )
 from .cases import gpu_plan
 from .machine import describe_gpu
-from .report import GpuReport, GpuRow, write
+from .report import write
 from .rivals import (
     MEMORY,
     RIVALS,
@@ -39,13 +39,15 @@ from .rivals import (
     AbsentError,
     on_tensor,
 )
+from .rows import GpuReport, GpuRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from torch.utils.benchmark import Timer
 
-    from ..cases import Case, Plan
+    from ..cases import Case
+    from ..plans import Plan
     from .rivals import Side
 
 # What no fill of the cases leaves behind.

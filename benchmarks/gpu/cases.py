@@ -13,9 +13,9 @@ from ..cases import (
     Case,
     Fill,
     Goal,
-    Plan,
 )
 from ..matrices import OrthogonalBatch
+from ..plans import Plan
 from ..plot import CHARTED
 
 if TYPE_CHECKING:

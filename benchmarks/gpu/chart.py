@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from winit_cuda._command.console import CommandError
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from .report import GpuReport, GpuRow
+    from .rows import GpuReport, GpuRow
 
 # The other rivals in what is left of Okabe and Ito's palette, from behind.
-_STYLES = {
+_STYLES: dict[str, dict[str, Any]] = {
     "JAX rbg": {"color": "#999999", "marker": "d"},
     "JAX threefry": {"color": "#E69F00", "marker": "X"},
     "cuRAND (CuPy)": {"color": "#CC79A7", "marker": "P"},

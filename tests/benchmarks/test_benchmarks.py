@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from winit_cuda.benchmarks import cases, command, many, matrices, measure
+from winit_cuda.benchmarks import cases, command, many, matrices, measure, plans
 
 import winit_cuda
 from initializers import needs_core
@@ -23,7 +23,7 @@ from winit_cuda._dispatch.many import fill_many
 if TYPE_CHECKING:
     from pathlib import Path
 
-FAST = cases.Plan((), rounds=2, seconds_per_round=1e-4, budget=1.0, reruns=0)
+FAST = plans.Plan((), rounds=2, seconds_per_round=1e-4, budget=1.0, reruns=0)
 
 
 # ---------------------------------------------------------------------------- cases
@@ -55,7 +55,7 @@ def test_other_sizes_are_refused(text: str) -> None:
 
 
 def test_full_preset_spans_sizes_dtypes_and_threads() -> None:
-    full = cases.plan("full", "cpu", 2).cases
+    full = plans.plan("full", "cpu", 2).cases
     assert {each.numel for each in full} == {1 << exponent for exponent in range(4, 27, 2)}
     assert {each.threads for each in full} == {1, 2}
     assert {"float32", "bfloat16", "float16", "float64"} < {each.dtype for each in full}
@@ -64,13 +64,13 @@ def test_full_preset_spans_sizes_dtypes_and_threads() -> None:
 
 
 def test_one_thread_and_more_are_measured_one_after_the_other() -> None:
-    full = cases.plan("full", "cpu", 2).cases
+    full = plans.plan("full", "cpu", 2).cases
     for one, two in zip(full[::2], full[1::2], strict=True):
         assert (one.label, one.threads, two.threads) == (two.label, 1, 2)
 
 
 def test_choices_take_the_place_of_the_preset() -> None:
-    chosen = cases.plan("quick", "cpu", 2, [24], ["float64"], [1], ["sparse_"]).cases
+    chosen = plans.plan("quick", "cpu", 2, [24], ["float64"], [1], ["sparse_"]).cases
     assert [each.label for each in chosen] == ["sparse_ float64 2^24"]
     assert chosen[0].threads == 1
 
@@ -90,7 +90,7 @@ GOALS_AT_16M = {
 
 
 def test_targets_hold_the_goals() -> None:
-    targets = cases.plan("targets", "cpu", 2).cases
+    targets = plans.plan("targets", "cpu", 2).cases
     goals = {
         (each.name, each.dtype, each.numel): cases.goal(each, all_threads=2) for each in targets
     }

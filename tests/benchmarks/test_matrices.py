@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from winit_cuda.benchmarks import cases, measure, report
+from winit_cuda.benchmarks import cases, measure, plans, report
 from winit_cuda.benchmarks.matrices import (
     DeltaOrthogonal,
     Matrix,
@@ -19,7 +19,7 @@ import winit_cuda
 from initializers import needs_core
 from measurements import made_up_report, made_up_row
 
-FAST = cases.Plan((), rounds=2, seconds_per_round=1e-4, budget=1.0, reruns=0)
+FAST = plans.Plan((), rounds=2, seconds_per_round=1e-4, budget=1.0, reruns=0)
 PLACE = {"dtype": "float32", "threads": 1, "device": "cpu"}
 SMALL: list[cases.Case] = [
     Matrix(initializer=cases.INITIALIZERS["orthogonal_"], sides=(9, 4), **PLACE),
@@ -51,12 +51,12 @@ def test_targets_have_their_goals() -> None:
 
 
 def test_every_case_has_its_own_label() -> None:
-    targets = cases.plan("targets", "cpu", 2).cases
+    targets = plans.plan("targets", "cpu", 2).cases
     assert len({each.label for each in targets}) == len(targets)
 
 
 def test_slow_sides_take_part_five_times() -> None:
-    plan = cases.plan("targets", "cpu", 2)
+    plan = plans.plan("targets", "cpu", 2)
     assert plan.least_rounds == 5
     row = measure.measure(SMALL[0], replace(plan, budget=1e-9, reruns=0, seconds_per_round=1e-5))
     assert row.torch is not None

@@ -10,15 +10,15 @@ import pytest
 import torch
 
 import winit_cuda
-from benchmarks import cases
-from benchmarks.gpu import bench, chart, machine, report, rivals
+from benchmarks import cases, plans
+from benchmarks.gpu import bench, chart, machine, report, rivals, rows
 from benchmarks.gpu import cases as gpu_cases
 from benchmarks.gpu.rivals import MEMORY, RIVALS, TORCH, US
 from benchmarks.matrices import OrthogonalBatch
 from benchmarks.measure import Timing, measure_all
 from benchmarks.plot import CHARTED
 
-FAST = cases.Plan((), rounds=2, seconds_per_round=1e-4, budget=1.0, reruns=0)
+FAST = plans.Plan((), rounds=2, seconds_per_round=1e-4, budget=1.0, reruns=0)
 
 
 def case(name, exponent=10, dtype="float32", device="cpu"):
@@ -171,8 +171,8 @@ def test_a_stop_keeps_what_was_measured():
             bench._stop()
 
     plan = replace(FAST, cases=(case("ones_"), case("ones_", 4)))
-    rows, complete = measure_all(plan, bench.measure, begin)
-    assert len(rows) == 1
+    measured, complete = measure_all(plan, bench.measure, begin)
+    assert len(measured) == 1
     assert not complete
 
 
@@ -196,24 +196,24 @@ def test_a_failure_is_the_exit_status(monkeypatch, capsys, tmp_path):
 # ---------------------------------------------------------------------------- the report
 
 
-def made_up_report(rows, **changes):
+def made_up_report(made, **changes):
     given = {
         "command": "python -m ...",
         "dry_run": False,
         "complete": True,
-        "cases": len(rows),
+        "cases": len(made),
         "machine": {"date": "2025-03-04", "torch": "2.11", "winit_cuda": "0.1", "cpu": "Fast"},
         "gpu_idle": {"name": "Made Up 100", "l2_bytes": 50 << 20},
         "gpu_at_work": {"nvidia_smi": {"clocks.sm": "1980 MHz"}},
         "backend": winit_cuda.backend_info(),
     }
-    return report.GpuReport(rows=rows, **{**given, **changes})
+    return rows.GpuReport(rows=made, **{**given, **changes})
 
 
 def made_up_row(each, notes=None, **seconds):
     sides = {US: 1e-3, "fill_": 9.2e-4, "torch.nn.init": 2e-3, **seconds}
     timings = {side: Timing(each, 0.0, 7, capped=False) for side, each in sides.items()}
-    return report.GpuRow(
+    return rows.GpuRow(
         each, timings, {side: time / 1e-3 for side, time in sides.items()}, notes or {}
     )
 
