@@ -29,12 +29,12 @@ void sparse(WINIT_PLACE, WINIT_KEY, int64_t rows, int64_t columns, int64_t zeros
     target.box = box_of(numel, box, false);
   }
   if (target.box.rank != 2) throw std::invalid_argument("sparse takes a matrix");
-  const SparseFill fill{{target, source_of(device, key_pointer, seed, stream),
-                         normal_numbers(target.dtype, 0, std).law},
-                        rows,
-                        columns,
-                        zeros_per_column,
-                        reinterpret_cast<SparseThreshold*>(workspace)};
+  const SparseFill fill{
+      {target, source_of(device, key_pointer, seed, stream), normal_law(target.dtype, 0, std).law},
+      rows,
+      columns,
+      zeros_per_column,
+      reinterpret_cast<SparseThreshold*>(workspace)};
   const py::gil_scoped_release unlocked;
   if (device == kCpu)
     sparse_cpu(fill, threads);

@@ -38,7 +38,7 @@ class SharedBytes {
 // Where normal laws have theirs.
 template <class Real>
 const Real* normal_table() {
-  const static Law standard = normal_numbers(DType::kFloat32, 0, 1).law;
+  const static Law standard = normal_law(DType::kFloat32, 0, 1).law;
   if constexpr (sizeof(Real) == 4)
     return standard.numbers.normal.quantile;
   else

@@ -134,7 +134,7 @@ void ReflectorPanels<Real>::draw(const Stretch& stretch, double* sums) const {
   box.index_stride[0] = static_cast<uint64_t>(columns_);
   box.index_offset = static_cast<uint64_t>(panel.first) * static_cast<uint64_t>(columns_ + 1);
   fill.source = source_;
-  fill.law = normal_numbers(dtype, 0, 1).law;
+  fill.law = normal_law(dtype, 0, 1).law;
   const int64_t drawn = std::min(stretch.end, rows_ - panel.first);
   if (drawn > stretch.begin) fill_range_cpu(fill, stretch.begin * panel.width, drawn * panel.width);
   for (int64_t line = stretch.begin; line < stretch.end; ++line) {

@@ -25,7 +25,7 @@ RandomFill reflector_normals(const Reflectors& reflectors, const Source& source)
   }
   fill.source = source;
   fill.source.domain = Domain::kOrthogonal;
-  fill.law = normal_numbers(reflectors.dtype, 0, 1).law;
+  fill.law = normal_law(reflectors.dtype, 0, 1).law;
   return fill;
 }
 

@@ -173,7 +173,7 @@ TailNormalNumbers<Real> one_sided(double near_bound, double direction, double st
 
 }  // namespace
 
-OwnedLaw uniform_numbers(DType dtype, double low, double high) {
+OwnedLaw uniform_law(DType dtype, double low, double high) {
   const Bounds bounds = check_bounds(
       dtype, {smallest_at_least(dtype, low), largest_below(dtype, high)}, low, high, ")");
   const double up = scale_for(dtype, high - low, std::max(-low, high));
@@ -189,7 +189,7 @@ OwnedLaw uniform_numbers(DType dtype, double low, double high) {
   return {law, nullptr};
 }
 
-OwnedLaw normal_numbers(DType dtype, double mean, double std) {
+OwnedLaw normal_law(DType dtype, double mean, double std) {
   const double up = scale_for(dtype, std, std::fabs(mean));
   Law law{};
   law.distribution = Distribution::kNormal;
@@ -239,7 +239,7 @@ void fill_in_trunc_normal(double mean, double std, double a, double b, const Bou
 
 }  // namespace
 
-OwnedLaw trunc_normal_numbers(DType dtype, double mean, double std, double a, double b) {
+OwnedLaw trunc_normal_law(DType dtype, double mean, double std, double a, double b) {
   const Bounds bounds =
       check_bounds(dtype, {smallest_at_least(dtype, a), largest_at_most(dtype, b)}, a, b, "]");
   const double up =
@@ -257,12 +257,11 @@ OwnedLaw trunc_normal_numbers(DType dtype, double mean, double std, double a, do
 
 const std::vector<NamedLaw>& named_laws() {
   const static std::vector<NamedLaw> laws = {
-      {"uniform", 2,
-       [](DType dtype, const double* p) { return uniform_numbers(dtype, p[0], p[1]); }},
-      {"normal", 2, [](DType dtype, const double* p) { return normal_numbers(dtype, p[0], p[1]); }},
+      {"uniform", 2, [](DType dtype, const double* p) { return uniform_law(dtype, p[0], p[1]); }},
+      {"normal", 2, [](DType dtype, const double* p) { return normal_law(dtype, p[0], p[1]); }},
       {"trunc_normal", 4,
        [](DType dtype, const double* p) {
-         return trunc_normal_numbers(dtype, p[0], p[1], p[2], p[3]);
+         return trunc_normal_law(dtype, p[0], p[1], p[2], p[3]);
        }},
   };
   return laws;

@@ -28,9 +28,9 @@ struct OwnedLaw {
 };
 
 // Each throws std::invalid_argument where the dtype has no value to give.
-OwnedLaw uniform_numbers(DType dtype, double low, double high);
-OwnedLaw normal_numbers(DType dtype, double mean, double std);
-OwnedLaw trunc_normal_numbers(DType dtype, double mean, double std, double a, double b);
+OwnedLaw uniform_law(DType dtype, double low, double high);
+OwnedLaw normal_law(DType dtype, double mean, double std);
+OwnedLaw trunc_normal_law(DType dtype, double mean, double std, double a, double b);
 
 // The laws by the names that users know, each with how many parameters it takes and what makes it
 // of them.
