@@ -14,9 +14,9 @@ Writes summary.md, a log of each step, and results.json, results.md and chart.sv
 
   --steps LIST   some of build,tests,sanitizer,bench (default: all), always in this order
   --limit N      seconds that each step may take (default: 600)
-  --site FOLDER  where `build` installs the package and the other steps find it
-                 (default: build/gpu_acceptance in the checkout; not there: what is installed)
   --dry-run      without a GPU: every step starts and does on the CPU what can be done there
+
+`build` installs the checkout editable; without it the steps take what is built there.
 
 Environment: PYTHON (default: python3); CMAKE_CUDA_ARCHITECTURES=90 and the like shorten the build.
 END
@@ -30,12 +30,12 @@ refuse() {
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd) || exit 2
 python=${PYTHON:-python3}
 [[ $python != */* || $python == /* ]] || python=$PWD/$python
-out='' site=$root/build/gpu_acceptance steps=build,tests,sanitizer,bench limit=600 dry_run=false
+out='' steps=build,tests,sanitizer,bench limit=600 dry_run=false
 while (($#)); do
     case $1 in
         -h | --help) usage && exit 0 ;;
         --dry-run) dry_run=true ;;
-        --steps | --limit | --site)
+        --steps | --limit)
             (($# > 1)) || refuse "$1 needs a value"
             declare "${1#--}=$2"
             shift
@@ -53,13 +53,12 @@ done
 for step in ${steps//,/ }; do
     [[ $step =~ ^(build|tests|sanitizer|bench)$ ]] || refuse "--steps: unknown step $step"
 done
-mkdir -p "$out" "$site" && out=$(cd "$out" && pwd) && site=$(cd "$site" && pwd) || exit 2
+mkdir -p "$out" && out=$(cd "$out" && pwd) || exit 2
 work=$(mktemp -d) || exit 2
 trap 'rm -rf "$work"' EXIT
 
-# Away from the root, whose folder winit_cuda has no compiled core and would hide the installed one.
 cd "$work" || exit 2
-export PYTHONSAFEPATH=1 PYTHONUNBUFFERED=1 PYTHONPATH=$site:$root${PYTHONPATH:+:$PYTHONPATH}
+export PYTHONUNBUFFERED=1 PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH} # benchmarks is found there
 export PIP_DISABLE_PIP_VERSION_CHECK=1
 export PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 # what else is installed is not to decide what passes
 if $dry_run; then
@@ -127,9 +126,8 @@ find_tool() {
 # ------------------------------------------------------------------------------ the steps
 
 step_build() {
-    rm -rf "$site"/winit_cuda "$site"/winit_cuda-*.dist-info # a failed build leaves no older one
     task 'pip install' 0 "$python" -m pip install --no-build-isolation --no-deps --no-index \
-        --upgrade --target "$site" "$root"
+        --editable "$root"
     task 'winit-cuda info' 0 "$python" -m winit_cuda info
 }
 
