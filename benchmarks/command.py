@@ -12,7 +12,7 @@ import torch
 
 import winit_cuda
 from winit_cuda._command import machine
-from winit_cuda._command.console import CommandError, Progress
+from winit_cuda._command.console import CommandError, Progress, require_rich
 
 from . import plot
 from .cases import (
@@ -138,6 +138,7 @@ def run(arguments: argparse.Namespace) -> int:
         return _draw_again(arguments)
     if arguments.device == "cuda" and not torch.cuda.is_available():
         raise CommandError("--device cuda: torch finds no CUDA device here")
+    require_rich()
     _require_torch_benchmark()
     preset = "quick" if arguments.quick else arguments.preset
     chosen = {name: getattr(arguments, name) for name in CHOICES}

@@ -1,17 +1,22 @@
 """What the commands print with: tables for a terminal and for Markdown, units, and a progress bar.
 
-Plain text only, no dependency: the output has to read well in a terminal, a log file and an issue.
+Tables and bars are rich's, which the extra ``bench`` brings; ``winit-cuda info`` needs neither.
 """
 
 from __future__ import annotations
 
+import io
 import math
+import shutil
 import sys
-import time
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+_ANY_WIDTH = 10_000  # a file has no edge
 
 
 class CommandError(Exception):
@@ -40,70 +45,84 @@ def format_ratio(ratio: float) -> str:
     return f"{format_significant(ratio)}x"
 
 
-def elide(text: str, width: int) -> str:
-    """``text`` cut in the middle to at most ``width`` characters; both ends tell layers apart."""
-    if len(text) <= width:
-        return text
-    tail = (width - 3) * 2 // 3
-    return f"{text[: width - 3 - tail]}...{text[len(text) - tail :]}"
+def require_rich() -> None:
+    """Raise where the packages that `demo` and `bench` print with are not there."""
+    if find_spec("rich") is None or find_spec("cpuinfo") is None:
+        raise CommandError("this needs rich and py-cpuinfo: pip install 'winit_cuda[bench]'")
 
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[str]], align: str) -> str:
-    """Lay out a table of aligned columns.
+    """Lay out a table of aligned columns; on a terminal that is too narrow, cells are folded.
 
     Args:
         header: the column titles.
-        rows: one sequence of cells each, as long as the header, or a single cell that spans the
-            table.
+        rows: one sequence of cells each, as long as the header.
         align: one ``l`` or ``r`` per column.
     """
-    cells = [header, *(row for row in rows if len(row) > 1)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
-    lines = [_line(header, widths, align), "  ".join("-" * width for width in widths)]
-    lines += [_line(row, widths, align) if len(row) > 1 else row[0] for row in rows]
-    return "\n".join(lines)
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
 
-
-def _line(row: Sequence[str], widths: Sequence[int], align: str) -> str:
-    cells = (
-        cell.ljust(width) if side == "l" else cell.rjust(width)
-        for cell, width, side in zip(row, widths, align, strict=True)
-    )
-    return "  ".join(cells).rstrip()
+    unicode = (sys.stdout.encoding or "").lower().startswith("utf")
+    table = Table(box=box.SIMPLE_HEAD if unicode else box.ASCII2, show_edge=False, pad_edge=False)
+    for title, side in zip(header, align, strict=True):
+        table.add_column(title, justify="left" if side == "l" else "right")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else _ANY_WIDTH
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    with console.capture() as printed:
+        console.print(table)
+    return "\n".join(line.rstrip() for line in printed.get().splitlines())
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], align: str) -> str:
-    """The same table in Markdown."""
+    """The same table in Markdown, which rich writes without the columns' alignment."""
     rule = [":--" if side == "l" else "--:" for side in align]
     lines = (header, rule, *rows)
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 class Progress:
-    """A one-line progress bar on stderr, drawn only where stderr is a terminal."""
+    """A bar on stderr, drawn only where that is a terminal, and only when something begins.
 
-    def __init__(self, total: int, stream: TextIO | None = None) -> None:
-        self._stream = sys.stderr if stream is None else stream
-        self._shown = self._stream.isatty()
-        self._total, self._done, self._start = total, 0, time.monotonic()
+    Nothing runs beside the measurements: the bar is not refreshed by a thread.
+    """
+
+    def __init__(self, total: int, file: TextIO | None = None) -> None:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+
+        console = Console(file=file) if file else Console(stderr=True)
+        self._bar = Progress(
+            BarColumn(30),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.description}"),
+            console=console,
+            transient=True,
+            auto_refresh=False,
+            redirect_stdout=False,
+            redirect_stderr=False,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task("", total=total)
+        self._begun = 0
 
     def step(self, label: str) -> None:
-        """Draws what begins now; what was begun before counts as done."""
-        if self._shown:
-            filled = 30 * self._done // max(self._total, 1)
-            elapsed = time.monotonic() - self._start
-            left = (
-                f"{elapsed / self._done * (self._total - self._done):.0f} s left"
-                if self._done
-                else ""
-            )
-            bar = f"[{'#' * filled}{'.' * (30 - filled)}] {self._done}/{self._total}"
-            self._stream.write(f"\r{bar} {left:>11} {elide(label, 30):30}")
-            self._stream.flush()
-        self._done += 1
+        """Draw what begins now; what was begun before counts as done."""
+        self._bar.start()
+        self._bar.update(self._task, completed=self._begun, description=label)
+        self._bar.refresh()
+        self._begun += 1
 
     def clear(self) -> None:
-        """Wipe the line, so that what is printed next starts clean."""
-        if self._shown:
-            self._stream.write("\r" + " " * 90 + "\r")
-            self._stream.flush()
+        """Wipe the bar, so that what is printed next starts clean."""
+        self._bar.stop()

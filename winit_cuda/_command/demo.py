@@ -39,6 +39,7 @@ from .console import (
     Progress,
     format_ratio,
     format_seconds,
+    require_rich,
     text_table,
 )
 from .demo_models import MODELS, DemoModel, InitNamespace
@@ -122,6 +123,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise CommandError("--device cuda: torch finds no CUDA device here")
     if arguments.repeats < 1:
         raise CommandError(f"--repeats must be at least 1, got {arguments.repeats}")
+    require_rich()
     if arguments.json:
         arguments.json.touch()  # finds out now, not after the work
     kind = arguments.device
@@ -261,23 +263,24 @@ def times_table(results: list[ModelResult]) -> str:
 
 
 def layers_table(result: ModelResult) -> str:
-    """For each group of layers a line for each side, under its name, and the verdict."""
+    """For each group of layers a line for each side, and the verdict."""
     rows = []
     for group in result.groups:
         size = f"{group.tensors} tensors, " if group.tensors > 1 else ""
-        size += f"{group.winit_side.count:,} values"
-        rows.append([f"{group.label}: {size}, {group.law.name}"])
+        size += f"{group.winit_side.count:,} values, {group.law.name}"
         verdict = "yes" if group.verdict.agree else f"NO: {group.verdict.reason}"
         if group.verdict.agree and group.law.std > 0:
             verdict += f", z {group.verdict.z:.1f}"
-        rows.append(["  torch.nn.init", *_moment_cells(group.torch_side, group.law), ""])
-        rows.append(["  winit_cuda", *_moment_cells(group.winit_side, group.law), verdict])
-    header = ("layer", "mean", "std", "expected", "min", "max", "agree")
+        rows.append([group.label, "torch.nn.init", *_moment_cells(group.torch_side, group.law), ""])
+        rows.append(
+            [f"  {size}", "winit_cuda", *_moment_cells(group.winit_side, group.law), verdict]
+        )
+    header = ("layer", "by", "mean", "std", "expected", "min", "max", "agree")
     worst = max(group.verdict.z for group in result.groups)
     verdict = "the distributions agree" if result.agree else "THE DISTRIBUTIONS DISAGREE"
     return (
         f"{result.model.name}: {result.model.title}\n\n"
-        f"{text_table(header, rows, 'lrrrrrl')}\n\n"
+        f"{text_table(header, rows, 'llrrrrrl')}\n\n"
         f"{result.model.name}: {verdict} (largest z-score {worst:.1f}, limit {Z_LIMIT:g})\n"
     )
 

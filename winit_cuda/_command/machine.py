@@ -7,18 +7,21 @@ a time without its machine means nothing.
 from __future__ import annotations
 
 import contextlib
+import functools
+import importlib
 import os
 import platform
 import shutil
 import subprocess
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from .._version import __version__
 
-# The instruction sets that the fills of the CPU core could use, as /proc/cpuinfo names them.
+# The instruction sets that the fills of the CPU core could use, as py-cpuinfo names them.
 _SIMD_FLAGS = ("neon", "asimd", "sve", "avx", "avx2", "fma", "avx512f", "avx512bw", "avx512vl")
 
 
@@ -43,23 +46,23 @@ def describe() -> dict[str, object]:
 
 def cpu_model() -> str:
     """The name of the processor."""
-    return _cpuinfo().get("model name") or platform.processor() or platform.machine()
+    return _cpu_info().get("brand_raw") or platform.processor() or platform.machine()
 
 
 def simd_flags() -> list[str]:
     """The instruction sets of this processor that matter here."""
-    cpuinfo = _cpuinfo()
-    present = (cpuinfo.get("flags") or cpuinfo.get("Features") or "").split()
+    present = _cpu_info().get("flags") or ()
     return [flag for flag in _SIMD_FLAGS if flag in present]
 
 
-def _cpuinfo() -> dict[str, str]:
-    fields: dict[str, str] = {}
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            name, _, value = line.partition(":")
-            fields.setdefault(name.strip(), value.strip())
-    return fields
+@functools.cache
+def _cpu_info() -> dict[str, Any]:
+    """What py-cpuinfo, of the extra ``bench``, says after about a second."""
+    try:
+        info: dict[str, Any] = importlib.import_module("cpuinfo").get_cpu_info()
+    except ImportError:
+        return {}
+    return info
 
 
 def available_cores() -> int:

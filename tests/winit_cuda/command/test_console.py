@@ -7,12 +7,13 @@ import io
 import pytest
 
 from winit_cuda._command.console import (
+    CommandError,
     Progress,
-    elide,
     format_ratio,
     format_seconds,
     format_significant,
     markdown_table,
+    require_rich,
     text_table,
 )
 
@@ -44,17 +45,33 @@ def test_ratio() -> None:
     assert format_ratio(41.27) == "41.3x"
 
 
-def test_elide_keeps_both_ends() -> None:
-    assert elide("short", 10) == "short"
-    cut = elide("decoder.layers.0.self_attn.in_proj_weight", 20)
-    assert len(cut) == 20
-    assert cut.startswith("decode")
-    assert cut.endswith("proj_weight")
+def test_text_table_aligns_and_keeps_what_looks_like_markup() -> None:
+    table = text_table(["name", "n"], [["[x]", "10"], ["y" * 200, "7"]], "lr")
+    head, rule, first, second = table.splitlines()
+    assert head.split() == ["name", "n"]
+    assert set(rule) == {"─"}
+    assert first.split() == ["[x]", "10"]
+    assert second == "y" * 200 + "    7"
+    assert len(head) == len(first) == len(second)
 
 
-def test_text_table_aligns_and_spans() -> None:
-    table = text_table(["name", "n"], [["a longer line that spans"], ["x", "10"], ["y", "7"]], "lr")
-    assert table == "name   n\n----  --\na longer line that spans\nx     10\ny      7"
+def test_text_table_fits_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "40")
+    table = text_table(["name", "n"], [["word " * 20, "7"]], "lr")
+    assert max(map(len, table.splitlines())) <= 40
+    assert table.split().count("word") == 20
+
+
+def test_without_rich_the_commands_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    require_rich()
+    for missing in ("rich", "cpuinfo"):
+        with monkeypatch.context() as context:
+            context.setattr(
+                "winit_cuda._command.console.find_spec", lambda name, no=missing: name != no or None
+            )
+            with pytest.raises(CommandError, match=r"pip install 'winit_cuda\[bench\]'"):
+                require_rich()
 
 
 def test_markdown_table() -> None:
@@ -74,9 +91,8 @@ def test_progress_is_drawn_on_a_terminal_only() -> None:
         progress.step("first")
         progress.step("second")
         progress.clear()
-    assert log.getvalue() == ""
+    assert log.getvalue().strip() == ""
     drawn = terminal.getvalue()
     assert "0/2" in drawn
     assert "1/2" in drawn
     assert "second" in drawn
-    assert drawn.endswith("\r")
