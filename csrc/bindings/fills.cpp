@@ -12,14 +12,12 @@
 #include "bindings/bindings.h"
 #include "bindings/place.h"
 #include "fill/fill.h"
+#include "platform/tuning.h"
 
 namespace py = pybind11;
 
 namespace winit_cuda {
 namespace {
-
-// So few elements are written sooner than the interpreter's lock is handed over and taken back.
-constexpr int64_t kQuickCount = 1024;
 
 // None, or null with Python's error set.
 template <class Body>
@@ -76,7 +74,7 @@ PyObject* fill(PyObject* self, PyObject* const* arguments, Py_ssize_t given) {
     const OwnedLaw made = law.make(target.dtype, parameters);
     if (place.count == 0) return;
     std::optional<py::gil_scoped_release> unlocked;
-    if (place.device != kCpu || place.count > kQuickCount) unlocked.emplace();
+    if (place.device != kCpu || place.count > tuning::kLockedElements) unlocked.emplace();
     if (place.device == kCpu)
       fill_cpu({target, source, made.law}, place.threads);
     else if (place.device == kSerial)
@@ -103,7 +101,7 @@ PyObject* quick_fill(PyObject* self, PyObject* const* arguments, Py_ssize_t give
     const DefaultFloatingPoint environment;
     const OwnedLaw made = law.make(random.target.dtype, parameters);
     random.law = made.law;
-    if (count <= kQuickCount) return fill_cpu(random, 1);
+    if (count <= tuning::kLockedElements) return fill_cpu(random, 1);
     const py::gil_scoped_release unlocked;
     fill_cpu(random, threads);
   });

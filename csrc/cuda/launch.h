@@ -8,6 +8,7 @@
 #include "cuda/device.h"
 #include "platform/grid.h"
 #include "platform/stream.h"
+#include "platform/tuning.h"
 
 #if CUDART_VERSION < 12010
 #error "winit_cuda needs CUDA 12.1 or later"
@@ -15,11 +16,9 @@
 
 namespace winit_cuda {
 
-constexpr int kBlockThreads = 256;
-
 static __device__ inline ThreadIndex this_thread() {
-  return {static_cast<int64_t>(blockIdx.x) * kBlockThreads + threadIdx.x,
-          static_cast<int64_t>(gridDim.x) * kBlockThreads};
+  return {static_cast<int64_t>(blockIdx.x) * tuning::kFillThreads + threadIdx.x,
+          static_cast<int64_t>(gridDim.x) * tuning::kFillThreads};
 }
 
 inline int attribute(cudaDeviceAttr name, int device) {
@@ -32,12 +31,14 @@ inline int attribute(cudaDeviceAttr name, int device) {
 // map anew.
 template <class Kernel>
 unsigned blocks_for(int64_t threads, Kernel* kernel, int device) {
-  const int64_t wanted = std::max<int64_t>(1, (threads + kBlockThreads - 1) / kBlockThreads);
+  const int64_t wanted =
+      std::max<int64_t>(1, (threads + tuning::kFillThreads - 1) / tuning::kFillThreads);
   const int processors = attribute(cudaDevAttrMultiProcessorCount, device);
   if (wanted <= processors) return static_cast<unsigned>(wanted);
   int resident = 0;
-  check_cuda(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, kernel, kBlockThreads, 0),
-             "cudaOccupancyMaxActiveBlocksPerMultiprocessor");
+  check_cuda(
+      cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, kernel, tuning::kFillThreads, 0),
+      "cudaOccupancyMaxActiveBlocksPerMultiprocessor");
   return static_cast<unsigned>(std::min<int64_t>(wanted, int64_t{resident} * processors));
 }
 
@@ -46,7 +47,7 @@ template <class... Parameters, class... Arguments>
 void launch_on(const Launch& launch, int64_t work, void (*kernel)(Parameters...),
                const Arguments&... arguments) {
   const CurrentDevice current(launch.device);
-  kernel<<<blocks_for(work, kernel, launch.device), kBlockThreads, 0,
+  kernel<<<blocks_for(work, kernel, launch.device), tuning::kFillThreads, 0,
            static_cast<cudaStream_t>(launch.stream)>>>(arguments...);
   check_cuda(cudaGetLastError(), "kernel launch");
 }

@@ -37,7 +37,7 @@ struct NoTable {};
 template <class Real>
 __device__ const Real* share_table(const Real* table, Real scale) {
   __shared__ Real shared[kTableSize<Real>];
-  for (int i = threadIdx.x; i < kTableSize<Real>; i += kBlockThreads)
+  for (int i = threadIdx.x; i < kTableSize<Real>; i += tuning::kFillThreads)
     shared[i] = scaled_entry(table, scale, i);
   __syncthreads();
   return shared;

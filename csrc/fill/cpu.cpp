@@ -3,15 +3,9 @@
 #include "fill/passes.h"
 #include "platform/floating_point.h"
 #include "platform/parallel.h"
+#include "platform/tuning.h"
 
 namespace winit_cuda {
-namespace {
-
-// Below this many elements a thread, waking it costs more than it saves.
-constexpr int64_t kGrain = int64_t{1} << 15;
-
-}  // namespace
-
 void fill_range_cpu(const RandomFill& fill, int64_t begin, int64_t end) {
   active_fill_passes().fill(fill, begin, end);
 }
@@ -23,14 +17,15 @@ void fill_tiles_cpu(const RandomFill& fill, const Tiles& tiles, int64_t begin, i
 void fill_cpu(const RandomFill& fill, int threads) {
   Tiles tiles;
   if (find_tiles(fill.target.box, item_size(fill.target.dtype), tiles)) {
-    parallel_for(tiles.count, kGrain / Tiles::kElements, threads, [&](int64_t begin, int64_t end) {
-      const DefaultFloatingPoint environment;
-      fill_tiles_cpu(fill, tiles, begin, end);
-    });
+    parallel_for(tiles.count, tuning::kGrainElements / Tiles::kElements, threads,
+                 [&](int64_t begin, int64_t end) {
+                   const DefaultFloatingPoint environment;
+                   fill_tiles_cpu(fill, tiles, begin, end);
+                 });
     return;
   }
   const int64_t count = element_count(fill.target.box);
-  parallel_for(count, kGrain, threads, [&](int64_t begin, int64_t end) {
+  parallel_for(count, tuning::kGrainElements, threads, [&](int64_t begin, int64_t end) {
     const DefaultFloatingPoint environment;
     fill_range_cpu(fill, begin, end);
   });

@@ -12,7 +12,7 @@ namespace winit_cuda {
 namespace {
 
 template <class T, class Map, class OwnTable>
-__global__ void __launch_bounds__(kBlockThreads)
+__global__ void __launch_bounds__(tuning::kFillThreads)
     fill_span_kernel(const __grid_constant__ Span span,
                      const __grid_constant__ typename Map::Numbers numbers,
                      const __grid_constant__ OwnTable table) {
@@ -21,7 +21,7 @@ __global__ void __launch_bounds__(kBlockThreads)
 }
 
 template <class T, class Map, class OwnTable>
-__global__ void __launch_bounds__(kBlockThreads)
+__global__ void __launch_bounds__(tuning::kFillThreads)
     fill_keyed_kernel(const __grid_constant__ RandomFill fill,
                       const __grid_constant__ typename Map::Numbers numbers,
                       const __grid_constant__ OwnTable table) {
@@ -30,7 +30,7 @@ __global__ void __launch_bounds__(kBlockThreads)
 }
 
 template <class T, class Map, class OwnTable>
-__global__ void __launch_bounds__(kBlockThreads)
+__global__ void __launch_bounds__(tuning::kFillThreads)
     fill_rows_kernel(const __grid_constant__ RandomFill fill, const __grid_constant__ Rows rows,
                      const __grid_constant__ typename Map::Numbers numbers,
                      const __grid_constant__ OwnTable table) {
@@ -38,13 +38,13 @@ __global__ void __launch_bounds__(kBlockThreads)
   fill_rows<T>(map, fill, rows, this_thread());
 }
 
-__global__ void __launch_bounds__(kBlockThreads)
+__global__ void __launch_bounds__(tuning::kFillThreads)
     words_kernel(const __grid_constant__ StreamKey key, Domain domain, uint64_t index,
                  int64_t count, uint32_t* words) {
   write_words(key, domain, index, count, words, this_thread());
 }
 
-__global__ void __launch_bounds__(kBlockThreads)
+__global__ void __launch_bounds__(tuning::kFillThreads)
     split_keys_kernel(const __grid_constant__ Source source, int64_t count, uint64_t* words) {
   write_child_keys(source, count, words, this_thread());
 }

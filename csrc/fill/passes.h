@@ -2,6 +2,7 @@
 #pragma once
 
 #include "fill/fill.h"
+#include "platform/tuning.h"
 #include "simd/choice.h"
 
 namespace winit_cuda {
@@ -23,11 +24,9 @@ static inline const FillPasses& active_fill_passes() {
   return *of_active_isa([](auto isa) { return fill_passes<isa()>(); });
 }
 
-// From some size on a tensor does not fit the caches anyway: write around them.
-constexpr int64_t kStreamedBytes = int64_t{8} << 20;
-
+// Whether a tensor is written around the caches.
 static inline bool is_streamed(const Box& box, int64_t itemsize) {
-  return element_count(box) * itemsize >= kStreamedBytes;
+  return element_count(box) * itemsize >= tuning::kStreamedBytes;
 }
 
 }  // namespace winit_cuda

@@ -12,17 +12,15 @@
 
 #include "platform/floating_point.h"
 #include "platform/parallel.h"
+#include "platform/tuning.h"
 
 namespace winit_cuda {
 namespace {
 
-// The list as one stretch of work. A unit of work is a random element, or this many constant ones:
-// they are so much faster to write.
-constexpr int64_t kConstantsPerUnit = 8;
+// The list is one stretch of work, in units (tuning::kConstantsPerUnit).
+
 // Fills begin at multiples of this, so that a cut goes through none of the SIMD fills' chunks.
 constexpr int64_t kAlignment = 64;
-// Below this much work a thread, waking it costs more than it saves.
-constexpr int64_t kGrain = int64_t{1} << 15;
 
 int64_t units_of(const RandomFill& fill) {
   Tiles tiles;
@@ -30,7 +28,7 @@ int64_t units_of(const RandomFill& fill) {
   return is_tiled ? tiles.count * Tiles::kElements : element_count(fill.target.box);
 }
 int64_t units_of(const ConstantFill& fill) {
-  return (element_count(fill.box) + kConstantsPerUnit - 1) / kConstantsPerUnit;
+  return (element_count(fill.box) + tuning::kConstantsPerUnit - 1) / tuning::kConstantsPerUnit;
 }
 
 // Where each fill begins, and where the last one ends.
@@ -122,8 +120,8 @@ void set_run(T* out, const Run& run, T value, bool streaming) {
 }
 
 void fill_units(const ConstantFill& fill, const uint64_t*, int64_t begin, int64_t end) {
-  end = std::min(end * kConstantsPerUnit, element_count(fill.box));
-  begin *= kConstantsPerUnit;
+  end = std::min(end * tuning::kConstantsPerUnit, element_count(fill.box));
+  begin *= tuning::kConstantsPerUnit;
   if (begin >= end) return;
   with_itemsize(fill.itemsize, [&](auto element) {
     using T = typename decltype(element)::type;
@@ -201,7 +199,7 @@ void refuse_overlap(const FillList& list) {
 void fill_many_cpu(const FillList& list, const uint64_t* keys, int threads) {
   const std::vector<int64_t> places = places_of(list);
   const int64_t total = places.back();
-  const int64_t pieces = (total + kGrain - 1) / kGrain;
+  const int64_t pieces = (total + tuning::kGrainElements - 1) / tuning::kGrainElements;
   parallel_for(pieces, 1, threads, [&](int64_t begin, int64_t end) {
     const DefaultFloatingPoint environment;
     fill_piece(list, places, keys, cut(begin, pieces, total), cut(end, pieces, total));

@@ -26,7 +26,7 @@ class BlockTables {
     const uint64_t scale_bits = static_cast<uint64_t>(bits_of(scale));
     if (table != held_ || scale_bits != held_scale_bits_) {
       __syncthreads();  // nobody reads the one before any more
-      for (int i = threadIdx.x; i < kTableSize<Real>; i += kTileThreads)
+      for (int i = threadIdx.x; i < kTableSize<Real>; i += tuning::kListThreads)
         here[i] = scaled_entry(table, scale, i);
       __syncthreads();
       held_ = table;
@@ -50,17 +50,13 @@ struct ManyParameters {
 };
 static_assert(sizeof(ManyParameters) <= kParameterBytes);
 
-// Two blocks on a multiprocessor leave each thread 128 registers. Asked for three, 80, the compiler
-// spills the float64 laws.
-constexpr int kBlocksPerProcessor = 2;
-
-__global__ void __launch_bounds__(kTileThreads, kBlocksPerProcessor)
+__global__ void __launch_bounds__(tuning::kListThreads, tuning::kListBlocksPerProcessor)
     fill_many_kernel(const __grid_constant__ ManyParameters parameters) {
   __shared__ Table<double> room;
   BlockTables tables(room);
   const ManyView view{parameters.memory ? parameters.memory : parameters.bytes, parameters.keys};
-  fill_many(view, ThreadIndex{blockIdx.x, gridDim.x}, ThreadIndex{threadIdx.x, kTileThreads},
-            tables);
+  fill_many(view, ThreadIndex{blockIdx.x, gridDim.x},
+            ThreadIndex{threadIdx.x, tuning::kListThreads}, tables);
 }
 
 // As many blocks as the device runs at once: they share the tiles evenly, so a second wave would
@@ -68,9 +64,9 @@ __global__ void __launch_bounds__(kTileThreads, kBlocksPerProcessor)
 unsigned blocks_for(uint32_t tiles, int device) {
   const int processors = attribute(cudaDevAttrMultiProcessorCount, device);
   int resident = 0;
-  check_cuda(
-      cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, fill_many_kernel, kTileThreads, 0),
-      "cudaOccupancyMaxActiveBlocksPerMultiprocessor");
+  check_cuda(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, fill_many_kernel,
+                                                           tuning::kListThreads, 0),
+             "cudaOccupancyMaxActiveBlocksPerMultiprocessor");
   return std::min(tiles, static_cast<unsigned>(std::max(1, resident) * processors));
 }
 
@@ -83,7 +79,7 @@ void fill_many_cuda(const ManyDescriptors& descriptors, const ManyKeys& keys,
   parameters.keys = keys.there ? keys.there + 2 * descriptors.first : nullptr;
   if (!memory) write_descriptors(descriptors, keys.here, parameters.bytes);
   const CurrentDevice current(launch.device);
-  fill_many_kernel<<<blocks_for(descriptors.tiles, launch.device), kTileThreads, 0,
+  fill_many_kernel<<<blocks_for(descriptors.tiles, launch.device), tuning::kListThreads, 0,
                      static_cast<cudaStream_t>(launch.stream)>>>(parameters);
   check_cuda(cudaGetLastError(), "kernel launch");
 }

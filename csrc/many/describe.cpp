@@ -66,14 +66,12 @@ uint32_t add_rows(const Box& box, SharedBytes& shared) {
   return shared.add(&rows, sizeof(rows));
 }
 
-// How many tiles there are for this many steps of a thread's loop, so many of them in a thread.
+// How many tiles there are for this many steps of a thread's loop, blocks of words or stores of a
+// constant, so many of them in a thread.
 uint32_t tiles_for(int64_t steps, int64_t steps_per_thread) {
-  const int64_t tile = kTileThreads * steps_per_thread;
+  const int64_t tile = tuning::kListThreads * steps_per_thread;
   return static_cast<uint32_t>((steps + tile - 1) / tile);
 }
-
-// Steps of about the same cost make a tile: so many blocks of words, or stores of a constant.
-constexpr int64_t kBlocksPerThread = 8, kStoresPerThread = 8;
 
 // Describes a fill but for its first tile, and says how many it has.
 uint32_t describe_one(const RandomFill& fill, ManyTensor& tensor, SharedBytes& shared) {
@@ -88,7 +86,8 @@ uint32_t describe_one(const RandomFill& fill, ManyTensor& tensor, SharedBytes& s
     constexpr int64_t group = kGroupOf<T>, blocks = group / 4 * (sizeof(T) == 8 ? 2 : 1);
     const auto& numbers = any_form(fill.law.numbers_of<Map>());
     tensor.numbers = add_numbers<typename Map::Real>(numbers, fill.law.rescaling, shared);
-    if (is_aligned(fill)) tiles = tiles_for(box.size[0] / group + 1, kBlocksPerThread / blocks);
+    if (is_aligned(fill))
+      tiles = tiles_for(box.size[0] / group + 1, tuning::kListWordBlocksPerThread / blocks);
   });
   if (tiles) {
     tensor.count = box.size[0];
@@ -97,7 +96,7 @@ uint32_t describe_one(const RandomFill& fill, ManyTensor& tensor, SharedBytes& s
   }
   const Rows rows = rows_of(box);
   tensor.rows = add_rows(box, shared);
-  return tiles_for(rows.rows * rows.slots, kBlocksPerThread);
+  return tiles_for(rows.rows * rows.slots, tuning::kListWordBlocksPerThread);
 }
 
 uint32_t describe_one(const ConstantFill& fill, ManyTensor& tensor, SharedBytes& shared) {
@@ -107,11 +106,11 @@ uint32_t describe_one(const ConstantFill& fill, ManyTensor& tensor, SharedBytes&
   tensor.seed_or_bits = fill.bits;
   if (is_contiguous(fill.pointer, fill.box)) {
     tensor.count = fill.box.size[0];
-    return tiles_for(tensor.count * fill.itemsize / kStoreBytes + 1, kStoresPerThread);
+    return tiles_for(tensor.count * fill.itemsize / kStoreBytes + 1, tuning::kListStoresPerThread);
   }
   const Rows rows = rows_of(fill.box);
   tensor.rows = add_rows(fill.box, shared);
-  return tiles_for(rows.rows * rows.slots, kStoresPerThread);
+  return tiles_for(rows.rows * rows.slots, tuning::kListStoresPerThread);
 }
 
 size_t size_of(size_t tensors, size_t shared) {

@@ -10,10 +10,9 @@
 #include "fill/kernel.h"
 #include "many/layout.h"
 #include "many/maps.h"
+#include "platform/tuning.h"
 
 namespace winit_cuda {
-
-constexpr int kTileThreads = 256;
 
 // Descriptors where the kernel finds them.
 struct ManyView {

@@ -7,21 +7,10 @@
 #include "orthogonal/write.h"
 #include "platform/floating_point.h"
 #include "platform/parallel.h"
+#include "platform/tuning.h"
 
 namespace winit_cuda {
 namespace {
-
-// Panels and strips together take at most twice the tensor, but for what the smallest matrices
-// need.
-constexpr int64_t kMemoryFactor = 2, kLeastMemory = int64_t{1} << 20;
-// Strips that are begun, multiplied and written together: they share what the caches hold.
-constexpr int64_t kStripsTogether = 4;
-// So many such units a thread, where there are enough strips.
-constexpr int64_t kUnitsPerThread = 4;
-// So many products take as long as waking threads several times: a matrix of 128 x 128.
-constexpr double kWorthWaking = 2e6;
-// Panels made at a time where not all have room.
-constexpr int64_t kPanelsTogether = 4;
 
 // How a part of Q comes about. By columns, strips hold columns of Q: they begin as those of the
 // identity and meet the reflectors from the last to the first. By rows, they hold columns of Q^T,
@@ -47,17 +36,18 @@ Plan make_plan(const OrthogonalFill& fill, int threads) {
   plan.panels = (plan.used + kPanelColumns - 1) / kPanelColumns;
   const int64_t strips = (plan.vectors + kStripColumns<Real> - 1) / kStripColumns<Real>;
   const int64_t tensor = plan.vectors * part.rows * item_size(fill.target.dtype);
-  const int64_t budget = std::max(kMemoryFactor * tensor, kLeastMemory);
+  const int64_t budget =
+      std::max(tuning::kWorkspacePerTensor * tensor, tuning::kLeastWorkspaceBytes);
   const int64_t strip_bytes = plan.lines * kStripBytes;
   const auto panel_bytes = [&](int64_t panels) {
     return ReflectorPanels<Real>::bytes(part.rows, panels);
   };
   plan.panels_together = plan.panels;
   plan.strips_together =
-      std::clamp<int64_t>(strips / (kUnitsPerThread * threads), 1, kStripsTogether);
+      std::clamp<int64_t>(strips / (tuning::kUnitsPerThread * threads), 1, tuning::kStripsPerUnit);
   if (panel_bytes(plan.panels) + threads * plan.strips_together * strip_bytes <= budget)
     return plan;
-  plan.panels_together = std::min(plan.panels, kPanelsTogether);
+  plan.panels_together = std::min(plan.panels, tuning::kPanelsTogether);
   while (plan.panels_together > 1 && panel_bytes(plan.panels_together) > budget / 3)
     --plan.panels_together;
   const int64_t left = budget - panel_bytes(plan.panels_together);
@@ -260,7 +250,7 @@ void make_by_units(const OrthogonalFill& fill, const Plan& plan, int threads) {
   };
   const double products = static_cast<double>(plan.vectors) * static_cast<double>(plan.used) *
                           static_cast<double>(plan.lines);
-  parallel_for(workers, 1, threads, work, products >= kWorthWaking);
+  parallel_for(workers, 1, threads, work, products >= tuning::kMultiplicationsWorthWaking);
 }
 
 // Not all panels have room at once: as many strips as do wait for them, and all threads work on

@@ -7,14 +7,11 @@
 #include "orthogonal/write.h"
 #include "platform/floating_point.h"
 #include "platform/parallel.h"
+#include "platform/tuning.h"
 #include "values/child_key.h"
 
 namespace winit_cuda {
 namespace {
-
-// Up to this many multiplications (rows * columns * the smaller of them) one reflector after the
-// other is done first: 32 x 32.
-constexpr int64_t kSmall = int64_t{1} << 15;
 
 // H_0 ... H_{n-1} [I; 0] for the m x n reflectors, from the last to the first: reflector i meets
 // rows and columns from i on, the others are still those of the identity.
@@ -79,7 +76,8 @@ void orthogonal_cpu(const OrthogonalFill& fill, int threads) {
   // No overflow: the first product is at most 2^15 before the second is made.
   const int64_t smaller = std::min(fill.rows, fill.columns);
   const int64_t larger = std::max(fill.rows, fill.columns);
-  if (larger <= kSmall && larger * smaller <= kSmall && larger * smaller * smaller <= kSmall)
+  if (larger <= tuning::kFewMultiplications && larger * smaller <= tuning::kFewMultiplications &&
+      larger * smaller * smaller <= tuning::kFewMultiplications)
     write_small(fill);
   else
     orthogonal_blocked_cpu(fill, threads);

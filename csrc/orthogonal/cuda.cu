@@ -4,6 +4,7 @@
 #include "cuda/block.h"
 #include "cuda/maps.h"
 #include "orthogonal/kernel.h"
+#include "platform/tuning.h"
 
 namespace winit_cuda {
 namespace {
@@ -14,9 +15,7 @@ __global__ void __launch_bounds__(kReflectorColumns* kReflectorLanes)
   make_reflectors<Real>(reflectors, this_block());
 }
 
-constexpr int kMostThreads = 512;  // 2 lanes of 256 columns
-
-__global__ void __launch_bounds__(kMostThreads)
+__global__ void __launch_bounds__(tuning::kBatchThreads)
     orthogonal_batch_kernel(const __grid_constant__ OrthogonalBatch batch,
                             const __grid_constant__ BatchPlan plan) {
   make_orthogonal_batch(batch, plan, normal_table(double{}), this_block());

@@ -5,6 +5,7 @@
 #include "orthogonal/reflectors.h"
 #include "platform/floating_point.h"
 #include "platform/parallel.h"
+#include "platform/tuning.h"
 #include "values/distributions.h"
 
 namespace winit_cuda {
@@ -12,11 +13,6 @@ namespace {
 
 // Lines that are drawn and squared at a time; part of the order of the sums.
 constexpr int64_t kStretch = 256;
-// So many stretches, and what is done with them then, take as long as waking threads several times.
-constexpr int64_t kWorthWaking = 4;
-// A thread takes a huge page's worth of them at a time where there are enough: two threads that
-// meet in a page that is new would both clear it.
-constexpr int64_t kMostTogether = 16;
 constexpr int64_t kGramSize = kPanelColumns * kGramColumns;
 
 int64_t padded(int64_t rows) { return (rows + kRowUnit - 1) / kRowUnit * kRowUnit; }
@@ -84,12 +80,12 @@ void ReflectorPanels<Real>::make(int64_t begin, int64_t end, int threads) {
   std::vector<double> sums(static_cast<size_t>(count * kPanelColumns), 0.0);
   const auto for_stretches = [&](const auto& body) {
     parallel_for(
-        count, std::clamp<int64_t>(count / (8 * threads), 1, kMostTogether), threads,
+        count, std::clamp<int64_t>(count / (8 * threads), 1, tuning::kStretchesTogether), threads,
         [&](int64_t from, int64_t to) {
           const DefaultFloatingPoint environment;
           for (int64_t i = from; i < to; ++i) body(i, stretches[static_cast<size_t>(i)]);
         },
-        count >= kWorthWaking);
+        count >= tuning::kStretchesWorthWaking);
   };
   const PanelPasses<Real>& passes = active_panel_passes<Real>();
   for_stretches(

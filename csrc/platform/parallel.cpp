@@ -16,17 +16,10 @@
 #include <pthread.h>
 #endif
 
+#include "platform/tuning.h"
+
 namespace winit_cuda {
 namespace {
-
-// How many ranges a thread gets, if all come at once.
-constexpr int64_t kRangesPerThread = 8;
-// Waking a thread that sleeps can take as long as filling 100,000 elements. Models are made of many
-// fills in a row, so a worker looks out for the next one for a while before it sleeps; and sleepers
-// are woken for much work only, or for the second of two jobs that come soon after each other.
-constexpr std::chrono::microseconds kLookOut{50}, kSoon{300};
-constexpr int64_t kGrainsWorthWaking = 16;
-constexpr int kPausesBetweenLooks = 32;
 
 void pause() {
 #if defined(__x86_64__)
@@ -71,15 +64,17 @@ struct Pool {
 
   // Whether to do a job of so many grains with the workers.
   bool is_worth_it(int64_t grains) const {
-    const bool soon = std::chrono::steady_clock::now() - last_done < kSoon;
-    return soon || grains >= kGrainsWorthWaking || sleeping.load() < workers;
+    const bool soon = std::chrono::steady_clock::now() - last_done <
+                      std::chrono::microseconds{tuning::kSoonMicroseconds};
+    return soon || grains >= tuning::kGrainsWorthWaking || sleeping.load() < workers;
   }
 
   // Until there has been another job than the `seen` ones.
   uint64_t wait(uint64_t seen) {
-    const auto end = std::chrono::steady_clock::now() + kLookOut;
+    const auto end =
+        std::chrono::steady_clock::now() + std::chrono::microseconds{tuning::kLookOutMicroseconds};
     do {
-      for (int i = 0; i < kPausesBetweenLooks; ++i) pause();
+      for (int i = 0; i < tuning::kPausesBetweenLooks; ++i) pause();
       if (jobs.load() != seen) return jobs.load();
     } while (std::chrono::steady_clock::now() < end);
     std::unique_lock<std::mutex> lock(mutex);
@@ -146,7 +141,7 @@ void parallel_for(int64_t count, int64_t grain, int threads,
     ~Done() { pool.last_done = std::chrono::steady_clock::now(); }
   } const done{shared};
   if (!wake && !shared.is_worth_it(grains)) return body(0, count);
-  const int64_t grains_a_range = std::max<int64_t>(1, grains / (most * kRangesPerThread));
+  const int64_t grains_a_range = std::max<int64_t>(1, grains / (most * tuning::kRangesPerThread));
   Job job{body, count, grains_a_range * grain, {0}, {static_cast<int>(most - 1)}, {}, {}};
   shared.run(job, most - 1);
   if (job.error) std::rethrow_exception(job.error);

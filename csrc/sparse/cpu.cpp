@@ -4,13 +4,12 @@
 
 #include "platform/floating_point.h"
 #include "platform/parallel.h"
+#include "platform/tuning.h"
 #include "sparse/passes.h"
 #include "values/limits.h"
 
 namespace winit_cuda {
 namespace {
-
-constexpr int64_t kGrain = int64_t{1} << 15;  // below, waking a thread costs more than it saves
 
 // The same elements in the same order, in one dimension where that can be.
 Box merged(const Box& box) {
@@ -44,16 +43,18 @@ void fill_up_to_limits(const RandomFill& normal, const ColumnLimits& limits, int
   const SparsePasses& passes = active_sparse_passes();
   Tiles tiles;
   if (find_tiles(normal.target.box, item_size(normal.target.dtype), tiles)) {
-    parallel_for(tiles.count, kGrain / Tiles::kElements, threads, [&](int64_t begin, int64_t end) {
-      const DefaultFloatingPoint environment;
-      passes.fill_tiles(normal, limits, tiles, begin, end);
-    });
+    parallel_for(tiles.count, tuning::kGrainElements / Tiles::kElements, threads,
+                 [&](int64_t begin, int64_t end) {
+                   const DefaultFloatingPoint environment;
+                   passes.fill_tiles(normal, limits, tiles, begin, end);
+                 });
     return;
   }
-  parallel_for(element_count(normal.target.box), kGrain, threads, [&](int64_t begin, int64_t end) {
-    const DefaultFloatingPoint environment;
-    passes.fill(normal, limits, begin, end);
-  });
+  parallel_for(element_count(normal.target.box), tuning::kGrainElements, threads,
+               [&](int64_t begin, int64_t end) {
+                 const DefaultFloatingPoint environment;
+                 passes.fill(normal, limits, begin, end);
+               });
 }
 
 // The limits say nothing of rows. Once in 2^32 / rows columns the threshold's word has a twin, and

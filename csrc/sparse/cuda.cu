@@ -3,18 +3,19 @@
 
 #include "cuda/block.h"
 #include "cuda/maps.h"
+#include "platform/tuning.h"
 #include "sparse/kernel.h"
 
 namespace winit_cuda {
 namespace {
 
-__global__ void __launch_bounds__(kSelectionThreads)
+__global__ void __launch_bounds__(tuning::kSelectionThreads)
     select_thresholds_kernel(const __grid_constant__ SparseFill fill, const SparseSearch search) {
   select_thresholds(fill, search, this_block());
 }
 
 template <class T, class Map>
-__global__ void __launch_bounds__(kBlockThreads)
+__global__ void __launch_bounds__(tuning::kFillThreads)
     sparse_rows_kernel(const __grid_constant__ SparseFill fill, const __grid_constant__ Rows rows,
                        const __grid_constant__ typename Map::Numbers numbers) {
   const Map map = make_map<Map>(numbers, NoTable{});
@@ -26,8 +27,8 @@ __global__ void __launch_bounds__(kBlockThreads)
 void sparse_cuda(const SparseFill& fill, const Launch& launch) {
   if (fill.zeros_per_column == 0) return fill_cuda(fill.normal, launch);
   const Rows rows = rows_of(fill.normal.target.box);
-  launch_blocks(launch, selection_grid(fill, kSelectionThreads), &select_thresholds_kernel, fill,
-                search_of(fill));
+  launch_blocks(launch, selection_grid(fill, tuning::kSelectionThreads), &select_thresholds_kernel,
+                fill, search_of(fill));
   with_element(fill.normal.target.dtype, [&](auto element) {
     using T = typename decltype(element)::type;
     using Map = NormalMap<ScalarLanes<T>>;

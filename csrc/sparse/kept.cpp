@@ -7,18 +7,13 @@
 
 #include "platform/floating_point.h"
 #include "platform/parallel.h"
+#include "platform/tuning.h"
 #include "sparse/passes.h"
 
 namespace winit_cuda {
 namespace {
 
 constexpr int kLanes = KeptTile::kLanes;
-// Elements that take as long as waking several threads.
-constexpr int64_t kWorthWaking = int64_t{1} << 17;
-constexpr int64_t kGroupsPerThread = 4;  // fewer leave threads without work at the end
-// Where there is much to do, threads without a tile idle. The other way has work for all, but makes
-// the words twice.
-constexpr double kLeastBusy = 0.6;
 // Looks that bring the bounds nearer to the thresholds: each leaves about the square root of the
 // distance before it, in ranks, and costs a tenth of what collecting does.
 constexpr int kSteps = 2;
@@ -161,15 +156,16 @@ bool has_kept_tiles(const SparseFill& fill, int threads) {
   return fill.columns % 4 == 0 && box.index_offset % 4 == 0 && box.stride[1] == 1 &&
          box.index_stride[1] == 1 && box.index_stride[0] == static_cast<uint64_t>(fill.columns) &&
          fill.rows <= KeptTile::kMostRows &&
-         (element_count(box) < kWorthWaking || busy_share(tiles_of(fill), threads) >= kLeastBusy);
+         (element_count(box) < tuning::kSparseElementsWorthWaking ||
+          busy_share(tiles_of(fill), threads) >= tuning::kLeastBusyShare);
 }
 
 void sparse_kept_cpu(const SparseFill& fill, int threads) {
   const SparsePasses& passes = active_sparse_passes();
   const ColumnRange columns = local_columns(fill);
   const int64_t tiles = tiles_of(fill);
-  const int64_t together =
-      std::clamp<int64_t>(tiles / (kGroupsPerThread * threads), 1, KeptMarks::kMostTiles);
+  const int64_t together = std::clamp<int64_t>(tiles / (tuning::kTileGroupsPerThread * threads), 1,
+                                               KeptMarks::kMostTiles);
   const int64_t groups = (tiles + together - 1) / together;
   std::atomic<int64_t> next{0};
   // A thread gets its memory once, and takes groups as it comes.
@@ -199,7 +195,7 @@ void sparse_kept_cpu(const SparseFill& fill, int threads) {
       passes.fill_kept(fill.normal, marks, column);
     }
   };
-  const bool wake = element_count(fill.normal.target.box) >= kWorthWaking;
+  const bool wake = element_count(fill.normal.target.box) >= tuning::kSparseElementsWorthWaking;
   parallel_for(std::min<int64_t>(threads, groups), 1, threads, work, wake);
 }
 

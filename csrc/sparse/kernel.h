@@ -13,7 +13,6 @@ namespace winit_cuda {
 // that holds the threshold down until few words are in it, keeps those, and ranks them. Counts are
 // integers and their order does not matter.
 constexpr int kTileColumns = 32, kBuckets = 256, kBucketBits = 8, kKept = 32;
-constexpr int kSelectionThreads = 512;
 
 // Where the search begins: 256 buckets of 2^shift words each.
 struct SparseSearch {

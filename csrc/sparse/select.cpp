@@ -4,14 +4,13 @@
 #include <mutex>
 
 #include "platform/parallel.h"
+#include "platform/tuning.h"
 #include "sparse/passes.h"
 
 namespace winit_cuda {
 namespace {
 
-constexpr int64_t kGrainWords = int64_t{1}
-                                << 15;  // below, waking a thread costs more than it saves
-constexpr int64_t kFew = 8;             // words that are sorted rather than counted
+constexpr int64_t kFew = 8;  // words that are sorted rather than counted
 
 // The rank-th smallest word, rank >= 1, of `count` words between first and last. They are nearly
 // uniform: the bound that interpolation suggests leaves few of them on the wrong side.
@@ -128,9 +127,10 @@ class Selection {
   void run(int threads) {
     const WordWindow window = window_of(fill_.rows, fill_.zeros_per_column, 1);
     const int64_t words_of_tile = fill_.rows * tiled_.width();
-    const int64_t grain = std::max<int64_t>(1, kGrainWords / words_of_tile);
+    const int64_t grain = std::max<int64_t>(1, tuning::kGrainElements / words_of_tile);
     // With few tiles, the threads share each.
-    const bool sharing = tiled_.tiles() < 4 * threads && words_of_tile >= 2 * kGrainWords;
+    const bool sharing =
+        tiled_.tiles() < 4 * threads && words_of_tile >= 2 * tuning::kGrainElements;
     parallel_for(tiled_.tiles(), grain, sharing ? 1 : threads, [&](int64_t begin, int64_t end) {
       ColumnWords found(room_for(window, fill_.rows));
       for (int64_t number = begin; number < end; ++number)
@@ -155,7 +155,7 @@ class Selection {
     const ColumnTile tile = tiled_.tile(number, window);
     const int64_t rows = tiled_.rows();
     std::mutex mutex;
-    parallel_for(rows, std::max<int64_t>(1, kGrainWords / tile.lanes), threads,
+    parallel_for(rows, std::max<int64_t>(1, tuning::kGrainElements / tile.lanes), threads,
                  [&](int64_t begin, int64_t end) {
                    if (end - begin == rows) return passes_.collect(tile, begin, end, found);
                    ColumnWords part(found.room);
