@@ -65,7 +65,9 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]], align: str)
     from rich.text import Text
 
     unicode = (sys.stdout.encoding or "").lower().startswith("utf")
-    table = Table(box=box.SIMPLE_HEAD if unicode else box.ASCII2, show_edge=False, pad_edge=False)
+    table = Table(
+        box=box.SIMPLE_HEAD if unicode else box.ASCII2, show_edge=False, padding=(0, 1, 0, 0)
+    )
     for title, side in zip(header, align, strict=True):
         table.add_column(title, justify="left" if side == "l" else "right")
     for row in rows:

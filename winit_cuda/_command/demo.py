@@ -266,15 +266,13 @@ def layers_table(result: ModelResult) -> str:
     """For each group of layers a line for each side, and the verdict."""
     rows = []
     for group in result.groups:
-        size = f"{group.tensors} tensors, " if group.tensors > 1 else ""
-        size += f"{group.winit_side.count:,} values, {group.law.name}"
+        where = f"in {group.tensors} tensors" if group.tensors > 1 else "values"
+        size = f"{group.law.name}, {group.winit_side.count:,} {where}"
         verdict = "yes" if group.verdict.agree else f"NO: {group.verdict.reason}"
         if group.verdict.agree and group.law.std > 0:
             verdict += f", z {group.verdict.z:.1f}"
-        rows.append([group.label, "torch.nn.init", *_moment_cells(group.torch_side, group.law), ""])
-        rows.append(
-            [f"  {size}", "winit_cuda", *_moment_cells(group.winit_side, group.law), verdict]
-        )
+        rows.append([group.label, "torch", *_moment_cells(group.torch_side, group.law), ""])
+        rows.append([f"  {size}", "winit", *_moment_cells(group.winit_side, group.law), verdict])
     header = ("layer", "by", "mean", "std", "expected", "min", "max", "agree")
     worst = max(group.verdict.z for group in result.groups)
     verdict = "the distributions agree" if result.agree else "THE DISTRIBUTIONS DISAGREE"

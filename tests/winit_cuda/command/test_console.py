@@ -51,7 +51,7 @@ def test_text_table_aligns_and_keeps_what_looks_like_markup() -> None:
     assert head.split() == ["name", "n"]
     assert set(rule) == {"─"}
     assert first.split() == ["[x]", "10"]
-    assert second == "y" * 200 + "    7"
+    assert second == "y" * 200 + "   7"
     assert len(head) == len(first) == len(second)
 
 

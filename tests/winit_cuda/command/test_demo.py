@@ -250,7 +250,7 @@ def test_demo_prints_tables_and_writes_json(
     printed = capsys.readouterr().out
     lines = printed.splitlines()
     (first,) = (i for i, line in enumerate(lines) if "blocks.*.feedforward_out.weight " in line)
-    assert lines[first + 1].startswith("  2 tensors, 8,192 values, normal ")
+    assert lines[first + 1].startswith("  normal, 8,192 in 2 tensors ")
     assert "tiny: the distributions agree" in printed
     assert "seed 3 twice: the weights of winit_cuda are identical to the last bit" in printed
     assert max(map(len, printed.splitlines()[3:])) <= 100
