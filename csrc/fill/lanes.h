@@ -172,7 +172,7 @@ static inline void fill_run(const Map& map, C& chunk, const Run& run, T* base, b
 template <class C, class T, class Map>
 static inline void fill_tile(const Map& map, C& chunk, const Tiles& tiles, const Tile& tile,
                              T* base) {
-  T values[Tiles::kBuffer];
+  alignas(64) T values[Tiles::kBuffer];
   const int64_t pitch = tiles.pitch();
   if (tiles.is_one_stretch())
     fill_contiguous(map, chunk, tile.index, tile.rows * tile.columns, values, false);
@@ -182,6 +182,7 @@ static inline void fill_tile(const Map& map, C& chunk, const Tiles& tiles, const
                       tile.columns, values + row * pitch, false);
   for (int64_t column = 0; column < tile.columns; ++column) {
     T* out = base + tile.offset + column * tiles.column_stride;
+#pragma GCC unroll 8
     for (int64_t row = 0; row < tile.rows; ++row) out[row] = values[row * pitch + column];
   }
 }
