@@ -69,7 +69,7 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]], align: str)
         box=box.SIMPLE_HEAD if unicode else box.ASCII2, show_edge=False, padding=(0, 1, 0, 0)
     )
     for title, side in zip(header, align, strict=True):
-        table.add_column(title, justify="left" if side == "l" else "right")
+        table.add_column(title, justify="left" if side == "l" else "right", overflow="fold")
     for row in rows:
         table.add_row(*map(Text, row))
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else _ANY_WIDTH
