@@ -35,7 +35,9 @@ union AnyNumbers {
 WINIT_CALLS_EITHER
 template <class L, class Visit>
 WINIT_HD auto with_map(Distribution distribution, const Visit& visit) {
-  switch (distribution) {
+  switch (distribution) {  // without a default: the compiler says which case is missing
+    case Distribution::kUniform:
+      break;
     case Distribution::kNormal:
       return visit(Type<NormalMap<L>>{});
     case Distribution::kTruncNormal:
@@ -44,9 +46,8 @@ WINIT_HD auto with_map(Distribution distribution, const Visit& visit) {
       return visit(Type<SymmetricTruncNormalMap<L>>{});
     case Distribution::kTailNormal:
       return visit(Type<TailNormalMap<L>>{});
-    default:
-      return visit(Type<UniformMap<L>>{});
   }
+  return visit(Type<UniformMap<L>>{});
 }
 
 // A distribution with its numbers for one dtype.

@@ -140,7 +140,7 @@ def _through_operator(
 ) -> None:
     """Call the operator of `operators`, which comes back to `fill` when the program runs."""
     seed, stream = (None, None) if key is None else (key.signed_seed, key.signed_stream)
-    padded = (*numbers, 0.0, 0.0, 0.0)[:4]
+    padded = (*numbers, 0.0, 0.0, 0.0, 0.0)[:4]
     transformed = not _is_compiling() and transforms_active()
     if transformed and not hasattr(torch.library, "register_vmap"):
         raise RuntimeError(

@@ -120,3 +120,8 @@ def test_an_error_of_the_device_is_told(monkeypatch, capsys):
     monkeypatch.setattr(_C, "words", fail)
     assert sanitizer_cases.main(["--device", "cpu"]) == 1
     assert "words: an illegal memory access" in capsys.readouterr().out
+
+
+def test_no_law_of_the_core_is_left_out():
+    laws = {name for name in dir(_C) if hasattr(_C, f"quick_{name}")}
+    assert laws == set(sanitizer_cases.LAWS) == set(sanitizer_cases.TINY)
