@@ -318,6 +318,9 @@ def build_info() -> BuildInfo:
 def set_simd(name: str | None, /) -> None:
     """Force "portable", "avx2" or "avx512"; None takes the best again. For tests."""
 
+def free_kept_memory() -> int:
+    """Give back what orthogonal matrices left for the next ones; bytes, at most 64 MB."""
+
 def cuda_device_count() -> int:
     """Number of CUDA devices, 0 where there is no driver; never raises."""
 

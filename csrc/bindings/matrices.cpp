@@ -7,6 +7,7 @@
 #include "bindings/place.h"
 #include "orthogonal/orthogonal.h"
 #include "orthogonal/reflectors.h"
+#include "platform/memory.h"
 #include "sparse/sparse.h"
 
 namespace py = pybind11;
@@ -154,6 +155,7 @@ void bind_matrices(py::module_& module) {
     const ReflectorHead head = reflector_head(first, square, is_last_row);
     return py::make_tuple(head.sign, head.head, head.scale);
   });
+  module.def("free_kept_memory", &free_kept_memory);
 }
 
 }  // namespace winit_cuda

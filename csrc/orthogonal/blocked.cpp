@@ -65,10 +65,10 @@ class Strips {
 
   explicit Strips(const Plan& plan)
       : plan_(plan),
-        workspace_(plan.strips_together * plan.lines * kColumns),
+        room_(plan.strips_together * plan.lines * kColumns),
         nonzero_(static_cast<size_t>(plan.strips_together)) {
     for (int64_t s = 0; s < plan.strips_together; ++s)
-      strips_.push_back(workspace_.get() + s * plan.lines * kColumns);
+      strips_.push_back(room_.get() + s * plan.lines * kColumns);
   }
 
   // Columns of the identity.
@@ -118,7 +118,7 @@ class Strips {
   }
 
   const Plan& plan_;
-  Workspace<Real> workspace_;
+  Room<Real> room_;
   std::vector<Real*> strips_;
   std::vector<RowRange> nonzero_;
   int64_t first_ = 0, count_ = 0;

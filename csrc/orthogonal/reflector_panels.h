@@ -45,7 +45,7 @@ class ReflectorPanels {
 
   Source source_;
   int64_t rows_, columns_, used_, begin_ = 0;
-  Workspace<Real> vectors_, grams_;
+  Room<Real> vectors_, grams_;
   std::vector<Panel<Real>> panels_;
   std::vector<double> signs_, factors_, heads_;
 };

@@ -1,6 +1,8 @@
 #include "platform/memory.h"
 
+#include <atomic>
 #include <new>
+#include <utility>
 
 #if defined(__linux__)
 #include <sys/mman.h>
@@ -11,6 +13,7 @@ namespace {
 
 constexpr size_t kLine = 64, kHugePage = size_t{1} << 21;
 constexpr size_t kPage = size_t{1} << 16;  // a multiple of every system's
+constexpr size_t kMostKept = size_t{64} << 20;
 
 bool is_large(size_t bytes) { return bytes >= 2 * kHugePage; }
 
@@ -36,18 +39,49 @@ void* get_huge_pages(size_t bytes) { return operator new(bytes, std::align_val_t
 void free_huge_pages(void* place, size_t) { operator delete(place, std::align_val_t{kLine}); }
 #endif
 
+// Without a lock, which a forked child might find taken.
+std::atomic<MemoryBlock*> kept{nullptr};
+
+using Block = std::unique_ptr<MemoryBlock>;
+
+Block exchange_kept(Block block) { return Block(kept.exchange(block.release())); }
+
 }  // namespace
 
-Memory::Memory(size_t bytes)
+MemoryBlock::MemoryBlock(size_t bytes)
     : bytes_(is_large(bytes) ? (bytes + kPage - 1) / kPage * kPage : bytes) {
   place_ = is_large(bytes) ? get_huge_pages(bytes_) : operator new(bytes_, std::align_val_t{kLine});
 }
 
-Memory::~Memory() {
+MemoryBlock::~MemoryBlock() {
   if (is_large(bytes_))
     free_huge_pages(place_, bytes_);
   else
     operator delete(place_, std::align_val_t{kLine});
+}
+
+void KeepBlock::operator()(MemoryBlock* block) const {
+  Block larger(block);
+  if (!is_large(larger->bytes()) || larger->bytes() > kMostKept) return;
+  Block other = exchange_kept(nullptr);
+  if (other && other->bytes() > larger->bytes()) std::swap(larger, other);
+#if defined(MADV_FREE)
+  madvise(larger->place(), larger->bytes(), MADV_FREE);
+#endif
+  exchange_kept(std::move(larger));
+}
+
+Memory get_memory(size_t bytes) {
+  if (is_large(bytes)) {
+    Block block = exchange_kept(nullptr);
+    if (block && block->bytes() >= bytes) return Memory(block.release());
+  }
+  return Memory(new MemoryBlock(bytes));
+}
+
+size_t free_kept_memory() {
+  const Block block = exchange_kept(nullptr);
+  return block ? block->bytes() : 0;
 }
 
 }  // namespace winit_cuda

@@ -195,6 +195,7 @@ def peak_of(action):
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
 
     # Or freed memory would be taken without being seen.
+    _C.free_kept_memory()
     ctypes.CDLL(None).malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")  # the peak is what there is now
     before = status("VmRSS")
