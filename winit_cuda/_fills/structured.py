@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from .._keys.generators import Words
     from .fill import Numbers
 
+
+# What the core reads for the key of a fill that draws nothing.
+_NO_KEY = array("Q", (0, 0))
 
 # On CUDA, matrices of more rows and columns than this are made one after the other, as they are
 # alone; smaller ones at once.
@@ -50,6 +54,19 @@ def _write_part(
         core.orthogonal(*place, *words, *part, gain)
     else:
         write_orthogonal(core, place, words, gain, part, tensor)
+
+
+def _write_zeros(place: Place, tensor: torch.Tensor) -> None:
+    """Zeros for what is written next: on the CPU by the core, whose threads go on with it.
+
+    After a fill of torch's its own threads look out for more, and take a core from the next step.
+    """
+    pointer, code, numel, box, device, _, threads = place
+    if device < 0:
+        zeros = ("constant", pointer, code, numel, box, 0.0)
+        backend.loaded.FillList(device, [zeros]).run(_NO_KEY.buffer_info()[0], False, 0, threads, 0)
+    else:
+        write_value(tensor, 0.0)
 
 
 class SparseFill(Fill):
@@ -180,9 +197,9 @@ class DeltaOrthogonalFill(Fill):
         """As in an orthogonal fill."""
         return ORTHOGONAL.check(function, code, numbers)
 
-    def write(self, place: Place, words: Words, numbers: Numbers, tensor: torch.Tensor) -> None:  # noqa: ARG002
+    def write(self, place: Place, words: Words, numbers: Numbers, tensor: torch.Tensor) -> None:
         """Zeros, then the matrix."""
-        write_value(tensor, 0.0)
+        _write_zeros(place, tensor)
         matrix = at_center(tensor.detach())
         ORTHOGONAL.write(target.describe(matrix), words, numbers, matrix)
 
