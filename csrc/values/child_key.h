@@ -1,6 +1,6 @@
-// The key of a numbered child, as winit_cuda/keys.py derives it: fold_in(key, j), whose stream is
-// BLAKE2b (Saarinen and Aumasson, RFC 7693) with a digest of 8 bytes over the seed, the stream, "i"
-// and j as 16 bytes, all little-endian. The 33 bytes are one block of the hash.
+// The key of a numbered child, as winit_cuda/_keys/keys.py derives it: fold_in(key, j). Its stream
+// is BLAKE2b (Saarinen and Aumasson, RFC 7693) with a digest of 8 bytes over the seed, the stream,
+// "i" and j as 16 bytes, all little-endian. The 33 bytes are one block of the hash.
 #pragma once
 
 #include "values/philox.h"
