@@ -17,15 +17,21 @@ Every fill begins with the same seven positional arguments:
 
 Random fills go on with the key:
 
-    key_pointer  0, or the address, in the memory of `device`, of two uint64 (seed, stream) that
-                 are read in place of the next two arguments
+    key          0; or the address, in the memory of `device`, of two uint64 (seed, stream) that
+                 are read in place of the next two arguments; or what draws them, when all else is
+                 ready: it returns them, or puts them at the address, in memory of the host, that
+                 `seed` then is
     seed, stream the two words of the key, each in [0, 2**64)
 
 ValueError names a bad argument, RuntimeError a CUDA failure; nothing is written before either is
 raised. The GIL is released around the work.
 """
 
-from typing import Final, TypeAlias, TypedDict
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias, TypedDict
+
+Draw: TypeAlias = Callable[[], object]
+"""What draws a key."""
 
 Box: TypeAlias = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], int]
 """(sizes, strides, index_strides, index_offset)."""
@@ -51,7 +57,7 @@ def uniform(
     device: int,
     cuda_stream: int,
     threads: int,
-    key_pointer: int,
+    key: int | Draw,
     seed: int,
     stream: int,
     low: float,
@@ -68,7 +74,7 @@ def normal(
     device: int,
     cuda_stream: int,
     threads: int,
-    key_pointer: int,
+    key: int | Draw,
     seed: int,
     stream: int,
     mean: float,
@@ -82,7 +88,7 @@ def quick_uniform(
     dtype: int,
     numel: int,
     threads: int,
-    key_pointer: int,
+    key: int | Draw,
     seed: int,
     stream: int,
     low: float,
@@ -96,7 +102,7 @@ def quick_normal(
     dtype: int,
     numel: int,
     threads: int,
-    key_pointer: int,
+    key: int | Draw,
     seed: int,
     stream: int,
     mean: float,
@@ -110,7 +116,7 @@ def quick_trunc_normal(
     dtype: int,
     numel: int,
     threads: int,
-    key_pointer: int,
+    key: int | Draw,
     seed: int,
     stream: int,
     mean: float,
@@ -129,7 +135,7 @@ def trunc_normal(
     device: int,
     cuda_stream: int,
     threads: int,
-    key_pointer: int,
+    key: int | Draw,
     seed: int,
     stream: int,
     mean: float,
@@ -148,7 +154,7 @@ def sparse(
     device: int,
     cuda_stream: int,
     threads: int,
-    key_pointer: int,
+    key: int | Draw,
     seed: int,
     stream: int,
     rows: int,
@@ -172,7 +178,7 @@ def orthogonal(
     device: int,
     cuda_stream: int,
     threads: int,
-    key_pointer: int,
+    key: int | Draw,
     seed: int,
     stream: int,
     rows: int,
@@ -205,7 +211,7 @@ def orthogonal_batch(
     device: int,
     cuda_stream: int,
     threads: int,
-    key_pointer: int,
+    key: int | Draw,
     seed: int,
     stream: int,
     count: int,
@@ -233,7 +239,7 @@ def reflectors(
     device: int,
     cuda_stream: int,
     threads: int,
-    key_pointer: int,
+    key: int | Draw,
     seed: int,
     stream: int,
     /,
@@ -277,7 +283,7 @@ def split_keys(
     count: int,
     device: int,
     cuda_stream: int,
-    key_pointer: int,
+    key: int | Draw,
     seed: int,
     stream: int,
     /,
@@ -286,6 +292,12 @@ def split_keys(
 
     They go to the memory of `device`. Child j is `winit_cuda.fold_in(key, j)`.
     """
+
+def drawn(key: int | Draw, seed: int, stream: int, /) -> tuple[int, int]:
+    """(seed, stream) of a key, drawn where that is to be done; an address is one of the host."""
+
+def advance(generator: Any, step: int, /) -> tuple[int, int]:
+    """(seed, offset) of a CUDA generator of torch's, whose offset moves on by `step`."""
 
 def child_stream(seed: int, stream: int, j: int, /) -> int:
     """The stream of child j of a key, 0 <= j < 2**64."""

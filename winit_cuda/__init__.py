@@ -20,14 +20,13 @@ from ._keys.keys import (
     key,
     split,
 )
-from ._version import __version__
+from ._version import __version__ as __version__
 from .init import *  # noqa: F403
 
 __all__ = [
     "BackendInfo",
     "Key",
     "Shard",
-    "__version__",
     "backend_info",
     "fold_in",
     "init",

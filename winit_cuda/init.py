@@ -42,6 +42,12 @@ from ._schemes.structured import (
     sparse_,
 )
 from ._schemes.variance_scaling import (
+    _calculate_correct_fan as _calculate_correct_fan,
+)
+from ._schemes.variance_scaling import (
+    _calculate_fan_in_and_fan_out as _calculate_fan_in_and_fan_out,
+)
+from ._schemes.variance_scaling import (
     calculate_gain,
     kaiming_normal_,
     kaiming_uniform_,

@@ -45,11 +45,25 @@ void split_keys(uintptr_t pointer, int64_t count, int device, uintptr_t cuda_str
   if (count < 0) throw std::invalid_argument("count must be at least 0");
   if (count == 0) return;
   uint64_t* out = reinterpret_cast<uint64_t*>(pointer);
-  const Source source = source_of(device, key_pointer, seed, stream);
+  const Source source = source_of(device, key, seed, stream);
   if (device >= 0)
     split_keys_cuda(source, count, out, {device, reinterpret_cast<void*>(cuda_stream)});
   else
     split_keys_serial(source, count, out);
+}
+
+py::tuple drawn(WINIT_KEY) {
+  const Source source = source_of(kCpu, key, seed, stream);
+  return py::make_tuple(seed_of(source.key), source.key.stream);
+}
+
+// (seed, offset) of a CUDA generator of torch's, which goes on by `step`; in one, so that no other
+// thread gets the same.
+py::tuple advance(const py::object& generator, uint64_t step) {
+  const py::object seed = generator.attr("initial_seed")();
+  const py::object offset = generator.attr("get_offset")();
+  generator.attr("set_offset")(offset.cast<uint64_t>() + step);
+  return py::make_tuple(seed, offset);
 }
 
 void prefix_sums(uintptr_t values, uintptr_t odd_counts, int64_t count, int threads, int omission,
@@ -77,6 +91,8 @@ void bind_engine(py::module_& module) {
     return child_stream(seed, stream, j);
   });
   module.def("split_keys", &split_keys);
+  module.def("drawn", &drawn);
+  module.def("advance", &advance);
   module.def("prefix_sums", &prefix_sums);
   module.def("set_serial_order", &set_serial_order);
 }

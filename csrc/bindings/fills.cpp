@@ -58,8 +58,7 @@ bool read_parameters(const NamedLaw& law, PyObject* const* arguments, Py_ssize_t
   return !PyErr_Occurred();
 }
 
-// (pointer, dtype, numel, box, device, cuda_stream, threads, key_pointer, seed, stream,
-// *parameters)
+// (pointer, dtype, numel, box, device, cuda_stream, threads, key, seed, stream, *parameters)
 PyObject* fill(PyObject* self, PyObject* const* arguments, Py_ssize_t given) {
   const NamedLaw& law = law_of(self);
   double parameters[kMostParameters];
@@ -68,11 +67,11 @@ PyObject* fill(PyObject* self, PyObject* const* arguments, Py_ssize_t given) {
     const Place place{
         as_address(arguments[0]), as_int(arguments[1]),     as_int64(arguments[2]), arguments[3],
         as_int(arguments[4]),     as_address(arguments[5]), as_int(arguments[6])};
-    const Source source = source_of(place.device, as_address(arguments[7]), as_word(arguments[8]),
-                                    as_word(arguments[9]));
     const Target target = place.target();
     const OwnedLaw made = law.make(target.dtype, parameters);
+    const uint64_t seed = as_word(arguments[8]), stream = as_word(arguments[9]);
     if (place.count == 0) return;
+    const Source source = source_of(place.device, arguments[7], seed, stream);
     std::optional<py::gil_scoped_release> unlocked;
     if (place.device != kCpu || place.count > tuning::kLockedElements) unlocked.emplace();
     if (place.device == kCpu)
@@ -84,7 +83,7 @@ PyObject* fill(PyObject* self, PyObject* const* arguments, Py_ssize_t given) {
   });
 }
 
-// (pointer, dtype, numel, threads, key_pointer, seed, stream, *parameters)
+// (pointer, dtype, numel, threads, key, seed, stream, *parameters)
 PyObject* quick_fill(PyObject* self, PyObject* const* arguments, Py_ssize_t given) {
   const NamedLaw& law = law_of(self);
   double parameters[kMostParameters];
@@ -96,11 +95,11 @@ PyObject* quick_fill(PyObject* self, PyObject* const* arguments, Py_ssize_t give
     random.target.pointer = reinterpret_cast<void*>(as_address(arguments[0]));
     random.target.dtype = dtype_of(as_int(arguments[1]));
     make_row(random.target.box, count);
-    random.source =
-        source_of(kCpu, as_address(arguments[4]), as_word(arguments[5]), as_word(arguments[6]));
+    const uint64_t seed = as_word(arguments[5]), stream = as_word(arguments[6]);
     const DefaultFloatingPoint environment;
     const OwnedLaw made = law.make(random.target.dtype, parameters);
     random.law = made.law;
+    random.source = source_of(kCpu, arguments[4], seed, stream);
     if (count <= tuning::kLockedElements) return fill_cpu(random, 1);
     const py::gil_scoped_release unlocked;
     fill_cpu(random, threads);

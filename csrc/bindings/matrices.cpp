@@ -30,8 +30,9 @@ void sparse(WINIT_PLACE, WINIT_KEY, int64_t rows, int64_t columns, int64_t zeros
     target.box = box_of(numel, box, false);
   }
   if (target.box.rank != 2) throw std::invalid_argument("sparse takes a matrix");
+  const Law normal = normal_law(target.dtype, 0, std).law;
   const SparseFill fill{
-      {target, source_of(device, key_pointer, seed, stream), normal_law(target.dtype, 0, std).law},
+      {target, source_of(device, key, seed, stream), normal},
       rows,
       columns,
       zeros_per_column,
@@ -62,7 +63,7 @@ void orthogonal(WINIT_PLACE, WINIT_KEY, int64_t rows, int64_t columns, int64_t f
     throw std::invalid_argument("the part must have as many elements as the tensor, " +
                                 std::to_string(numel));
   if (numel == 0) return;
-  const Source source = source_of(device, key_pointer, seed, stream);
+  const Source source = source_of(device, key, seed, stream);
   const py::gil_scoped_release unlocked;
   orthogonal_cpu(
       {target, source, rows, columns, first_row, row_count, first_column, column_count, gain},
@@ -105,11 +106,11 @@ void orthogonal_batch(WINIT_PLACE, WINIT_KEY, int64_t count, int64_t rows, int64
   if (numel ? overflows || numel % length || count != numel / length : count)
     throw std::invalid_argument("numel must be count * rows * columns");
   if (numel == 0) return;
-  const OrthogonalBatch batch{
-      place.target(), source_of(device, key_pointer, seed, stream), count, rows, columns,
-      gain,           reinterpret_cast<double*>(workspace)};
+  OrthogonalBatch batch{place.target(), {},   count, rows, columns,
+                        gain,           reinterpret_cast<double*>(workspace)};
   if (!workspace && workspace_bytes(batch, device) > 0)
     throw std::invalid_argument("these matrices need a workspace");
+  batch.source = source_of(device, key, seed, stream);
   const py::gil_scoped_release unlocked;
   if (device == kCpu)
     orthogonal_batch_cpu(batch, threads);
@@ -131,7 +132,7 @@ void reflectors(uintptr_t pointer, int dtype, int64_t rows, int64_t columns, int
   if (wanted.dtype != DType::kFloat32 && wanted.dtype != DType::kFloat64)
     throw std::invalid_argument("reflectors are float32 or float64");
   if (count == 0) return;
-  const Source source = source_of(device, key_pointer, seed, stream);
+  const Source source = source_of(device, key, seed, stream);
   const DefaultFloatingPoint environment;
   const py::gil_scoped_release unlocked;
   if (device == kCpu)

@@ -73,11 +73,31 @@ struct Place {
   }
 };
 
-inline Source source_of(int device, uintptr_t key_pointer, uint64_t seed, uint64_t stream) {
-  const uint64_t* words = reinterpret_cast<const uint64_t*>(key_pointer);
-  if (words && device == kCpu)
-    return {make_stream_key(words[0], words[1]), nullptr, Domain::kElement};
-  return {make_stream_key(seed, stream), words, Domain::kElement};
+// Who names the key of a fill, in three arguments:
+//   0, seed, stream       the caller;
+//   address, -, -         the two words at that address, in the target's memory;
+//   draw, address, -      a generator: draw() puts the words at the address, in memory of the host,
+//                         or returns them, a tuple of two.
+// Asked for when all else is ready: from the draw on nothing may fail, and no code of Python's runs
+// between it and the fill.
+inline Source source_of(int device, PyObject* key, uint64_t seed, uint64_t stream) {
+  const uint64_t* words = nullptr;
+  if (PyLong_Check(key)) {
+    words = reinterpret_cast<const uint64_t*>(as_address(key));
+    if (!words || device != kCpu) return {make_stream_key(seed, stream), words, Domain::kElement};
+  } else {
+    const auto drawn = pybind11::reinterpret_steal<pybind11::object>(PyObject_CallNoArgs(key));
+    if (!drawn) throw pybind11::error_already_set();
+    if (PyTuple_Check(drawn.ptr()) && PyTuple_GET_SIZE(drawn.ptr()) == 2)
+      return {make_stream_key(as_word(PyTuple_GET_ITEM(drawn.ptr(), 0)),
+                              as_word(PyTuple_GET_ITEM(drawn.ptr(), 1))),
+              nullptr, Domain::kElement};
+    words = reinterpret_cast<const uint64_t*>(static_cast<uintptr_t>(seed));
+  }
+  return {make_stream_key(words[0], words[1]), nullptr, Domain::kElement};
+}
+inline Source source_of(int device, pybind11::handle key, uint64_t seed, uint64_t stream) {
+  return source_of(device, key.ptr(), seed, stream);
 }
 
 // Each binding spells out the common arguments once, by this.
@@ -86,6 +106,6 @@ inline Source source_of(int device, uintptr_t key_pointer, uint64_t seed, uint64
       uintptr_t cuda_stream, int threads
 #define WINIT_GIVEN_PLACE \
   Place { pointer, dtype, numel, box, device, cuda_stream, threads }
-#define WINIT_KEY uintptr_t key_pointer, uint64_t seed, uint64_t stream
+#define WINIT_KEY pybind11::handle key, uint64_t seed, uint64_t stream
 
 }  // namespace winit_cuda

@@ -3,16 +3,31 @@
 An error says which function, which argument, what it must be and what was received. Every check
 runs before the generator is drawn from and before the tensor is written, so that after an error
 both are as they were.
+
+`torch.nn.init` raises RuntimeError for most bad numbers and NotImplementedError for most bad
+tensors. What is raised here is that, too, so that handlers written for torch still catch it.
 """
 
 from __future__ import annotations
 
 import math
 import operator
-from typing import Any
+import sys
+import warnings
+from typing import Any, NoReturn
+
+import torch
 
 # Tuples of types, here and elsewhere: torch.compile 2.4 does not trace `int | float`.
 _SHOWN_AS_THEY_ARE = (str, int, float, complex, list, tuple, dict)
+
+
+class WrongValueError(ValueError, RuntimeError):
+    """A value that is not what it must be."""
+
+
+class WrongTypeError(TypeError, NotImplementedError):
+    """What is not of the right kind, a dtype or layout above all."""
 
 
 def wrong(
@@ -20,7 +35,7 @@ def wrong(
     argument: str,
     requirement: str,
     received: object,
-    error: type[Exception] = ValueError,
+    error: type[Exception] = WrongValueError,
 ) -> Exception:
     """The error for an argument whose value is not what it must be."""
     return unfit(function, argument, requirement, _shown(received), error)
@@ -31,18 +46,43 @@ def unfit(
     argument: str,
     requirement: str,
     received: str,
-    error: type[Exception] = TypeError,
+    error: type[Exception] = WrongTypeError,
 ) -> Exception:
-    """The same, where what was received is described in words."""
+    """The same, where what was received is described in words; a tensor, if nothing is said."""
     return error(f"{function}: {argument} must be {requirement}, got {received}")
 
 
+def reraise(function: str, error: Exception) -> NoReturn:
+    """Raise, in its handler, an error that comes from below and may not name the function."""
+    text = str(error)
+    if text.startswith(f"{function}: "):
+        raise error
+    kind = torch.cuda.OutOfMemoryError
+    named = kind if isinstance(error, kind) else RuntimeError
+    raise named(f"{function}: {text or 'out of memory'}") from error
+
+
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn where the package was called from."""
+    if torch.compiler.is_dynamo_compiling():  # it has no frames to look at
+        warnings.warn(message, category, stacklevel=3)
+        return
+    level, frame = 1, sys._getframe()  # noqa: SLF001
+    package = __name__.partition(".")[0]
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == package:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)
+
+
 def _shown(value: object) -> str:
-    if value is None or isinstance(value, _SHOWN_AS_THEY_ARE):
-        text = repr(value)
-        return text if len(text) <= 80 else f"{text[:77]}..."
-    kind = type(value).__name__
-    return f"{kind} {value}" if hasattr(value, "__float__") and not _is_array(value) else kind
+    try:
+        if value is None or isinstance(value, _SHOWN_AS_THEY_ARE):
+            text = repr(value)
+            return text if len(text) <= 80 else f"{text[:77]}..."
+        kind = type(value).__name__
+        return f"{kind} {value}" if hasattr(value, "__float__") and not _is_array(value) else kind
+    except Exception:  # an integer of more digits than Python writes, an odd class
+        return f"{type(value).__name__} that cannot be written down"
 
 
 def _is_array(value: Any) -> bool:
@@ -59,7 +99,7 @@ def number(function: str, argument: str, value: Any) -> float:
         return float(value)
     except OverflowError as error:
         raise wrong(function, argument, "a number that a float holds", value) from error
-    except (TypeError, ValueError, RuntimeError) as error:  # an array of many, a complex tensor
+    except Exception as error:  # an array of many, a complex or meta tensor, an odd class
         raise wrong(function, argument, "a number", value, TypeError) from error
 
 
@@ -88,7 +128,9 @@ def interval(function: str, a: Any, b: Any) -> tuple[float, float]:
 
 
 def fraction(function: str, argument: str, value: Any) -> float:
-    """Return `value` as a float in [0, 1]."""
+    """Return `value` as a float in [0, 1]; True and False are no fractions."""
+    if isinstance(value, bool):
+        raise wrong(function, argument, "a number", value, TypeError)
     checked = number(function, argument, value)
     if not 0.0 <= checked <= 1.0:
         raise wrong(function, argument, "in [0, 1]", checked)

@@ -146,7 +146,7 @@ def can_describe(tensor: torch.Tensor) -> bool:
     """Whether the core can write the tensor where it lies."""
     return (
         not tensor.is_neg()
-        and sum(size > 1 for size in tensor.shape) <= MAX_RANK
+        and (tensor.is_contiguous() or sum(size > 1 for size in tensor.shape) <= MAX_RANK)
         and tensor.data_ptr() != 0
     )
 

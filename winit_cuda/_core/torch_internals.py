@@ -12,6 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+# Of these, what every call reads: `forward_ad._current_level` (at least 0 inside of
+# `forward_ad.dual_level`, where tensors may have tangents) and `profiler._is_profiler_enabled`. A
+# function around each would cost more than it does.
+from torch.autograd import forward_ad as forward_ad
+from torch.autograd import profiler as profiler
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -36,6 +42,9 @@ transforms_active = getattr(torch._C, "_are_functorch_transforms_active", _never
 
 without_dispatch_modes = getattr(torch._C, "_DisableTorchDispatch", contextlib.nullcontext)  # noqa: SLF001
 """A context in which TorchDispatchModes (fake tensors among them) are not asked."""
+
+below_autograd = torch._C._AutoDispatchBelowAutograd  # noqa: SLF001
+"""A context in which operators pass autograd by."""
 
 set_grad_enabled = getattr(torch._C, "_set_grad_enabled", torch.set_grad_enabled)  # noqa: SLF001
 """Switch grad mode, without an object that switches it back."""

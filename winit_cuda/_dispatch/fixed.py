@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from .._core import target
+from .._core.checks import reraise
 from .._core.torch_internals import set_grad_enabled
 from .single import is_seen_by_torch
 
@@ -43,13 +44,14 @@ def fill(
             return tensor
         target.check_overlap(function, tensor)
         target.check_memory(function, tensor)
-    if not tensor.requires_grad:  # then grad mode has no say
-        what.aten(tensor, numbers, None)
-        return tensor
-    before = torch.is_grad_enabled()
-    set_grad_enabled(False)  # a third of what torch.no_grad costs
+    before = torch.is_grad_enabled() if tensor.requires_grad else False
+    if before:
+        set_grad_enabled(False)  # a third of what torch.no_grad costs
     try:
         what.aten(tensor, numbers, None)
+    except (MemoryError, RuntimeError) as error:
+        reraise(function, error)
     finally:
-        set_grad_enabled(before)
+        if before:
+            set_grad_enabled(before)
     return tensor

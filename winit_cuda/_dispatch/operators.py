@@ -1,8 +1,12 @@
 """The operator `torch.ops.winit_cuda.fill_`, by which torch sees a fill.
 
-`torch.compile`, `torch.export`, fake tensors, dispatch modes and `torch.func` do not look into a
-call of the core; they look at operators. This one takes any random fill by name. A call with
-neither key nor generator draws its key when it runs, so a compiled function draws anew each time.
+`torch.compile`, `torch.export`, `torch.jit.trace`, fake tensors, dispatch modes, forward-mode AD
+and `torch.func` do not look into a call of the core; they look at operators. This one takes any
+random fill by name. A call with neither key nor generator draws its key when it runs, so a compiled
+function draws anew each time.
+
+It is an operator in place, as torch's own fills are: it has no derivative, it sets tangents to 0,
+and it counts the version up once it has written.
 """
 
 from __future__ import annotations
@@ -11,13 +15,16 @@ from typing import Any
 
 import torch
 
+from .._core import target
+from .._core.checks import unfit
+from .._core.torch_internals import below_autograd, forward_ad
 from .._fills.structured import FILLS
 from .._keys.keys import MASK, Key
 from . import single
 
 _NAME = "winit_cuda::fill_"
 _SCHEMA = (
-    "(Tensor(a!) tensor, str function, str fill, float first, float second, float third, "
+    "fill_(Tensor(a!) tensor, str function, str fill, float first, float second, float third, "
     "float fourth, SymInt[] structure, SymInt? seed, SymInt? stream, Generator? generator) -> ()"
 )
 
@@ -43,6 +50,15 @@ def _fill(
     single.fill(what, function, tensor, numbers, generator, key)
 
 
+def _fill_in_autograd(tensor: torch.Tensor, *rest: Any) -> None:
+    """Set the tangent to 0, where there may be one, and go on below autograd."""
+    if forward_ad._current_level >= 0:  # noqa: SLF001
+        with torch.no_grad():
+            tensor.zero_()
+    with below_autograd():
+        torch.ops.winit_cuda.fill_.default(tensor, *rest)
+
+
 def _fill_fake(*_: object) -> None:
     """Write nothing: a fake tensor has no values, and the checks ran before the operator."""
 
@@ -63,6 +79,10 @@ def _fill_batched(
     batch, seed = in_dims[0], rest[5]
     if batch is None:
         raise RuntimeError(f"{function}: the tensor must be one that vmap maps over")
+    if target.overlaps(tensor.shape, tensor.stride()):
+        requirement = "without elements that share memory (clone it first)"
+        received = f"a batch of shape {tuple(tensor.shape)} with strides {tensor.stride()}"
+        raise unfit(function, "tensor", requirement, received, RuntimeError)
     draws = seed is None
     if draws and info.randomness == "error":
         raise RuntimeError(f'{function}: vmap(randomness="error") allows no call without key')
@@ -77,7 +97,12 @@ def _fill_batched(
     return None, None
 
 
-operator = torch.library.custom_op(_NAME, _fill, mutates_args=("tensor",), schema=_SCHEMA)
-operator.register_fake(_fill_fake)
-if hasattr(operator, "register_vmap"):  # since torch 2.5
-    operator.register_vmap(_fill_batched)
+library = torch.library.Library("winit_cuda", "FRAGMENT")
+"""Holds what is registered."""
+
+library.define(_SCHEMA, tags=(torch.Tag.nondeterministic_seeded, torch.Tag.pt2_compliant_tag))
+library.impl("fill_", _fill, "CompositeExplicitAutograd")
+library.impl("fill_", _fill_in_autograd, "Autograd")
+torch.library.register_fake(_NAME, _fill_fake, lib=library)
+if hasattr(torch.library, "register_vmap"):  # since torch 2.5
+    torch.library.register_vmap(_NAME, _fill_batched, lib=library)

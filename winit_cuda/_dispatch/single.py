@@ -10,16 +10,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.profiler import record_function
 
 from .._core import backend, target
+from .._core.checks import reraise
 from .._core.dtypes import CODES
 from .._core.target import address
 from .._core.torch_internals import (
     cuda_stream,
     dispatch_modes,
     dispatches_itself,
+    forward_ad,
     increment_version,
     is_tracing_tensor,
+    profiler,
     transforms_active,
 )
 from .._fills.fill import random_code
@@ -47,13 +51,16 @@ def fill(
 ) -> torch.Tensor:
     """Fill `tensor` and return it; errors name `function`, the public one."""
     core = None if _is_compiling() else backend.core
-    pointer = 0 if core is None or dispatch_modes() else address(tensor)
+    if core is None or dispatch_modes() or forward_ad._current_level >= 0:  # noqa: SLF001
+        return _elsewhere(what, function, tensor, numbers, generator, key)
+    if profiler._is_profiler_enabled:  # noqa: SLF001
+        return _recorded(what, function, tensor, numbers, generator, key)
+    pointer = address(tensor)
     code = CODES.get(tensor.dtype, -1) if pointer else -1
-    if code < 0 or not tensor.is_contiguous():
+    if code < 0 or not tensor.is_contiguous() or tensor.is_neg():
         return _elsewhere(what, function, tensor, numbers, generator, key)
     numel = tensor.numel()
-    # Of real tensors with the lazy sign, x.conj().imag, only those of one element are contiguous.
-    if numel == 1 and tensor.is_neg():
+    if type(numel) is not int:  # torch.jit.trace has symbols for sizes
         return _elsewhere(what, function, tensor, numbers, generator, key)
     device, stream, threads = -1, 0, 1
     if tensor.is_cpu:
@@ -70,19 +77,34 @@ def fill(
             break
     is_direct = what.check(function, code, numbers)
     if key is None and generator is None and device < 0:
-        draw, words = buffer.draw_and_words
-        draw()
+        words = buffer.from_default
     else:
-        words = generators.words(function, device, generator, key)
-    if is_direct and device < 0:
-        location, seed, word = words
-        first, second = numbers
-        what.quick(pointer, code, numel, threads, location, seed, word, first, second)
-    else:
-        place = (pointer, code, numel, None, device, stream, threads)
-        what.write(place, words, numbers, tensor)
+        words = generators.words(function, device, generator, key, is_shard=what.shard is not None)
+    try:
+        if is_direct and device < 0:
+            draw, seed, word = words
+            first, second = numbers
+            what.quick(pointer, code, numel, threads, draw, seed, word, first, second)
+        else:
+            place = (pointer, code, numel, None, device, stream, threads)
+            what.write(place, words, numbers, tensor)
+    except (MemoryError, RuntimeError) as error:
+        reraise(function, error)
     increment_version((tensor,))
     return tensor
+
+
+def _recorded(
+    what: Fill,
+    function: str,
+    tensor: torch.Tensor,
+    numbers: Numbers,
+    generator: Any,
+    key: Any,
+) -> torch.Tensor:
+    """The fill, under a name of its own in the profiler that is on."""
+    with record_function(f"winit_cuda::{function}"):
+        return _elsewhere(what, function, tensor, numbers, generator, key)
 
 
 def _elsewhere(
@@ -109,24 +131,35 @@ def _elsewhere(
     target.check_overlap(function, tensor)
     target.check_memory(function, tensor)
     reason = target.problem(tensor)
-    if reason is not None:
-        aten.run(what, function, tensor, numbers, generator, key, reason)
-    elif dispatches_itself(tensor) or not target.can_describe(tensor):
-        values = torch.empty(tensor.shape, dtype=tensor.dtype, device=tensor.device)
-        fill(what, function, values, numbers, generator, key)
-        _copy(values, tensor)
-    else:
-        place = target.describe(tensor)
-        words = generators.words(function, place[4], generator, key)
-        what.write(place, words, numbers, tensor)
-        increment_version((tensor,))
+    try:
+        if reason is not None:
+            aten.run(what, function, tensor, numbers, generator, key, reason)
+        elif dispatches_itself(tensor) or not target.can_describe(tensor):
+            # Of one dimension at first, which can be described whatever the shape is.
+            values = torch.empty(tensor.numel(), dtype=tensor.dtype, device=tensor.device)
+            fill(what, function, values.view(tensor.shape), numbers, generator, key)
+            _copy(values.view(tensor.shape), tensor)
+        else:
+            place = target.describe(tensor)
+            words = generators.words(
+                function, place[4], generator, key, is_shard=what.shard is not None
+            )
+            what.write(place, words, numbers, tensor)
+            increment_version((tensor,))
+    except (MemoryError, RuntimeError) as error:
+        reraise(function, error)
     return tensor
 
 
 def is_seen_by_torch(tensor: torch.Tensor) -> bool:
     """Whether torch has to see the write: compilation, tracing, fake tensors, `torch.func`."""
     return (
-        _is_compiling() or dispatch_modes() > 0 or transforms_active() or is_tracing_tensor(tensor)
+        _is_compiling()
+        or dispatch_modes() > 0
+        or transforms_active()
+        or forward_ad._current_level >= 0  # noqa: SLF001
+        or torch.jit.is_tracing()
+        or is_tracing_tensor(tensor)
     )
 
 

@@ -9,6 +9,8 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from .._core.checks import wrong
 
 if TYPE_CHECKING:
@@ -60,6 +62,9 @@ class Shard:
         object.__setattr__(self, "global_shape", sizes)
         object.__setattr__(self, "offsets", offsets)
 
+    def __reduce__(self) -> tuple[type[Shard], tuple[tuple[int, ...], tuple[int, ...]]]:
+        return Shard, (self.global_shape, self.offsets)
+
     def check(self, function: str, shape: Sequence[int]) -> None:
         """Raise, for the public `function`, unless a local tensor of this shape fits in."""
         if len(shape) != len(self.global_shape):
@@ -76,6 +81,11 @@ class Shard:
                     f"{self.global_shape[dimension]}"
                 )
                 raise wrong(function, "shard.offsets", requirement, self.offsets)
+
+
+# Files name the class by its public place.
+Shard.__module__ = "winit_cuda"
+torch.serialization.add_safe_globals([Shard])
 
 
 def _integers(argument: str, values: Any) -> tuple[int, ...]:

@@ -14,9 +14,9 @@ from typing import Any
 
 import torch
 
-from .._core.checks import unfit, wrong
+from .._core.checks import WrongTypeError, unfit, wrong
 from .._core.dtypes import CODES, COMPONENTS, FLOATING, LARGEST
-from .._core.torch_internals import transforms_active, without_dispatch_modes
+from .._core.torch_internals import dispatch_modes, transforms_active, without_dispatch_modes
 from .fill import Fill, Numbers
 
 
@@ -54,7 +54,9 @@ class ConstantFill(FixedFill):
     name = "constant"
 
     def prepared(self, function: str, dtype: torch.dtype, numbers: Numbers) -> Numbers:
-        """The dtype has the value, up to rounding."""
+        """The dtype has the value, up to rounding; that of a traced tensor is not known."""
+        if isinstance(numbers[0], torch.Tensor) and _is_unreadable(numbers[0]):
+            return numbers
         return (as_element(function, dtype, numbers[0]),)
 
     def aten(self, tensor: torch.Tensor, numbers: Numbers, generator: Any) -> None:  # noqa: ARG002
@@ -148,7 +150,10 @@ def as_element(function: str, dtype: torch.dtype, value: Any) -> float | int | c
         _check_has_numbers(function, dtype)
     scalar = as_scalar(function, value)
     if dtype.is_complex:
-        return complex(scalar)
+        try:
+            return complex(scalar)
+        except OverflowError as error:
+            raise _not_representable(function, dtype, scalar) from error
     real = _real(function, scalar)
     if dtype.is_floating_point:
         if torch.finfo(dtype).max < abs(real) != math.inf:
@@ -173,11 +178,25 @@ def _has_numbers(dtype: torch.dtype) -> bool:
     return True
 
 
+def _is_unreadable(value: torch.Tensor) -> bool:
+    """Whether the number in a tensor is not there yet, or is to stay a part of a program."""
+    return value.dim() == 0 and (
+        torch.compiler.is_dynamo_compiling()
+        or transforms_active()
+        or dispatch_modes() > 0
+        or torch.jit.is_tracing()
+        or value.is_meta
+    )
+
+
 def as_scalar(function: str, value: Any) -> Any:
     """Return a number of Python's: from a NumPy scalar or a tensor without dimensions, too."""
     scalar = value
     if getattr(value, "shape", None) == () and hasattr(value, "item"):
-        scalar = value.item()
+        try:
+            scalar = value.item()
+        except Exception as error:  # a tensor without a value
+            raise wrong(function, "val", "a number", value, TypeError) from error
     if not isinstance(scalar, (int, float, complex)):
         raise wrong(function, "val", "a number", value, TypeError)
     return scalar
@@ -193,7 +212,7 @@ def _as_integer(function: str, dtype: torch.dtype, real: float) -> int:
 def _real(function: str, scalar: Any) -> float:
     """Return a float or an int, as it is."""
     if isinstance(scalar, complex):
-        raise wrong(function, "val", "real for a real tensor", scalar, TypeError)
+        raise wrong(function, "val", "real for a real tensor", scalar, WrongTypeError)
     real: float = scalar
     return real
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import torch
-
-from .._core import checks
-from .._core.checks import unfit
+from .._core import checks, torch_init
+from .._core.checks import WrongValueError, unfit
 from .._core.dtypes import (
     FLOATING,
     LARGEST,
@@ -17,10 +15,13 @@ from .._core.dtypes import (
     nearest_inside,
     smallest_at_least,
 )
+from .._keys.generators import drawn
 from .constants import write_value
 from .fill import COMPLEX, REAL, Fill, Numbers, too_large
 
 if TYPE_CHECKING:
+    import torch
+
     from .._core.target import Place
     from .._keys.generators import Words
 
@@ -66,6 +67,7 @@ class UniformFill(Fill):
         """One word an element, unless there is nothing to choose from."""
         value = self.only_value(place[1], numbers)
         if value is not None:
+            drawn(words)
             write_value(tensor, value)
         else:
             self.native(*place, *words, *numbers)
@@ -73,7 +75,7 @@ class UniformFill(Fill):
     def aten(self, tensor: torch.Tensor, numbers: Numbers, generator: Any) -> None:
         """Fill as `torch.nn.init.uniform_` does."""
         a, b = numbers
-        torch.nn.init.uniform_(tensor, a, b, generator=generator)
+        torch_init.uniform_(tensor, a, b, generator=generator)
 
 
 class NormalFill(Fill):
@@ -105,7 +107,7 @@ class NormalFill(Fill):
     def aten(self, tensor: torch.Tensor, numbers: Numbers, generator: Any) -> None:
         """Fill as `torch.nn.init.normal_` does."""
         mean, std = numbers
-        torch.nn.init.normal_(tensor, mean, std, generator=generator)
+        torch_init.normal_(tensor, mean, std, generator=generator)
 
 
 class TruncNormalFill(Fill):
@@ -145,6 +147,7 @@ class TruncNormalFill(Fill):
         """One word an element, unless there is nothing to choose from."""
         value = self.only_value(place[1], numbers)
         if value is not None:
+            drawn(words)
             write_value(tensor, value)
         else:
             self.native(*place, *words, *numbers)
@@ -153,9 +156,9 @@ class TruncNormalFill(Fill):
         """Fill as `torch.nn.init.trunc_normal_` does, but for the cases where it divides by 0."""
         mean, std, a, b = numbers
         if std == 0.0 or a == b:
-            torch.nn.init.constant_(tensor, min(max(mean, a), b))
+            torch_init.constant_(tensor, min(max(mean, a), b))
         else:
-            torch.nn.init.trunc_normal_(tensor, mean, std, a, b, generator=generator)
+            torch_init.trunc_normal_(tensor, mean, std, a, b, generator=generator)
 
 
 UNIFORM = UniformFill()
@@ -169,4 +172,4 @@ ELEMENTWISE: tuple[Fill, ...] = (UNIFORM, NORMAL, TRUNC_NORMAL)
 def _empty(function: str, interval: str, code: int) -> Exception:
     name = FLOATING[code].name
     requirement = f"an interval with a {name} value in it"
-    return unfit(function, "a and b", requirement, interval, ValueError)
+    return unfit(function, "a and b", requirement, interval, WrongValueError)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from .._core import backend, checks, target
+from .._core import backend, checks, target, torch_init
 from .._core.dtypes import LARGEST
 from .._distributed.shard import Shard
 from .._keys.generators import child_words, is_on_device, key_of
@@ -110,7 +110,7 @@ class SparseFill(Fill):
     def aten(self, tensor: torch.Tensor, numbers: Numbers, generator: Any) -> None:
         """Fill as `torch.nn.init.sparse_` does."""
         sparsity, std = numbers
-        torch.nn.init.sparse_(tensor, sparsity, std, generator=generator)
+        torch_init.sparse_(tensor, sparsity, std, generator=generator)
 
 
 class OrthogonalFill(Fill):
@@ -160,7 +160,7 @@ class OrthogonalFill(Fill):
         """Fill each matrix, one after the other, as `torch.nn.init.orthogonal_` does."""
         for piece in pieces(_whole(tensor), self.batch_dims, self.chunks):
             matrix = tensor if self._is_one else tensor.detach()[piece.where]
-            torch.nn.init.orthogonal_(matrix, numbers[0], generator=generator)
+            torch_init.orthogonal_(matrix, numbers[0], generator=generator)
 
     def _write_box(self, box: Box, words: Words, gain: float, tensor: torch.Tensor) -> None:
         whole = whole_columns(box, self.batch_dims)
@@ -206,7 +206,7 @@ class DeltaOrthogonalFill(Fill):
     def aten(self, tensor: torch.Tensor, numbers: Numbers, generator: Any) -> None:
         """Put the matrix of `torch.nn.init.orthogonal_` at the center."""
         matrix = torch.empty(tensor.shape[:2], dtype=tensor.dtype, device=tensor.device)
-        torch.nn.init.orthogonal_(matrix, numbers[0], generator=generator)
+        torch_init.orthogonal_(matrix, numbers[0], generator=generator)
         with torch.no_grad():
             tensor.zero_()
             at_center(tensor).copy_(matrix)

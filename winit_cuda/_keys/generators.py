@@ -3,24 +3,35 @@
 A CPU generator, and None is torch's default one whatever the tensor's device, gives two draws of
 63 bits, what `Tensor.random_` gives an int64: seed and stream. So `torch.manual_seed(42)` and
 `generator=torch.Generator().manual_seed(42)` give the same weights, on CPU and on CUDA, and a CUDA
-tensor costs no synchronization. A CUDA generator gives its seed and its offset, and the offset
-moves on. While a CUDA graph is captured the key is drawn on the device, so that every replay draws
-anew.
+tensor costs no synchronization.
+
+A CUDA generator gives a key hashed from its seed and its offset, and the offset moves on. Hashed,
+because torch's kernels are Philox, too: their words and ours never meet. The default CUDA generator
+of a tensor's device rules without being passed where it was seeded apart from the CPU's, as
+tensor-parallel programs tell their ranks apart; but not for a shard, whose ranks are to agree.
+
+While a CUDA graph is captured the key is drawn on the device, so that every replay draws anew.
+
+Nothing is drawn here: the core draws, when it has the memory it needs and nothing can fail any
+more, and fills before any other code of Python's can run.
 """
 
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import Any
 
 import torch
 
+from .._core import backend
 from .._core.checks import unfit, wrong
 from .._core.torch_internals import without_dispatch_modes
-from .keys import MASK, Key, fold_in
+from .keys import Key, fold_in, words_of_cuda_generator
 
-# (key_pointer, seed, stream), as the random fills of the core take them.
-Words = tuple[int, int, int]
+# What names the key, as the core takes it: (0, seed, stream), or (draw, address, 0) where calling
+# draw() puts the words at the address or returns them, or (address on the device, 0, 0).
+Words = tuple[Any, int, int]
 
 # torch takes offsets of a CUDA generator in multiples of four: one block of Philox.
 _OFFSET_STEP = 4
@@ -35,9 +46,11 @@ class _Buffer(threading.local):
         # A real tensor that may always be written, whatever mode this is met in.
         with torch.inference_mode(mode=False), without_dispatch_modes():
             self.words = torch.zeros(2, dtype=torch.int64, device="cpu")
-        self.by_address = (self.words.data_ptr(), 0, 0)
-        # Read together: looking up what belongs to a thread has its price.
-        self.draw_and_words = self.words.random_, self.by_address
+        self.address = self.words.data_ptr()
+        self.from_default: Words = (self.words.random_, self.address, 0)
+
+    def from_generator(self, generator: torch.Generator) -> Words:
+        return partial(self.words.random_, generator=generator), self.address, 0
 
 
 buffer = _Buffer()
@@ -49,17 +62,21 @@ class _CapturedWords(tuple[int, int, int]):
     owner: torch.Tensor
 
 
-def words(function: str, device: int, generator: Any, key: Any) -> Words:
-    """The last arguments of a random fill on `device` (-1: CPU), the generator drawn from."""
+def words(function: str, device: int, generator: Any, key: Any, *, is_shard: bool = False) -> Words:
+    """The last arguments of a random fill on `device` (-1: CPU), which draws by them."""
     if key is not None:
         check_key(function, generator, key)
         return 0, key.seed, key.stream
-    if device < 0:
-        if generator is not None:
-            _check_generator(function, device, generator)
-        buffer.words.random_(generator=generator)
-        return buffer.by_address
-    return _cuda_words(function, device, generator)
+    if generator is not None:
+        _check_generator(function, device, generator)
+    if device >= 0:
+        if is_capturing(device):
+            return _captured_words(function, device, generator)
+        if generator is None and not is_shard:
+            generator = _seeded_apart(device)
+        if generator is not None and generator.device != _CPU:
+            return partial(_draw_on_cuda, generator), 0, 0
+    return buffer.from_default if generator is None else buffer.from_generator(generator)
 
 
 def is_on_device(words: Words) -> bool:
@@ -68,13 +85,15 @@ def is_on_device(words: Words) -> bool:
 
 
 def key_of(words: Words) -> Key:
-    """The key that the words name, which must not be on a device."""
+    """The key that the words name, which must not be on a device; drawn, where a generator does."""
     if is_on_device(words):
         raise RuntimeError("a key on a device cannot be read while a CUDA graph is captured")
-    address, seed, stream = words
-    if address:
-        seed, stream = buffer.words.tolist()
-    return Key(seed & MASK, stream & MASK)
+    return Key(*backend.loaded.drawn(*words))
+
+
+def drawn(words: Words) -> Words:
+    """The words once they are drawn, for fills of several steps."""
+    return (0, *backend.loaded.drawn(*words)) if callable(words[0]) else words
 
 
 def child_words(key: Key, number: int) -> Words:
@@ -120,21 +139,18 @@ def _check_generator(function: str, device: int, generator: Any) -> None:
         raise unfit(function, "generator", requirement, str(place), RuntimeError)
 
 
-def _cuda_words(function: str, device: int, generator: Any) -> Words:
-    if generator is not None:
-        _check_generator(function, device, generator)
-    if is_capturing(device):
-        return _captured_words(function, device, generator)
-    if generator is None:
-        buffer.words.random_()
-    elif generator.device == _CPU:
-        buffer.words.random_(generator=generator)
-    else:
-        offset = generator.get_offset()
-        generator.set_offset(offset + _OFFSET_STEP)
-        return 0, generator.initial_seed() & MASK, offset
-    seed, stream = buffer.words.tolist()
-    return 0, seed, stream
+def _seeded_apart(device: int) -> torch.Generator | None:
+    """The default generator of a CUDA device, where it was seeded apart from the CPU's."""
+    default: torch.Generator = torch.cuda.default_generators[device]
+    same = default.initial_seed() == torch.default_generator.initial_seed()
+    return None if same else default
+
+
+def _draw_on_cuda(generator: torch.Generator) -> tuple[int, int]:
+    """The words of a CUDA generator, whose offset moves on."""
+    # In the core, where no other thread and no signal handler comes in between.
+    seed, offset = backend.loaded.advance(generator, _OFFSET_STEP)
+    return words_of_cuda_generator(seed, offset)
 
 
 def is_capturing(device: int) -> bool:

@@ -13,6 +13,8 @@ from array import array
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, SupportsIndex
 
+import torch
+
 from .._core import backend
 from .._core.checks import wrong
 
@@ -48,6 +50,14 @@ class Key:
             object.__setattr__(self, name, word)
             object.__setattr__(self, f"signed_{name}", word - 2**64 if word >> 63 else word)
 
+    def __reduce__(self) -> tuple[type[Key], tuple[int, int]]:
+        return Key, (self.seed, self.stream)
+
+
+# Files name the class by its public place.
+Key.__module__ = "winit_cuda"
+torch.serialization.add_safe_globals([Key])
+
 
 def key(seed: SupportsIndex) -> Key:
     """Return the key (seed mod 2**64, 0).
@@ -79,7 +89,7 @@ def fold_in(key: Key, data: str | SupportsIndex) -> Key:
 
     Raises:
         TypeError: `key` is not a Key, or `data` is neither a string nor an integer.
-        ValueError: `data` is an integer out of range.
+        ValueError: `data` is an integer out of range, or a string with a lone surrogate.
 
     Example:
         >>> import winit_cuda as winit
@@ -96,7 +106,10 @@ def fold_in(key: Key, data: str | SupportsIndex) -> Key:
     if not isinstance(key, Key):
         raise wrong("fold_in", "key", "a winit_cuda.Key", key, TypeError)
     if isinstance(data, str):
-        message = b"s" + data.encode()
+        try:
+            message = b"s" + data.encode()
+        except UnicodeEncodeError as error:
+            raise wrong("fold_in", "data", "text that UTF-8 can encode", data) from error
     else:
         number = _int64_or_uint64("fold_in", "data", data, "a string or an integer")
         message = b"i" + number.to_bytes(16, "little", signed=True)
@@ -115,6 +128,7 @@ def split(key: Key, n: SupportsIndex = 2) -> tuple[Key, ...]:
     Raises:
         TypeError: `key` is not a Key, or `n` is not an integer.
         ValueError: `n` is negative.
+        RuntimeError: There is no memory for so many keys.
 
     Example:
         >>> import winit_cuda as winit
@@ -127,11 +141,21 @@ def split(key: Key, n: SupportsIndex = 2) -> tuple[Key, ...]:
     count = _integer("split", "n", n)
     if count < 0:
         raise wrong("split", "n", "at least 0", count)
+    try:
+        words = array("Q", bytes(16 * count))
+    except (MemoryError, OverflowError) as error:
+        raise RuntimeError(f"split: out of memory: n = {count} keys of 16 bytes") from error
     if backend.loaded is None or not count:
         return tuple(fold_in(key, j) for j in range(count))
-    words = array("Q", bytes(16 * count))
     backend.loaded.split_keys(words.buffer_info()[0], count, -1, 0, 0, key.seed, key.stream)
     return tuple(_children(key, words[1::2]))
+
+
+def words_of_cuda_generator(seed: int, offset: int) -> tuple[int, int]:
+    """The key (seed, stream) that a CUDA generator gives at an offset: BLAKE2b of the two."""
+    message = (seed & MASK).to_bytes(8, "little") + offset.to_bytes(8, "little")
+    digest = hashlib.blake2b(message, digest_size=16, person=_PERSON).digest()
+    return int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:], "little")
 
 
 def _children(parent: Key, streams: Iterable[int]) -> Iterator[Key]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
-import warnings
 from typing import TYPE_CHECKING, ParamSpec
 
+from .._core.checks import warn
 from . import elementwise, structured, variance_scaling
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def _old_name(function: Callable[_P, Tensor]) -> Callable[_P, Tensor]:
     @functools.wraps(function)
     def deprecated(*args: _P.args, **kwargs: _P.kwargs) -> Tensor:
         message = f"winit_cuda.{old} is the deprecated name of winit_cuda.{new}"
-        warnings.warn(message, FutureWarning, stacklevel=2)
+        warn(message, FutureWarning)
         return function(*args, **kwargs)
 
     deprecated.__name__ = deprecated.__qualname__ = old

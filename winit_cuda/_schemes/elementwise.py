@@ -1,9 +1,6 @@
 """Initializers whose numbers the caller gives: uniform, normal, truncated normal, constants."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
+from torch import Generator, Tensor
 from torch.overrides import handle_torch_function
 
 from .._core.torch_internals import has_torch_function
@@ -15,11 +12,7 @@ from .._fills.elementwise import (
     TRUNC_NORMAL,
     UNIFORM,
 )
-
-if TYPE_CHECKING:
-    from torch import Generator, Tensor
-
-    from .._keys.keys import Key
+from .._keys.keys import Key
 
 
 def uniform_(

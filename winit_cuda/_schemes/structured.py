@@ -1,15 +1,13 @@
 """Initializers that give a matrix or a convolution its structure: identity, sparse, orthogonal."""
 
-from __future__ import annotations
-
 import math
-from typing import TYPE_CHECKING
 
 import torch
+from torch import Generator, Tensor
 from torch.overrides import handle_torch_function
 
 from .._core import checks, target
-from .._core.checks import unfit, wrong
+from .._core.checks import WrongValueError, unfit, wrong
 from .._core.torch_internals import has_torch_function
 from .._dispatch import fixed
 from .._dispatch.single import fill, is_seen_by_torch
@@ -23,11 +21,7 @@ from .._fills.structured import (
     SparseFill,
 )
 from .._keys import generators
-
-if TYPE_CHECKING:
-    from torch import Generator, Tensor
-
-    from .._keys.keys import Key
+from .._keys.keys import Key
 
 
 def eye_(tensor: Tensor) -> Tensor:
@@ -228,7 +222,7 @@ def delta_orthogonal_(
     if inputs > outputs and tensor.numel():
         requirement = "of no more input than output channels, in <= out"
         shape = f"shape {tuple(tensor.shape)}"
-        raise unfit("delta_orthogonal_", "tensor", requirement, shape, ValueError)
+        raise unfit("delta_orthogonal_", "tensor", requirement, shape, WrongValueError)
     return fill(DELTA_ORTHOGONAL, "delta_orthogonal_", tensor, (gain,), generator, key)
 
 
@@ -303,7 +297,7 @@ def _check_dimensions(function: str, tensor: Tensor, least: int, most: float) ->
     elif most != least:
         requirement = f"of {least} to {most} dimensions"
     shape = f"shape {tuple(tensor.shape)}"
-    raise unfit(function, "tensor", requirement, shape, ValueError)
+    raise unfit(function, "tensor", requirement, shape, WrongValueError)
 
 
 def _check_matrices(

@@ -5,25 +5,19 @@ prod(kernel). Scale and bound are computed in float64, operation by operation as
 `torch.nn.init`, so that they are the same numbers.
 """
 
-from __future__ import annotations
-
 import math
-import warnings
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
+from torch import Generator, Tensor
 from torch.overrides import handle_torch_function
 
 from .._core import checks, target
-from .._core.checks import unfit, wrong
+from .._core.checks import WrongValueError, unfit, warn, wrong
 from .._core.torch_internals import has_torch_function
 from .._dispatch.single import fill, negate
 from .._fills.elementwise import NORMAL, UNIFORM
-
-if TYPE_CHECKING:
-    from torch import Generator, Tensor
-
-    from .._keys.keys import Key
+from .._keys.keys import Key
 
 FanMode = Literal["fan_in", "fan_out"]
 Nonlinearity = Literal[
@@ -44,6 +38,8 @@ Nonlinearity = Literal[
 _INF = math.inf
 _SQRT_3 = math.sqrt(3.0)
 _DEFAULT_SLOPE = 0.01
+# torch's own sentence, which users filter by.
+_NO_ELEMENTS = "Initializing zero-element tensors is a no-op"
 _FIXED_GAINS: dict[str, float] = {
     "linear": 1,
     "conv1d": 1,
@@ -220,7 +216,7 @@ def kaiming_uniform_(
         )
     std = _kaiming_std("kaiming_uniform_", tensor, a, mode, nonlinearity)
     if std is None:
-        _warn_of_no_elements("kaiming_uniform_")
+        warn(_NO_ELEMENTS)
         return tensor
     bound = _SQRT_3 * std
     return fill(UNIFORM, "kaiming_uniform_", tensor, (0.0 - bound, bound), generator, key)
@@ -278,7 +274,7 @@ def kaiming_normal_(
         )
     std = _kaiming_std("kaiming_normal_", tensor, a, mode, nonlinearity)
     if std is None:
-        _warn_of_no_elements("kaiming_normal_")
+        warn(_NO_ELEMENTS)
         return tensor
     return fill(NORMAL, "kaiming_normal_", tensor, (0.0, std), generator, key)
 
@@ -298,18 +294,37 @@ def _gain(function: str, argument: str, nonlinearity: str, slope: float | None) 
     return math.sqrt(2.0 / (1 + slope * slope))
 
 
+def _calculate_fan_in_and_fan_out(tensor: Tensor) -> tuple[int, int]:
+    """Return (fan_in, fan_out); not public in torch either, but there for those who call it."""
+    return _fans("_calculate_fan_in_and_fan_out", tensor)
+
+
+def _calculate_correct_fan(tensor: Tensor, mode: FanMode) -> int:
+    """Return the fan that `mode` names; as above."""
+    function = "_calculate_correct_fan"
+    return _fans(function, tensor)[_mode(function, mode) == "fan_out"]
+
+
+def _mode(function: str, mode: str) -> str:
+    if mode != "fan_in" and mode != "fan_out":
+        mode = mode.lower() if isinstance(mode, str) else mode
+        if mode not in ("fan_in", "fan_out"):
+            raise wrong(function, "mode", "'fan_in' or 'fan_out'", mode)
+    return mode
+
+
 def _fans(function: str, tensor: Tensor) -> tuple[int, int]:
     """Return (fan_in, fan_out)."""
     try:
         shape = tensor.shape
-    except RuntimeError:  # a nested tensor has none
+    except (AttributeError, RuntimeError):  # no tensor, or a nested one
         target.check(function, tensor)
         raise
     if len(shape) == 2:
         return shape[1], shape[0]
     if len(shape) < 2:
         requirement = "of at least two dimensions, to have fan_in and fan_out"
-        raise unfit(function, "tensor", requirement, f"shape {tuple(shape)}", ValueError)
+        raise unfit(function, "tensor", requirement, f"shape {tuple(shape)}", WrongValueError)
     field = math.prod(shape[2:])
     return shape[1] * field, shape[0] * field
 
@@ -332,14 +347,7 @@ def _kaiming_std(
         target.check(function, tensor)
     if tensor.numel() == 0:
         return None
-    if mode != "fan_in" and mode != "fan_out":
-        mode = mode.lower() if isinstance(mode, str) else mode
-        if mode not in ("fan_in", "fan_out"):
-            raise wrong(function, "mode", "'fan_in' or 'fan_out'", mode)
+    mode = _mode(function, mode)
     fan_in, fan_out = _fans(function, tensor)
     fan = fan_in if mode == "fan_in" else fan_out
     return _gain(function, "a", nonlinearity, a) / math.sqrt(fan)
-
-
-def _warn_of_no_elements(function: str) -> None:
-    warnings.warn(f"{function}: the tensor has no elements, nothing is done", stacklevel=3)
