@@ -132,7 +132,7 @@ class Strips {
   void clear(Real* strip) const {
     constexpr int64_t kLinesTogether = int64_t{1} << 16;
     for (int64_t line = 0; line < plan_.lines; line += kLinesTogether) {
-      check_interruption();
+      if (line > 0) check_interruption();
       std::fill_n(strip + line * kColumns, std::min(kLinesTogether, plan_.lines - line) * kColumns,
                   Real{0});
     }
@@ -167,7 +167,7 @@ class Writer {
         const DefaultFloatingPoint environment;
         for (int64_t line = from; line < to; line += kLines) {
           const int64_t count = std::min(kLines, to - line);
-          check_interruption();
+          if (line > from) check_interruption();
           are_columns ? write_rows<T>(line, count) : write_columns<T>(line, count);
         }
       });

@@ -51,19 +51,21 @@ class SmallMatrix {
   // rows and columns from i on, the others are still those of the identity.
   void multiply_out() {
     const int64_t m = part_.rows, n = part_.columns;
-    std::fill_n(product_, m * n, 0.0);
+    const double* const vectors = vectors_;
+    double *const product = product_, *const along = along_;
+    std::fill_n(product, m * n, 0.0);
     for (int64_t i = n - 1; i >= 0; --i) {
-      product_[i * n + i] = 1;
-      std::fill_n(along_, n, 0.0);
+      product[i * n + i] = 1;
+      std::fill_n(along, n, 0.0);
       for (int64_t row = i; row < m; ++row) {
-        const double v = vectors_[row * n + i];
+        const double v = vectors[row * n + i];
         for (int64_t column = i; column < n; ++column)
-          along_[column] += v * product_[row * n + column];
+          along[column] += v * product[row * n + column];
       }
       for (int64_t row = i; row < m; ++row) {
-        const double v = vectors_[row * n + i];
+        const double v = vectors[row * n + i];
         for (int64_t column = i; column < n; ++column)
-          product_[row * n + column] -= v * along_[column];
+          product[row * n + column] -= v * along[column];
       }
     }
   }
@@ -147,6 +149,7 @@ void orthogonal_batch_cpu(const OrthogonalBatch& batch, int threads, const KeyDr
         batch.target, source, batch.rows,    batch.columns, 0,
         batch.rows,   0,      batch.columns, batch.gain,    j * batch.rows * batch.columns};
   };
+  constexpr int64_t kMatricesBetweenLooks = 16;  // large ones look by themselves
   // Fewer matrices than threads are made one after the other, by all of them.
   const bool is_few = batch.count < threads;
   const int64_t bytes = bytes_for(matrix({}, 0), is_few ? threads : 1);
@@ -155,7 +158,7 @@ void orthogonal_batch_cpu(const OrthogonalBatch& batch, int threads, const KeyDr
   const StreamKey key = draw();
   const auto make = [&](int64_t begin, int64_t end, int worker) {
     for (int64_t j = begin; j < end; ++j) {
-      if (j > begin) check_interruption();
+      if (j % kMatricesBetweenLooks == 0) check_interruption();
       write(matrix(key, j), is_few ? threads : 1, memory + worker * bytes);
     }
   };

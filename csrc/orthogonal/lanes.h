@@ -170,7 +170,7 @@ static void gram(const Panel<typename V::Real>& panel, int64_t column) {
   Real* out = panel.gram + column;
   bool more = false;
   for (int64_t begin = column; begin < lines; begin += kTerms, more = true) {
-    check_interruption();
+    if (more) check_interruption();
     project<V>(panel.vectors, panel.vectors + column, kPanelColumns, begin,
                std::min(begin + kTerms, lines), width, more, out, kGramColumns, columns);
   }
@@ -240,7 +240,7 @@ static void apply_together(const Panel<typename V::Real>& panel, Order order,
   const int64_t width = whole_blocks<V>(panel.width);
   bool more[kStripsTogether] = {};
   for (int64_t begin = 0; begin < lines; begin += kTerms) {
-    check_interruption();
+    if (begin > 0) check_interruption();
     for (int64_t s = 0; s < count; ++s) {
       const int64_t from = std::max(begin, nonzero[s].begin - panel.first);
       const int64_t to = std::min(begin + kTerms, nonzero[s].end - panel.first);
@@ -256,7 +256,7 @@ static void apply_together(const Panel<typename V::Real>& panel, Order order,
                                  : solve_transposed<V>(panel.gram, width, u[s]);
   }
   for (int64_t begin = 0; begin < lines; begin += kLinesTogether) {
-    check_interruption();
+    if (begin > 0) check_interruption();
     for (int64_t s = 0; s < count; ++s)
       if (more[s])
         subtract<V>(panel.vectors, u[s], panel.width, begin,

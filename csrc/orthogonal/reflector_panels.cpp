@@ -93,7 +93,7 @@ void ReflectorPanels<Real>::make(int64_t begin, int64_t end, int threads) {
         [&](int64_t from, int64_t to) {
           const DefaultFloatingPoint environment;
           for (int64_t i = from; i < to; ++i) {
-            check_interruption();
+            if (i > from) check_interruption();
             body(i, stretches_[i]);
           }
         },
@@ -169,10 +169,13 @@ void ReflectorPanels<Real>::draw(const Stretch& stretch, double* sums) const {
 template <class Real>
 void ReflectorPanels<Real>::make_heads(const Panel<Real>& panel, const double* sums) {
   const int64_t lines = panel.rows - panel.first;
+  constexpr int64_t kStretchesBetweenLooks = 1024;
   for (int64_t i = 0; i < panel.width; ++i) {
-    check_interruption();
     double square = 0;
-    for (int64_t s = 0; s * kStretch < lines; ++s) square += sums[s * kPanelColumns + i];
+    for (int64_t s = 0; s * kStretch < lines; ++s) {
+      square += sums[s * kPanelColumns + i];
+      if ((s + 1) % kStretchesBetweenLooks == 0) check_interruption();
+    }
     const bool is_last_row = panel.first + i == rows_ - 1;
     const double first = panel.vectors[i * kPanelColumns + i];
     const ReflectorHead head = reflector_head(first, square, is_last_row);

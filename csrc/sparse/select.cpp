@@ -11,7 +11,8 @@
 namespace winit_cuda {
 namespace {
 
-constexpr int64_t kFew = 8;  // words that are sorted rather than counted
+constexpr int64_t kFew = 8;                  // words that are sorted rather than counted
+constexpr int64_t kMany = int64_t{1} << 16;  // words that take as long as to be worth a look
 
 // The rank-th smallest word, rank >= 1, of `count` words between first and last. They are nearly
 // uniform: the bound that interpolation suggests leaves few of them on the wrong side.
@@ -19,7 +20,7 @@ uint32_t ranked_word(const SparsePasses& passes, const uint32_t* words, int64_t 
                      uint32_t first, uint32_t last) {
   int64_t before = 0, up_to = count;  // words below first, and up to last
   for (bool halve = false; up_to - before > kFew && first < last; halve = !halve) {
-    check_interruption();
+    if (count >= kMany) check_interruption();
     const double share =
         halve ? 0.5
               : (static_cast<double>(rank - before) - 0.5) / static_cast<double>(up_to - before);
@@ -165,8 +166,8 @@ class Selection {
     const int columns = static_cast<int>(tiled_.columns_of(number));
     Bracket missed[ColumnTile::kLanes];
     int column_of[ColumnTile::kLanes], count = 0;
+    check_interruption();
     for (int c = 0; c < columns; ++c) {
-      check_interruption();
       if (settle(number, c, window_, found)) continue;
       const Bracket all{0, UINT32_MAX, 0, fill_.rows};
       missed[count] = narrowed(all, window_, found.below[c], found.count[c]);
