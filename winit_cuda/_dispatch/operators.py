@@ -47,7 +47,8 @@ def _fill(
     if structure:
         what = what.structured(tuple(structure))
     numbers = (first, second, third, fourth)[: what.number_count]
-    single.fill(what, function, tensor, numbers, generator, key)
+    numbers = what.prepared(function, tensor.dtype, numbers)
+    single.write(what, function, tensor, numbers, generator, key)
 
 
 def _fill_in_autograd(tensor: torch.Tensor, *rest: Any) -> None:
@@ -97,7 +98,8 @@ def _fill_batched(
     return None, None
 
 
-library = torch.library.Library("winit_cuda", "FRAGMENT")
+# (torch's own types of this are incomplete.)
+library: Any = torch.library.Library("winit_cuda", "FRAGMENT")  # type: ignore[no-untyped-call]
 """Holds what is registered."""
 
 library.define(_SCHEMA, tags=(torch.Tag.nondeterministic_seeded, torch.Tag.pt2_compliant_tag))

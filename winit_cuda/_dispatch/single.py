@@ -22,6 +22,7 @@ from .._core.torch_internals import (
     dispatches_itself,
     forward_ad,
     increment_version,
+    is_jit_tracing,
     is_tracing_tensor,
     profiler,
     transforms_active,
@@ -126,6 +127,18 @@ def _elsewhere(
     if traced:
         _through_operator(what, function, tensor, numbers, generator, key)
         return tensor
+    return write(what, function, tensor, numbers, generator, key)
+
+
+def write(
+    what: Fill,
+    function: str,
+    tensor: torch.Tensor,
+    numbers: Numbers,
+    generator: Any,
+    key: Any,
+) -> torch.Tensor:
+    """Fill any tensor that has passed the checks of `target`; nothing of torch's looks on."""
     if tensor.is_meta or tensor.numel() == 0:
         return tensor
     target.check_overlap(function, tensor)
@@ -137,7 +150,7 @@ def _elsewhere(
         elif dispatches_itself(tensor) or not target.can_describe(tensor):
             # Of one dimension at first, which can be described whatever the shape is.
             values = torch.empty(tensor.numel(), dtype=tensor.dtype, device=tensor.device)
-            fill(what, function, values.view(tensor.shape), numbers, generator, key)
+            write(what, function, values.view(tensor.shape), numbers, generator, key)
             _copy(values.view(tensor.shape), tensor)
         else:
             place = target.describe(tensor)
@@ -158,7 +171,7 @@ def is_seen_by_torch(tensor: torch.Tensor) -> bool:
         or dispatch_modes() > 0
         or transforms_active()
         or forward_ad._current_level >= 0  # noqa: SLF001
-        or torch.jit.is_tracing()
+        or is_jit_tracing()
         or is_tracing_tensor(tensor)
     )
 
