@@ -15,6 +15,7 @@ from torch.profiler import record_function
 from .._core import backend, target
 from .._core.checks import reraise
 from .._core.dtypes import CODES
+from .._core.subnormals import SMALLEST, kept
 from .._core.target import address
 from .._core.torch_internals import (
     cuda_stream,
@@ -51,6 +52,9 @@ def fill(
     key: Any = None,
 ) -> torch.Tensor:
     """Fill `tensor` and return it; errors name `function`, the public one."""
+    if not SMALLEST:
+        with kept():
+            return fill(what, function, tensor, numbers, generator, key)
     core = None if _is_compiling() else backend.core
     if core is None or dispatch_modes() or forward_ad._current_level >= 0:  # noqa: SLF001
         return _elsewhere(what, function, tensor, numbers, generator, key)
