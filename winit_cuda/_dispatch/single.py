@@ -23,6 +23,7 @@ from .._core.torch_internals import (
     dispatches_itself,
     forward_ad,
     increment_version,
+    is_functional_tensor,
     is_jit_tracing,
     is_tracing_tensor,
     profiler,
@@ -188,7 +189,7 @@ def _through_operator(
     generator: Any,
     key: Any,
 ) -> None:
-    """Call the operator of `operators`, which comes back to `fill` when the program runs."""
+    """Call the operator of `operators`, which comes back to `write` when the program runs."""
     seed, stream = (None, None) if key is None else (key.signed_seed, key.signed_stream)
     padded = (*numbers, 0.0, 0.0, 0.0, 0.0)[:4]
     transformed = not _is_compiling() and transforms_active()
@@ -197,13 +198,28 @@ def _through_operator(
             f"{function}: inside torch.func transforms this needs torch 2.5 or later"
         )
     with torch.no_grad():
-        if key is None and transformed:
-            # Whether vmap allows a random call here is for torch to say: ask it with one that
-            # draws nothing.
-            tensor.new_empty(0, dtype=torch.float32).uniform_()
-        torch.ops.winit_cuda.fill_.default(
-            tensor, function, what.name, *padded, what.structure, seed, stream, generator
-        )
+        words = None
+        if key is None and generator is None and _draws(tensor):
+            if transformed:
+                # Whether vmap allows a random call here is for torch to say: ask it with one that
+                # draws nothing.
+                tensor.new_empty(0, dtype=torch.float32).uniform_()
+            # The words that `Tensor.random_` gives, too.
+            words = torch.ops.aten.random.default(torch.empty(2, dtype=torch.int64, device="cpu"))
+        arguments = (function, what.name, *padded, what.structure, seed, stream, words, generator)
+        if not _is_compiling() and is_functional_tensor(tensor):
+            tensor.copy_(torch.ops.winit_cuda.filled.default(tensor, *arguments))
+        else:
+            torch.ops.winit_cuda.fill_.default(tensor, *arguments)
+
+
+def _draws(tensor: torch.Tensor) -> bool:
+    """Whether a key is drawn for a tensor that torch looks at."""
+    if _is_compiling():
+        return tensor.dtype in CODES
+    is_outside = is_tracing_tensor(tensor) and not dispatch_modes()  # of what would hide the draw
+    has_values = not tensor.is_meta and (is_jit_tracing() or tensor.numel() != 0)
+    return tensor.dtype in CODES and has_values and not is_outside
 
 
 def _copy(values: torch.Tensor, tensor: torch.Tensor) -> None:
