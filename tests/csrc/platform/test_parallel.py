@@ -93,7 +93,7 @@ def test_the_gil_is_released():
     ticker.start()
     sys.setswitchinterval(3600)
     try:
-        for _ in range(1000):
+        for _ in range(200):
             before = latest[0]
             fill("normal", large, 0, 1, threads=1)
             if latest[0] > before:
