@@ -324,6 +324,14 @@ def prefix_sums(
 def set_serial_order(descending: bool, /) -> None:
     """Let device -2 begin with the last thread of a block, not the first. For tests."""
 
+def fail_after(kind: str, passing: int, /) -> None:
+    """Let something fail in the CPU core, after `passing` more that do not. For tests.
+
+    The kinds are "allocation", of memory; "thread_start", after which a call goes on with fewer
+    threads; and "worker_range", a part of the work of a thread that is not the caller's. It fails
+    once; a negative number lets nothing fail.
+    """
+
 def build_info() -> BuildInfo:
     """What was compiled, and what this machine can use of it."""
 

@@ -2,11 +2,14 @@
 #include <pybind11/stl.h>
 
 #include <array>
+#include <iterator>
 #include <stdexcept>
+#include <string>
 
 #include "bindings/bindings.h"
 #include "bindings/place.h"
 #include "fill/fill.h"
+#include "platform/faults.h"
 #include "testing/prefix_sums.h"
 #include "testing/serial_block.h"
 #include "values/child_key.h"
@@ -31,7 +34,7 @@ void words(uintptr_t pointer, int64_t count, uint64_t seed, uint64_t stream, uin
   if (domain > 7) throw std::invalid_argument("domain must be in [0, 7]");
   const StreamKey key = make_stream_key(seed, stream);
   uint32_t* out = reinterpret_cast<uint32_t*>(pointer);
-  const py::gil_scoped_release unlocked;
+  const Unlocked unlocked;
   if (device == kCpu)
     words_cpu(key, static_cast<Domain>(domain), index, count, out);
   else if (device == kSerial)
@@ -74,12 +77,19 @@ void prefix_sums(uintptr_t values, uintptr_t odd_counts, int64_t count, int thre
   const PrefixSums sums{reinterpret_cast<uint32_t*>(values),
                         reinterpret_cast<uint32_t*>(odd_counts), count,
                         static_cast<Omission>(omission)};
-  const py::gil_scoped_release unlocked;
+  const Unlocked unlocked;
   if (device == kSerial)
     launch_serial_blocks(prefix_sums_grid(sums, threads),
                          [&](const SerialBlock& block) { make_prefix_sums(sums, block); });
   else
     prefix_sums_cuda(sums, threads, {device, reinterpret_cast<void*>(cuda_stream)});
+}
+
+// The failure of a kind (Fault) that is `passing` more away happens.
+void fail_after(const std::string& kind, int64_t passing) {
+  for (int i = 0; i < static_cast<int>(std::size(kFaultNames)); ++i)
+    if (kind == kFaultNames[i]) return inject(static_cast<Fault>(i), passing);
+  throw std::invalid_argument("no such failure: " + kind);
 }
 
 }  // namespace
@@ -95,6 +105,7 @@ void bind_engine(py::module_& module) {
   module.def("advance", &advance);
   module.def("prefix_sums", &prefix_sums);
   module.def("set_serial_order", &set_serial_order);
+  module.def("fail_after", &fail_after);
 }
 
 }  // namespace winit_cuda

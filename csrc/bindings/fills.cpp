@@ -72,7 +72,7 @@ PyObject* fill(PyObject* self, PyObject* const* arguments, Py_ssize_t given) {
     const uint64_t seed = as_word(arguments[8]), stream = as_word(arguments[9]);
     if (place.count == 0) return;
     const Source source = source_of(place.device, arguments[7], seed, stream);
-    std::optional<py::gil_scoped_release> unlocked;
+    std::optional<Unlocked> unlocked;
     if (place.device != kCpu || place.count > tuning::kLockedElements) unlocked.emplace();
     if (place.device == kCpu)
       fill_cpu({target, source, made.law}, place.threads);
@@ -101,7 +101,7 @@ PyObject* quick_fill(PyObject* self, PyObject* const* arguments, Py_ssize_t give
     random.law = made.law;
     random.source = source_of(kCpu, arguments[4], seed, stream);
     if (count <= tuning::kLockedElements) return fill_cpu(random, 1);
-    const py::gil_scoped_release unlocked;
+    const Unlocked unlocked;
     fill_cpu(random, threads);
   });
 }

@@ -94,7 +94,7 @@ class DeviceFillList {
   void run(uintptr_t keys, bool keys_there, uintptr_t stream, int threads, uintptr_t memory) const {
     if (list_.fills.empty()) return;
     const auto* words = reinterpret_cast<const uint64_t*>(keys);
-    const py::gil_scoped_release unlocked;
+    const Unlocked unlocked;
     if (device_ == kCpu) return fill_many_cpu(list_, words, threads);
     const ManyKeys many_keys = {keys_there ? nullptr : words, keys_there ? words : nullptr};
     const auto* there = reinterpret_cast<const unsigned char*>(memory);

@@ -37,7 +37,7 @@ void sparse(WINIT_PLACE, WINIT_KEY, int64_t rows, int64_t columns, int64_t zeros
       columns,
       zeros_per_column,
       reinterpret_cast<SparseThreshold*>(workspace)};
-  const py::gil_scoped_release unlocked;
+  const Unlocked unlocked;
   if (device == kCpu)
     sparse_cpu(fill, threads);
   else if (device == kSerial)
@@ -64,7 +64,7 @@ void orthogonal(WINIT_PLACE, WINIT_KEY, int64_t rows, int64_t columns, int64_t f
                                 std::to_string(numel));
   if (numel == 0) return;
   const Source source = source_of(device, key, seed, stream);
-  const py::gil_scoped_release unlocked;
+  const Unlocked unlocked;
   orthogonal_cpu(
       {target, source, rows, columns, first_row, row_count, first_column, column_count, gain},
       threads);
@@ -111,7 +111,7 @@ void orthogonal_batch(WINIT_PLACE, WINIT_KEY, int64_t count, int64_t rows, int64
   if (!workspace && workspace_bytes(batch, device) > 0)
     throw std::invalid_argument("these matrices need a workspace");
   batch.source = source_of(device, key, seed, stream);
-  const py::gil_scoped_release unlocked;
+  const Unlocked unlocked;
   if (device == kCpu)
     orthogonal_batch_cpu(batch, threads);
   else if (device == kSerial)
@@ -134,7 +134,7 @@ void reflectors(uintptr_t pointer, int dtype, int64_t rows, int64_t columns, int
   if (count == 0) return;
   const Source source = source_of(device, key, seed, stream);
   const DefaultFloatingPoint environment;
-  const py::gil_scoped_release unlocked;
+  const Unlocked unlocked;
   if (device == kCpu)
     reflectors_cpu(wanted, source, threads);
   else if (device == kSerial)

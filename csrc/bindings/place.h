@@ -7,6 +7,7 @@
 
 #include "fill/fill.h"
 #include "platform/floating_point.h"
+#include "platform/interruption.h"
 #include "values/distributions.h"
 
 namespace winit_cuda {
@@ -99,6 +100,19 @@ inline Source source_of(int device, PyObject* key, uint64_t seed, uint64_t strea
 inline Source source_of(int device, pybind11::handle key, uint64_t seed, uint64_t stream) {
   return source_of(device, key.ptr(), seed, stream);
 }
+
+// The interpreter's lock is given up for the work, which Ctrl-C ends, or what else a handler of a
+// signal throws.
+class Unlocked {
+ private:
+  static void hear_signals() {
+    const pybind11::gil_scoped_acquire locked;
+    if (PyErr_CheckSignals() != 0) throw pybind11::error_already_set();
+  }
+
+  pybind11::gil_scoped_release released_;
+  Listening listening_{&hear_signals};
+};
 
 // Each binding spells out the common arguments once, by this.
 #define WINIT_PLACE                                                              \

@@ -2,21 +2,51 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
+#include <type_traits>
 
 namespace winit_cuda {
 
-// Splits [0, count) into ranges that begin at multiples of `grain` and calls body(begin, end) for
-// each, on the calling thread and on at most threads - 1 workers; returns when all are done. Work
-// of one grain or less never leaves the calling thread. Callers may overlap: one that finds the
-// pool taken does all ranges itself.
+// What is done with a range: body(begin, end), or body(begin, end, worker). It refers to the
+// caller's callable and owns nothing, so that it takes no memory.
+class Body {
+ public:
+  template <class Callable>
+  Body(const Callable& callable) : callable_(&callable), call_(&call<Callable>) {}
+
+  void operator()(int64_t begin, int64_t end, int worker) const {
+    call_(callable_, begin, end, worker);
+  }
+
+ private:
+  template <class Callable>
+  static void call(const void* callable, int64_t begin, int64_t end, int worker) {
+    const Callable& body = *static_cast<const Callable*>(callable);
+    if constexpr (std::is_invocable_v<const Callable&, int64_t, int64_t, int>)
+      body(begin, end, worker);
+    else
+      body(begin, end);
+  }
+
+  const void* callable_;
+  void (*call_)(const void*, int64_t, int64_t, int);
+};
+
+// Splits [0, count) into ranges that begin at multiples of `grain` and calls the body for each, on
+// the calling thread and on at most threads - 1 workers; returns when all are done. Work of one
+// grain or less never leaves the calling thread. Callers may overlap: one that finds the pool taken
+// does all ranges itself. `worker`, at least 0 and below `threads`, is another one for each thread
+// of the call: memory can be theirs by it.
 //
 // Threads that sleep are woken for 16 grains or more, and where `wake` says that fewer are worth it
 // too: those of a hundred microseconds and more.
 //
 // The ranges are handed out as threads come for them, so that a worker that wakes late, or that the
-// machine takes away, holds nobody up for longer than one range.
-void parallel_for(int64_t count, int64_t grain, int threads,
-                  const std::function<void(int64_t, int64_t)>& body, bool wake = false);
+// machine takes away, holds nobody up for longer than one range. Between ranges, of which none is
+// longer than tuning::kGrainsPerRange, comes check_interruption.
+//
+// Nothing fails by itself: no memory is taken, and where the system has no thread to give, those
+// that there are do the work. What a body throws, on whichever thread, ends the others at their
+// next range and is thrown again here.
+void parallel_for(int64_t count, int64_t grain, int threads, const Body& body, bool wake = false);
 
 }  // namespace winit_cuda

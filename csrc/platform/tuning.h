@@ -13,6 +13,11 @@ namespace tuning {
 constexpr int64_t kGrainElements = int64_t{1} << 15;
 // How many ranges a thread gets, if all come at once.
 constexpr int64_t kRangesPerThread = 8;
+// The longest range: a tenth of a second where elements are slow.
+constexpr int64_t kGrainsPerRange = 64;
+// How often a thread looks whether there was a Ctrl-C, and how soon a system that had no thread to
+// give is asked for one again.
+constexpr int kListenMilliseconds = 100, kStartAgainMilliseconds = 1000;
 // Waking a thread that sleeps can take as long as filling 100,000 elements. Models are made of many
 // fills in a row, so a worker looks out for the next one for a while before it sleeps; and sleepers
 // are woken for much work only, or for the second of two jobs that come soon after each other.

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from core import DTYPES, box_of, call, constant, draw, fill, orthogonal, same_bits, sparse
+from core import _C, DTYPES, box_of, call, constant, draw, fill, orthogonal, same_bits, sparse
 from reference import Key
 
 THREADS = (1, 2, 3, 8, 16)
@@ -183,6 +183,58 @@ def test_a_fork_while_another_thread_fills():
     finally:
         stop.set()
         filler.join()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
+@pytest.mark.parametrize("passing", range(4))
+def test_threads_that_do_not_start(passing):
+    expected = list(every_fill(torch.float32, 1, Key(5, 6)))
+
+    def work():  # in a child, whose pool has no threads yet
+        _C.fail_after("thread_start", passing)
+        found = list(every_fill(torch.float32, 4, Key(5, 6)))
+        return b"same" if all(map(same_bits, found, expected)) else b"others"
+
+    assert in_a_child(work) == b"same"
+
+
+@pytest.mark.skipif(not TASKS.exists(), reason="counts threads as Linux does")
+def test_threads_are_asked_for_again_but_not_at_once():
+    large = torch.empty(LARGE)
+
+    def new_threads():
+        before = len(list(TASKS.iterdir()))
+        for _ in range(20):
+            fill("normal", large, 0, 1, threads=4)
+        return len(list(TASKS.iterdir())) - before
+
+    def work():
+        _C.fail_after("thread_start", 1)
+        counts = [new_threads()]
+        time.sleep(1.1)
+        counts.append(new_threads())
+        return bytes(counts)
+
+    assert in_a_child(work) == bytes([1, 2])
+
+
+def test_a_worker_that_fails():
+    large = torch.empty(1 << 24)
+    expected = draw("normal", LARGE, torch.float32, 0, 1)
+    for _ in range(3):  # the pool is as good as before
+        _C.fail_after("worker_range", 0)
+        try:
+            with pytest.raises(RuntimeError, match="a worker fails for a test"):
+                for _ in range(200):  # a worker may come too late for one of them
+                    fill("normal", large, 0, 1, threads=4)
+        finally:
+            _C.fail_after("worker_range", -1)
+        assert same_bits(fill("normal", large[:LARGE], 0, 1, threads=4), expected)
+
+
+def test_no_such_failure():
+    with pytest.raises(ValueError, match="no such failure: weather"):
+        _C.fail_after("weather", 0)
 
 
 SUBNORMAL = [
