@@ -9,6 +9,14 @@ import pytest
 import torch
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How many random calls tests/usage/test_fuzz.py makes, and which."""
+    fuzz = parser.getgroup("random calls")
+    fuzz.addoption("--fuzz-seed", type=int, help="another seed than the day's date")
+    fuzz.addoption("--fuzz-first", type=int, default=0, help="the number of the first call")
+    fuzz.addoption("--fuzz-calls", type=int, help="so many, in place of those of half a minute")
+
+
 def pytest_configure() -> None:
     """Refuse a checkout in which nothing was built, and give every test the same threads."""
     found = find_spec("winit_cuda")

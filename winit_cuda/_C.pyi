@@ -205,7 +205,7 @@ itself where that is -1.
 
 def orthogonal_pieces(
     pieces: list[OrthogonalPiece],
-    key: KEYTYPE,
+    key: int | Draw,
     seed: int,
     stream: int,
     gain: float,

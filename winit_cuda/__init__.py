@@ -10,6 +10,9 @@ key=. `Shard` says that a tensor is a box of a larger one. `backend_info()` tell
 tensors of each device.
 """
 
+from ._core import interpreter as _interpreter  # noqa: F401  (before anything imports torch)
+
+# isort: split
 from . import init
 from ._core.backend import BackendInfo, backend_info, use_backend
 from ._dispatch import operators as _operators  # noqa: F401  (torch.ops.winit_cuda is there from the start)

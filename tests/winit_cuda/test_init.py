@@ -7,6 +7,7 @@ import inspect
 import pkgutil
 import subprocess
 import sys
+import typing
 from importlib import import_module
 
 import pytest
@@ -91,16 +92,42 @@ def test_every_function_is_documented(name):
         assert all(f"{parameter}:" in text for parameter in inspect.signature(function).parameters)
 
 
-MODULES = sorted(module.name for module in pkgutil.iter_modules(winit.__path__))
+MODULES = sorted(
+    module.name
+    for module in pkgutil.walk_packages(winit.__path__, "winit_cuda.")
+    if not module.name.startswith(("winit_cuda._C", "winit_cuda.benchmarks", "winit_cuda.__main__"))
+)
+WITH_EXAMPLES = ("_core.backend", "_keys.keys", "_schemes.structured", "_dispatch.many")
 
 
 @needs_core
-@pytest.mark.parametrize("name", [name for name in MODULES if name not in ("_C", "benchmarks")])
+@pytest.mark.parametrize("name", MODULES)
 def test_examples_run(name):
-    module = import_module(f"winit_cuda.{name}")
     flags = doctest.NORMALIZE_WHITESPACE
-    results = doctest.testmod(module, optionflags=flags, raise_on_error=False, verbose=False)
+    results = doctest.testmod(import_module(name), optionflags=flags, verbose=False)
     assert results.failed == 0
+    assert results.attempted or name.removeprefix("winit_cuda.") not in WITH_EXAMPLES
+
+
+@pytest.mark.parametrize("name", winit.__all__)
+def test_annotations_resolve(name):
+    public = getattr(winit, name)
+    if callable(public):
+        assert typing.get_type_hints(public) or not inspect.isfunction(public)
+
+
+def test_the_fans_that_libraries_ask_for():
+    for shape in ((3, 5), (4, 3, 2, 7)):
+        tensor = torch.empty(shape)
+        theirs = torch.nn.init._calculate_fan_in_and_fan_out(tensor)
+        assert init._calculate_fan_in_and_fan_out(tensor) == theirs
+        for mode in ("fan_in", "fan_out", "FAN_OUT"):
+            ours = init._calculate_correct_fan(tensor, mode)
+            assert ours == torch.nn.init._calculate_correct_fan(tensor, mode)
+    with pytest.raises(ValueError, match="_calculate_fan_in_and_fan_out: tensor must be of at"):
+        init._calculate_fan_in_and_fan_out(torch.empty(3))
+    with pytest.raises(ValueError, match="_calculate_correct_fan: mode must be"):
+        init._calculate_correct_fan(torch.empty(3, 3), "fan")
 
 
 def test_import_is_light():
@@ -113,7 +140,10 @@ def test_import_is_light():
     printed = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.split()
-    assert set(printed) <= {"winit_cuda", "__future__", "hashlib", "_hashlib", "_blake2"}
+    interpreters = {"_interpreters", "_xxsubinterpreters"}  # part of Python itself
+    assert set(printed) <= {"winit_cuda", "__future__", "hashlib", "_hashlib", "_blake2"} | (
+        interpreters
+    )
 
 
 def test_from_import():
@@ -121,3 +151,26 @@ def test_from_import():
     exec("from winit_cuda.init import *; from winit_cuda import init, key, fold_in", namespace)
     assert namespace["kaiming_normal_"] is winit.kaiming_normal_
     assert namespace["init"] is init
+    everything: dict[str, object] = {"__version__": "mine"}
+    exec("from winit_cuda import *", everything)
+    assert everything["kaiming_normal_"] is winit.kaiming_normal_
+    assert everything["__version__"] == "mine"
+
+
+def test_import_in_a_subinterpreter():
+    """torch's import would hang there for ever."""
+    code = """
+try:
+    import _interpreters as interpreters
+    run = interpreters.exec
+except ImportError:
+    import _xxsubinterpreters as interpreters
+    run = interpreters.run_string
+try:
+    print(run(interpreters.create(), "import winit_cuda"))
+except Exception as error:
+    print(error)
+"""
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert "work in the main interpreter only" in done.stdout

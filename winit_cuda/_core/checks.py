@@ -10,9 +10,9 @@ tensors. What is raised here is that, too, so that handlers written for torch st
 
 from __future__ import annotations
 
+import inspect
 import math
 import operator
-import sys
 import warnings
 from typing import Any, NoReturn
 
@@ -67,7 +67,7 @@ def warn(message: str, category: type[Warning] = UserWarning) -> None:
     if torch.compiler.is_dynamo_compiling():  # it has no frames to look at
         warnings.warn(message, category, stacklevel=3)
         return
-    level, frame = 1, sys._getframe()  # noqa: SLF001
+    level, frame = 1, inspect.currentframe()
     package = __name__.partition(".")[0]
     while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == package:
         level, frame = level + 1, frame.f_back
@@ -122,6 +122,18 @@ def deviation(function: str, argument: str, value: Any) -> float:
 def interval(function: str, a: Any, b: Any) -> tuple[float, float]:
     """Return the bounds as finite floats with a <= b."""
     low, high = finite(function, "a", a), finite(function, "b", b)
+    if low > high:
+        raise wrong(function, "a", f"at most b = {high}", low)
+    return low, high
+
+
+def truncation(function: str, a: Any, b: Any) -> tuple[float, float]:
+    """Return the bounds as floats with a <= b; either may be infinite, where it bounds nothing."""
+    low, high = number(function, "a", a), number(function, "b", b)
+    if not -math.inf <= low < math.inf:
+        raise wrong(function, "a", "a number below infinity", low)
+    if not -math.inf < high <= math.inf:
+        raise wrong(function, "b", "a number above -infinity", high)
     if low > high:
         raise wrong(function, "a", f"at most b = {high}", low)
     return low, high

@@ -6,7 +6,6 @@ core's terms. `address` is the short way of ordinary tensors.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -14,6 +13,7 @@ import torch
 from . import backend
 from .checks import unfit
 from .dtypes import CODES
+from .overlap import overlaps
 from .torch_internals import (
     cuda_stream,
     dispatches_itself,
@@ -94,44 +94,13 @@ def check_overlap(function: str, tensor: torch.Tensor) -> None:
     """Raise where two elements of the tensor share memory."""
     if tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last):
         return
-    if overlaps(tensor.shape, tensor.stride()):
+    shared = overlaps(tensor.shape, tensor.stride())
+    if shared is not False:
         requirement = "without elements that share memory (clone it first)"
         received = f"shape {tuple(tensor.shape)} with strides {tensor.stride()}"
+        if shared is None:
+            received += ", which are too entangled to tell"
         raise unfit(function, "tensor", requirement, received, RuntimeError)
-
-
-def overlaps(sizes: tuple[int, ...], strides: tuple[int, ...]) -> bool:
-    """Whether two elements of a tensor of these sizes and strides share an address.
-
-    Where every stride passes over all that the smaller strides reach, as in any permuted or
-    sliced tensor, none do. What is left (from `as_strided`) is decided by counting addresses.
-    """
-    if 0 in sizes:
-        return False
-    if len(sizes) == 2:  # most, in a quarter of the time
-        (rows, columns), (down, across) = sizes, strides
-        if down > across * (columns - 1) > 0 or across > down * (rows - 1) > 0:
-            return False
-    reach = 0
-    for stride, size in sorted(zip(strides, sizes, strict=True)):
-        if size > 1:
-            if stride <= reach:
-                break
-            reach += stride * (size - 1)
-    else:
-        return False
-    dimensions = sorted(
-        (stride, size) for size, stride in zip(sizes, strides, strict=True) if size > 1
-    )
-    total = math.prod(size for _, size in dimensions)
-    span = sum(stride * (size - 1) for stride, size in dimensions) + 1
-    if span < total or dimensions[0][0] == 0:
-        return True
-    addresses = torch.zeros(1, dtype=torch.int64, device="cpu")
-    for stride, size in dimensions:
-        steps = stride * torch.arange(size, dtype=torch.int64, device="cpu")
-        addresses = (addresses[:, None] + steps).flatten()
-    return len(set(addresses.tolist())) < total
 
 
 def problem(tensor: torch.Tensor) -> str | None:

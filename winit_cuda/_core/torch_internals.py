@@ -43,6 +43,12 @@ transforms_active = getattr(torch._C, "_are_functorch_transforms_active", _never
 without_dispatch_modes = getattr(torch._C, "_DisableTorchDispatch", contextlib.nullcontext)  # noqa: SLF001
 """A context in which TorchDispatchModes (fake tensors among them) are not asked."""
 
+is_jit_tracing: Callable[[], bool] = torch.jit.is_tracing  # type: ignore[attr-defined]
+"""Whether `torch.jit.trace` is running; public, but torch does not say so to type checkers."""
+
+is_functional_tensor = torch._is_functional_tensor  # noqa: SLF001
+"""Whether `torch.func.functionalize` has wrapped the tensor."""
+
 below_autograd = torch._C._AutoDispatchBelowAutograd  # noqa: SLF001
 """A context in which operators pass autograd by."""
 

@@ -13,6 +13,7 @@ import torch
 
 from .._core import target
 from .._core.checks import reraise
+from .._core.subnormals import SMALLEST, kept
 from .._core.torch_internals import set_grad_enabled
 from .single import is_seen_by_torch
 
@@ -27,6 +28,9 @@ def fill(
     what: FixedFill, function: str, tensor: torch.Tensor, numbers: Numbers = ()
 ) -> torch.Tensor:
     """Fill `tensor` and return it; errors name `function`, the public one."""
+    if not SMALLEST:
+        with kept():
+            return fill(what, function, tensor, numbers)
     if _is_compiling():
         numbers = what.prepared(function, tensor.dtype, numbers)
         with torch.no_grad():

@@ -19,6 +19,7 @@ import torch
 
 from .._core import backend, target
 from .._core.dtypes import CODES
+from .._core.subnormals import SMALLEST, kept
 from .._core.torch_internals import (
     cuda_stream,
     dispatch_modes,
@@ -130,6 +131,10 @@ class Batch:
             _fill_single(self._jobs[i], keys[i])
 
     def _set_up(self) -> None:
+        if not SMALLEST:
+            with kept():
+                self._set_up()
+            return
         items: dict[int, list[_Item]] = {}
         indices: dict[int, list[int]] = {}
         singles: list[int] = []

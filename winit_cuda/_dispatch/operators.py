@@ -1,12 +1,16 @@
-"""The operator `torch.ops.winit_cuda.fill_`, by which torch sees a fill.
+"""The operators by which torch sees a fill: `torch.ops.winit_cuda.fill_`, and `filled`.
 
 `torch.compile`, `torch.export`, `torch.jit.trace`, fake tensors, dispatch modes, forward-mode AD
-and `torch.func` do not look into a call of the core; they look at operators. This one takes any
-random fill by name. A call with neither key nor generator draws its key when it runs, so a compiled
-function draws anew each time.
+and `torch.func` do not look into a call of the core; they look at operators. These take any random
+fill by name.
 
-It is an operator in place, as torch's own fills are: it has no derivative, it sets tangents to 0,
-and it counts the version up once it has written.
+`fill_` writes in place, as torch's own fills do: it has no derivative, it sets tangents to 0, and
+it counts the version up once it has written. `filled` returns a new tensor instead, for
+`torch.func.functionalize`, which takes no operator in place but torch's.
+
+The key of a call without one is drawn by an operator of torch's, and handed over in a tensor: so a
+compiled function draws anew each time, and what is computed twice, as by checkpointing, gets the
+same key twice.
 """
 
 from __future__ import annotations
@@ -17,16 +21,25 @@ import torch
 
 from .._core import target
 from .._core.checks import unfit
-from .._core.torch_internals import below_autograd, forward_ad
+from .._core.torch_internals import below_autograd, forward_ad, is_functional_tensor
 from .._fills.structured import FILLS
+from .._keys.generators import is_capturing, is_seeded_apart
 from .._keys.keys import MASK, Key
 from . import single
 
-_NAME = "winit_cuda::fill_"
-_SCHEMA = (
-    "fill_(Tensor(a!) tensor, str function, str fill, float first, float second, float third, "
-    "float fourth, SymInt[] structure, SymInt? seed, SymInt? stream, Generator? generator) -> ()"
+_ARGUMENTS = (
+    "str function, str fill, float first, float second, float third, float fourth, "
+    "SymInt[] structure, SymInt? seed, SymInt? stream, Tensor? words, Generator? generator"
 )
+_WORDS = 8  # where they are among these, behind the function
+
+
+def call(tensor: torch.Tensor, *arguments: Any) -> None:
+    """Fill a tensor by an operator."""
+    if is_functional_tensor(tensor):
+        tensor.copy_(torch.ops.winit_cuda.filled.default(tensor, *arguments))
+    else:
+        torch.ops.winit_cuda.fill_.default(tensor, *arguments)
 
 
 def _fill(
@@ -40,27 +53,53 @@ def _fill(
     structure: list[int],
     seed: int | None,
     stream: int | None,
+    words: torch.Tensor | None,
     generator: torch.Generator | None,
 ) -> None:
-    key = None if seed is None or stream is None else Key(seed & MASK, stream & MASK)
     what = FILLS[fill]
     if structure:
         what = what.structured(tuple(structure))
     numbers = (first, second, third, fourth)[: what.number_count]
-    single.fill(what, function, tensor, numbers, generator, key)
+    key = None
+    if seed is not None and stream is not None:
+        key = Key(seed & MASK, stream & MASK)
+    elif words is not None and generator is None and _are_to_be_used(tensor, what.shard is None):
+        key = Key(*(word & MASK for word in words.tolist()))
+    numbers = what.prepared(function, tensor.dtype, numbers)
+    single.write(what, function, tensor, numbers, generator, key)
 
 
-def _fill_in_autograd(tensor: torch.Tensor, *rest: Any) -> None:
+def _are_to_be_used(tensor: torch.Tensor, is_whole: bool) -> bool:
+    """Whether words of the CPU's generator rule: the core fills, and no CUDA generator does."""
+    if target.problem(tensor) is not None:
+        return False
+    if not tensor.is_cuda:
+        return True
+    device = tensor.get_device()
+    return not is_capturing(device) and not (is_whole and is_seeded_apart(device))
+
+
+def _fill_in_autograd(tensor: torch.Tensor, *arguments: Any) -> None:
     """Set the tangent to 0, where there may be one, and go on below autograd."""
     if forward_ad._current_level >= 0:  # noqa: SLF001
         with torch.no_grad():
             tensor.zero_()
     with below_autograd():
-        torch.ops.winit_cuda.fill_.default(tensor, *rest)
+        torch.ops.winit_cuda.fill_.default(tensor, *arguments)
+
+
+def _filled(tensor: torch.Tensor, *arguments: Any) -> torch.Tensor:
+    values = torch.empty_like(tensor)
+    torch.ops.winit_cuda.fill_.default(values, *arguments)
+    return values
 
 
 def _fill_fake(*_: object) -> None:
     """Write nothing: a fake tensor has no values, and the checks ran before the operator."""
+
+
+def _filled_fake(tensor: torch.Tensor, *_: object) -> torch.Tensor:
+    return torch.empty_like(tensor)
 
 
 def _fill_batched(
@@ -68,15 +107,14 @@ def _fill_batched(
     in_dims: tuple[int | None, ...],
     tensor: torch.Tensor,
     function: str,
-    fill: str,
-    *rest: Any,
+    *arguments: Any,
 ) -> tuple[None, None]:
     """The rule for vmap: one key for each example, or one for all.
 
     With randomness="different" example j is filled as by the j-th of that many calls; with
     randomness="same", with a key and where nothing is random, all examples are filled alike.
     """
-    batch, seed = in_dims[0], rest[5]
+    batch, seed = in_dims[0], arguments[6]
     if batch is None:
         raise RuntimeError(f"{function}: the tensor must be one that vmap maps over")
     if target.overlaps(tensor.shape, tensor.stride()):
@@ -87,22 +125,38 @@ def _fill_batched(
     if draws and info.randomness == "error":
         raise RuntimeError(f'{function}: vmap(randomness="error") allows no call without key')
     examples = tensor.unbind(batch)
-    if draws and info.randomness == "different":
-        for example in examples:
-            torch.ops.winit_cuda.fill_.default(example, function, fill, *rest)
-    elif examples:
-        torch.ops.winit_cuda.fill_.default(examples[0], function, fill, *rest)
-        for example in examples[1:]:
+    for i, example in enumerate(examples):
+        if i == 0:
+            call(example, function, *arguments)
+        elif draws and info.randomness == "different":
+            call(example, function, *arguments[:_WORDS], None, *arguments[_WORDS + 1 :])
+        else:
             example.copy_(examples[0])
     return None, None
 
 
-library = torch.library.Library("winit_cuda", "FRAGMENT")
+def _filled_batched(
+    info: Any, in_dims: tuple[int | None, ...], tensor: torch.Tensor, *arguments: Any
+) -> tuple[torch.Tensor, int | None]:
+    values = torch.empty_like(tensor)
+    _fill_batched(info, in_dims, values, *arguments)
+    return values, in_dims[0]
+
+
+# (torch's own types of this are incomplete.)
+library: Any = torch.library.Library("winit_cuda", "FRAGMENT")  # type: ignore[no-untyped-call]
 """Holds what is registered."""
 
-library.define(_SCHEMA, tags=(torch.Tag.nondeterministic_seeded, torch.Tag.pt2_compliant_tag))
+_TAGS = (torch.Tag.nondeterministic_seeded, torch.Tag.pt2_compliant_tag)
+library.define(f"fill_(Tensor(a!) tensor, {_ARGUMENTS}) -> ()", tags=_TAGS)
+library.define(f"filled(Tensor tensor, {_ARGUMENTS}) -> Tensor", tags=_TAGS)
 library.impl("fill_", _fill, "CompositeExplicitAutograd")
 library.impl("fill_", _fill_in_autograd, "Autograd")
-torch.library.register_fake(_NAME, _fill_fake, lib=library)
-if hasattr(torch.library, "register_vmap"):  # since torch 2.5
-    torch.library.register_vmap(_NAME, _fill_batched, lib=library)
+library.impl("filled", _filled, "CompositeExplicitAutograd")
+for _name, _fake, _batched in (
+    ("winit_cuda::fill_", _fill_fake, _fill_batched),
+    ("winit_cuda::filled", _filled_fake, _filled_batched),
+):
+    torch.library.register_fake(_name, _fake, lib=library)
+    if hasattr(torch.library, "register_vmap"):  # since torch 2.5
+        torch.library.register_vmap(_name, _batched, lib=library)

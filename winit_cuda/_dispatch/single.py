@@ -15,6 +15,7 @@ from torch.profiler import record_function
 from .._core import backend, target
 from .._core.checks import reraise
 from .._core.dtypes import CODES
+from .._core.subnormals import SMALLEST, kept
 from .._core.target import address
 from .._core.torch_internals import (
     cuda_stream,
@@ -22,6 +23,8 @@ from .._core.torch_internals import (
     dispatches_itself,
     forward_ad,
     increment_version,
+    is_functional_tensor,
+    is_jit_tracing,
     is_tracing_tensor,
     profiler,
     transforms_active,
@@ -50,6 +53,9 @@ def fill(
     key: Any = None,
 ) -> torch.Tensor:
     """Fill `tensor` and return it; errors name `function`, the public one."""
+    if not SMALLEST:
+        with kept():
+            return fill(what, function, tensor, numbers, generator, key)
     core = None if _is_compiling() else backend.core
     if core is None or dispatch_modes() or forward_ad._current_level >= 0:  # noqa: SLF001
         return _elsewhere(what, function, tensor, numbers, generator, key)
@@ -126,6 +132,18 @@ def _elsewhere(
     if traced:
         _through_operator(what, function, tensor, numbers, generator, key)
         return tensor
+    return write(what, function, tensor, numbers, generator, key)
+
+
+def write(
+    what: Fill,
+    function: str,
+    tensor: torch.Tensor,
+    numbers: Numbers,
+    generator: Any,
+    key: Any,
+) -> torch.Tensor:
+    """Fill any tensor that has passed the checks of `target`; nothing of torch's looks on."""
     if tensor.is_meta or tensor.numel() == 0:
         return tensor
     target.check_overlap(function, tensor)
@@ -137,7 +155,7 @@ def _elsewhere(
         elif dispatches_itself(tensor) or not target.can_describe(tensor):
             # Of one dimension at first, which can be described whatever the shape is.
             values = torch.empty(tensor.numel(), dtype=tensor.dtype, device=tensor.device)
-            fill(what, function, values.view(tensor.shape), numbers, generator, key)
+            write(what, function, values.view(tensor.shape), numbers, generator, key)
             _copy(values.view(tensor.shape), tensor)
         else:
             place = target.describe(tensor)
@@ -158,7 +176,7 @@ def is_seen_by_torch(tensor: torch.Tensor) -> bool:
         or dispatch_modes() > 0
         or transforms_active()
         or forward_ad._current_level >= 0  # noqa: SLF001
-        or torch.jit.is_tracing()
+        or is_jit_tracing()
         or is_tracing_tensor(tensor)
     )
 
@@ -171,7 +189,7 @@ def _through_operator(
     generator: Any,
     key: Any,
 ) -> None:
-    """Call the operator of `operators`, which comes back to `fill` when the program runs."""
+    """Call the operator of `operators`, which comes back to `write` when the program runs."""
     seed, stream = (None, None) if key is None else (key.signed_seed, key.signed_stream)
     padded = (*numbers, 0.0, 0.0, 0.0, 0.0)[:4]
     transformed = not _is_compiling() and transforms_active()
@@ -180,13 +198,28 @@ def _through_operator(
             f"{function}: inside torch.func transforms this needs torch 2.5 or later"
         )
     with torch.no_grad():
-        if key is None and transformed:
-            # Whether vmap allows a random call here is for torch to say: ask it with one that
-            # draws nothing.
-            tensor.new_empty(0, dtype=torch.float32).uniform_()
-        torch.ops.winit_cuda.fill_.default(
-            tensor, function, what.name, *padded, what.structure, seed, stream, generator
-        )
+        words = None
+        if key is None and generator is None and _draws(tensor):
+            if transformed:
+                # Whether vmap allows a random call here is for torch to say: ask it with one that
+                # draws nothing.
+                tensor.new_empty(0, dtype=torch.float32).uniform_()
+            # The words that `Tensor.random_` gives, too.
+            words = torch.ops.aten.random.default(torch.empty(2, dtype=torch.int64, device="cpu"))
+        arguments = (function, what.name, *padded, what.structure, seed, stream, words, generator)
+        if not _is_compiling() and is_functional_tensor(tensor):
+            tensor.copy_(torch.ops.winit_cuda.filled.default(tensor, *arguments))
+        else:
+            torch.ops.winit_cuda.fill_.default(tensor, *arguments)
+
+
+def _draws(tensor: torch.Tensor) -> bool:
+    """Whether a key is drawn for a tensor that torch looks at."""
+    if _is_compiling():
+        return tensor.dtype in CODES
+    is_outside = is_tracing_tensor(tensor) and not dispatch_modes()  # of what would hide the draw
+    has_values = not tensor.is_meta and (is_jit_tracing() or tensor.numel() != 0)
+    return tensor.dtype in CODES and has_values and not is_outside
 
 
 def _copy(values: torch.Tensor, tensor: torch.Tensor) -> None:

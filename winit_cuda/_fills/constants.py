@@ -16,7 +16,12 @@ import torch
 
 from .._core.checks import WrongTypeError, unfit, wrong
 from .._core.dtypes import CODES, COMPONENTS, FLOATING, LARGEST
-from .._core.torch_internals import dispatch_modes, transforms_active, without_dispatch_modes
+from .._core.torch_internals import (
+    dispatch_modes,
+    is_jit_tracing,
+    transforms_active,
+    without_dispatch_modes,
+)
 from .fill import Fill, Numbers
 
 
@@ -184,7 +189,7 @@ def _is_unreadable(value: torch.Tensor) -> bool:
         torch.compiler.is_dynamo_compiling()
         or transforms_active()
         or dispatch_modes() > 0
-        or torch.jit.is_tracing()
+        or is_jit_tracing()
         or value.is_meta
     )
 

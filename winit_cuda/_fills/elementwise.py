@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from typing import TYPE_CHECKING, Any
 
 from .._core import checks, torch_init
@@ -29,8 +31,12 @@ if TYPE_CHECKING:
 # std. See csrc/values/maps.h.
 LARGEST_QUANTILE = 6.4
 
+# A standard deviation further than this from the mean there is nothing, not even of a tail.
+_OUT_OF_REACH = 40.0
+_LARGEST_DOUBLE = sys.float_info.max
+
 # What comparing something else than numbers raises; the checks by name then say what it is.
-_NOT_NUMBERS = (TypeError, ValueError, RuntimeError)
+_NOT_NUMBERS = (TypeError, ValueError, RuntimeError, ArithmeticError)
 
 
 class UniformFill(Fill):
@@ -119,11 +125,11 @@ class TruncNormalFill(Fill):
     aten_dtypes = REAL
 
     def check(self, function: str, code: int, numbers: Numbers) -> bool:
-        """The numbers are finite, so are the values in the dtype, and one lies in [a, b]."""
+        """Mean and std are finite, so are the values in the dtype, and one lies in [a, b]."""
         mean, std, a, b = numbers
         mean = checks.finite(function, "mean", mean)
         std = checks.deviation(function, "std", std)
-        a, b = checks.interval(function, a, b)
+        a, b = checks.truncation(function, a, b)
         largest = LARGEST[code]
         if abs(mean) > largest or std > largest:
             raise too_large(function, "|mean| and std", max(abs(mean), std), code)
@@ -135,6 +141,10 @@ class TruncNormalFill(Fill):
         if a != b and smallest_at_least(a, code) > largest_at_most(b, code):
             raise _empty(function, f"[{a}, {b}]", code)
         return False
+
+    def prepared(self, function: str, dtype: torch.dtype, numbers: Numbers) -> Numbers:
+        """As for every fill, and the bounds are finite after it."""
+        return _bounded(super().prepared(function, dtype, numbers))
 
     def only_value(self, code: int, numbers: Numbers) -> float | None:
         """The mean or what is nearest to it in [a, b], where nothing is spread."""
@@ -150,7 +160,7 @@ class TruncNormalFill(Fill):
             drawn(words)
             write_value(tensor, value)
         else:
-            self.native(*place, *words, *numbers)
+            self.native(*place, *words, *_bounded(numbers))
 
     def aten(self, tensor: torch.Tensor, numbers: Numbers, generator: Any) -> None:
         """Fill as `torch.nn.init.trunc_normal_` does, but for the cases where it divides by 0."""
@@ -167,6 +177,17 @@ TRUNC_NORMAL = TruncNormalFill()
 
 ELEMENTWISE: tuple[Fill, ...] = (UNIFORM, NORMAL, TRUNC_NORMAL)
 """The fills that lists and operators take, too."""
+
+
+def _bounded(numbers: Numbers) -> Numbers:
+    """The numbers with a bound that no value reaches in the place of an infinite one."""
+    mean, std, a, b = numbers
+    if -math.inf < a and b < math.inf:
+        return numbers
+    beyond = _OUT_OF_REACH * std  # no double is that far from 1, as a probability
+    low = a if a > -math.inf else max(min(mean, b) - beyond, -_LARGEST_DOUBLE)
+    high = b if b < math.inf else min(max(mean, a) + beyond, _LARGEST_DOUBLE)
+    return mean, std, low, high
 
 
 def _empty(function: str, interval: str, code: int) -> Exception:

@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 
 from .._core.dtypes import CODES
+from .._keys.generators import drawn
 from .._keys.keys import MASK
 
 if TYPE_CHECKING:
@@ -112,7 +113,8 @@ def write_orthogonal(
     is_wide = part.rows < part.columns
     tall = part.transposed() if is_wide else part
     dtype = _compute_dtype(tensor, tall.columns)
-    source = _Source(core, place, words, dtype, tensor.device)
+    _reserve(tensor.device, 2 * tensor.numel() * dtype.itemsize)
+    source = _Source(core, place, drawn(words), dtype, tensor.device)
     matrix = _as_matrix(tensor, part.row_count, part.column_count)
     out = matrix.t() if is_wide else matrix
     with torch.no_grad(), torch.autocast(tensor.device.type, enabled=False):
@@ -145,6 +147,7 @@ def write_batch(
         return
     part = Part.whole(rows, columns)
     matrices = _as_matrix(tensor, count * rows, columns).view(count, rows, columns)
+    _reserve(tensor.device, 2 * tensor.element_size() * tensor.numel())
     children = _child_words(core, place, words, count, tensor.device)
     if min(rows, columns) > _MEDIUM:
         for child, matrix in zip(children, matrices, strict=True):
@@ -285,6 +288,14 @@ def _as_matrix(tensor: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
         return torch.empty(rows, columns, dtype=tensor.dtype, device=tensor.device)
 
 
+def _reserve(device: torch.device, size: int) -> None:
+    """Raise where the device has not about so much memory, before a key is drawn.
+
+    torch's allocator keeps the block for what is asked for next.
+    """
+    torch.empty(size, dtype=torch.uint8, device=device)
+
+
 class _Children(list["Words"]):
     """The words of child keys, with the tensor that holds them where they are on the device."""
 
@@ -295,7 +306,7 @@ def _child_words(
     core: Any, place: Place, words: Words, count: int, device: torch.device
 ) -> _Children:
     """The words of children 0, 1, ...; like their parent's, on the device or on the host."""
-    is_there = bool(words[0])
+    is_there = isinstance(words[0], int) and words[0] != 0
     memory = torch.empty(count, 2, dtype=torch.int64, device=device if is_there else "cpu")
     where = place[4:6] if is_there else (-1, 0)
     core.split_keys(memory.data_ptr(), count, *where, *words)

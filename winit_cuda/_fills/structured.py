@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,6 +20,8 @@ from .householder import Part, write_batch, write_orthogonal
 from .matrices import Box, pieces, whole_columns
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .._core.target import Place
     from .._keys.generators import Words
     from .fill import Numbers
@@ -56,17 +59,16 @@ def _write_part(
         write_orthogonal(core, place, words, gain, part, tensor)
 
 
-def _write_zeros(place: Place, tensor: torch.Tensor) -> None:
-    """Zeros for what is written next: on the CPU by the core, whose threads go on with it.
+def _zeros(place: Place, tensor: torch.Tensor) -> Callable[[], None]:
+    """What writes zeros: on the CPU the core, whose threads go on with what comes next.
 
     After a fill of torch's its own threads look out for more, and take a core from the next step.
     """
     pointer, code, numel, box, device, _, threads = place
     if device < 0:
-        zeros = ("constant", pointer, code, numel, box, 0.0)
-        backend.loaded.FillList(device, [zeros]).run(_NO_KEY.buffer_info()[0], False, 0, threads, 0)
-    else:
-        write_value(tensor, 0.0)
+        zeros = backend.loaded.FillList(device, [("constant", pointer, code, numel, box, 0.0)])
+        return partial(zeros.run, _NO_KEY.buffer_info()[0], False, 0, threads, 0)
+    return partial(write_value, tensor, 0.0)
 
 
 class SparseFill(Fill):
@@ -84,6 +86,11 @@ class SparseFill(Fill):
     def structured(self, structure: tuple[int, ...]) -> Fill:
         """The fill of the shard that the integers describe."""
         return SparseFill(_shard(structure)) if structure else self
+
+    def as_floats(self, function: str, numbers: Numbers) -> Numbers:
+        """As for every fill, but True is no sparsity of 1."""
+        checks.fraction(function, "sparsity", numbers[0])
+        return super().as_floats(function, numbers)
 
     def check(self, function: str, code: int, numbers: Numbers) -> bool:
         """The sparsity is a fraction; std is as in a normal fill."""
@@ -199,9 +206,19 @@ class DeltaOrthogonalFill(Fill):
 
     def write(self, place: Place, words: Words, numbers: Numbers, tensor: torch.Tensor) -> None:
         """Zeros, then the matrix."""
-        _write_zeros(place, tensor)
         matrix = at_center(tensor.detach())
-        ORTHOGONAL.write(target.describe(matrix), words, numbers, matrix)
+        write_zeros = _zeros(place, tensor)
+
+        def draw() -> tuple[int, int]:  # the core calls it when it has all it needs
+            key: tuple[int, int] = backend.loaded.drawn(*words)
+            write_zeros()
+            return key
+
+        own: Words = (draw, 0, 0)
+        if is_on_device(words):
+            write_zeros()
+            own = words
+        ORTHOGONAL.write(target.describe(matrix), own, numbers, matrix)
 
     def aten(self, tensor: torch.Tensor, numbers: Numbers, generator: Any) -> None:
         """Put the matrix of `torch.nn.init.orthogonal_` at the center."""

@@ -73,7 +73,7 @@ def words(function: str, device: int, generator: Any, key: Any, *, is_shard: boo
         if is_capturing(device):
             return _captured_words(function, device, generator)
         if generator is None and not is_shard:
-            generator = _seeded_apart(device)
+            generator = _default(device) if is_seeded_apart(device) else None
         if generator is not None and generator.device != _CPU:
             return partial(_draw_on_cuda, generator), 0, 0
     return buffer.from_default if generator is None else buffer.from_generator(generator)
@@ -139,11 +139,14 @@ def _check_generator(function: str, device: int, generator: Any) -> None:
         raise unfit(function, "generator", requirement, str(place), RuntimeError)
 
 
-def _seeded_apart(device: int) -> torch.Generator | None:
-    """The default generator of a CUDA device, where it was seeded apart from the CPU's."""
+def is_seeded_apart(device: int) -> bool:
+    """Whether the default generator of a CUDA device was seeded apart from the CPU's."""
+    return _default(device).initial_seed() != torch.default_generator.initial_seed()
+
+
+def _default(device: int) -> torch.Generator:
     default: torch.Generator = torch.cuda.default_generators[device]
-    same = default.initial_seed() == torch.default_generator.initial_seed()
-    return None if same else default
+    return default
 
 
 def _draw_on_cuda(generator: torch.Generator) -> tuple[int, int]:

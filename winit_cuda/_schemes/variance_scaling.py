@@ -14,6 +14,7 @@ from torch.overrides import handle_torch_function
 
 from .._core import checks, target
 from .._core.checks import WrongValueError, unfit, warn, wrong
+from .._core.subnormals import SMALLEST, kept
 from .._core.torch_internals import has_torch_function
 from .._dispatch.single import fill, negate
 from .._fills.elementwise import NORMAL, UNIFORM
@@ -117,6 +118,9 @@ def xavier_uniform_(
         return handle_torch_function(
             xavier_uniform_, (tensor,), tensor, gain=gain, generator=generator, key=key
         )
+    if not SMALLEST:
+        with kept():
+            return xavier_uniform_(tensor, gain, generator, key=key)
     bound = _SQRT_3 * _xavier_std("xavier_uniform_", tensor, gain)
     size = abs(bound)
     fill(UNIFORM, "xavier_uniform_", tensor, (0.0 - size, size), generator, key)
@@ -159,6 +163,9 @@ def xavier_normal_(
         return handle_torch_function(
             xavier_normal_, (tensor,), tensor, gain=gain, generator=generator, key=key
         )
+    if not SMALLEST:
+        with kept():
+            return xavier_normal_(tensor, gain, generator, key=key)
     std = _xavier_std("xavier_normal_", tensor, gain)
     fill(NORMAL, "xavier_normal_", tensor, (0.0, abs(std)), generator, key)
     return negate(tensor) if std < 0 else tensor
@@ -291,6 +298,9 @@ def _gain(function: str, argument: str, nonlinearity: str, slope: float | None) 
     if not isinstance(slope, (int, float)) or isinstance(slope, bool) or not -_INF < slope < _INF:
         raise wrong(function, argument, "a finite number (the negative slope)", slope)
     slope = checks.number(function, argument, slope)
+    if not SMALLEST:
+        with kept():
+            return math.sqrt(2.0 / (1 + slope * slope))
     return math.sqrt(2.0 / (1 + slope * slope))
 
 

@@ -75,3 +75,47 @@ def test_every_size_and_alignment(dtype, place):
             expected = b"\xa5" * left + pattern * count + b"\xa5" * (9 - offset) * size
             assert memory.numpy().tobytes() == expected
             assert right == left + len(pattern * count)
+
+
+LARGE = [(3 << 20) + 5, (33 << 20) + 13]  # bytes; the second is written around the caches
+
+
+@pytest.mark.parametrize("size", [1, 2, 4, 8])
+@pytest.mark.parametrize("least", LARGE, ids=["cached", "streamed"])
+def test_threads_leave_no_element_out_between_them(least, size):
+    """Every element of large constants, from several places on, and none beside them."""
+    bits = 0x0123456789ABCDEF
+    pattern = np.frombuffer(bits.to_bytes(8, "little")[:size], dtype=f"u{size}")[0]
+    dtype = getattr(torch, f"int{8 * size}")
+    count = least // size + 1
+    memory = torch.empty(count + 64, dtype=dtype)
+    for threads in (1, 2, 3, 7):
+        for start in (0, 1, 64 // size - 1):
+            memory.fill_(0x5A)
+            call(constant_bits, memory[start : start + count], bits, size, threads=threads)
+            is_set = memory.numpy().view(f"u{size}") == pattern
+            assert is_set[start : start + count].all()
+            assert is_set.sum() == count
+
+
+def test_threads_leave_no_element_out_of_a_list():
+    """The pieces that threads take end within tensors, and at their ends."""
+    sizes = [3, (2 << 20) + 7, 1, (9 << 20) + 3, 0, 8191, (4 << 20) + 1]  # of float32: 36 MB in one
+    for threads in (1, 2, 3, 7):
+        tensors = [torch.zeros(size) for size in sizes]
+        items = [
+            (
+                "constant",
+                tensor.data_ptr(),
+                _C.DTYPES["float32"],
+                tensor.numel(),
+                None,
+                number + 1.0,
+            )
+            for number, tensor in enumerate(tensors)
+            if tensor.numel()
+        ]
+        no_keys = np.zeros(2 * len(items), dtype=np.uint64)
+        _C.FillList(-1, items).run(no_keys.ctypes.data, False, 0, threads, 0)
+        for number, tensor in enumerate(tensors):
+            assert tensor.eq(number + 1).all()

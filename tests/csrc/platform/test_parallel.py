@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import threading
 import time
@@ -71,22 +72,35 @@ def test_eight_callers_at_once(threads):
 
 
 def test_the_gil_is_released():
-    # Another Python thread runs on while one fill is under way.
-    large = torch.empty(1 << 25, dtype=torch.float64)
-    ticks, stop = [], threading.Event()
+    """Another Python thread runs while a fill is under way.
+
+    No thread is made to give the lock up here: the other one gets it when a fill releases it.
+    """
+    large = torch.empty(1 << 22, dtype=torch.float64)
+    ticks, stop = itertools.count(), threading.Event()
+    latest = [0]
 
     def tick():
-        while not stop.wait(0.001):
-            ticks.append(time.monotonic())
+        while not stop.is_set():
+            latest[0] = next(ticks)
+            time.sleep(0)
 
+    interval = sys.getswitchinterval()
     ticker = threading.Thread(target=tick)
     ticker.start()
-    begin = time.monotonic()
-    fill("normal", large, 0, 1, threads=1)
-    end = time.monotonic()
-    stop.set()
-    ticker.join()
-    assert sum(begin < t < end for t in ticks) >= 3
+    sys.setswitchinterval(3600)
+    try:
+        for _ in range(200):
+            before = latest[0]
+            fill("normal", large, 0, 1, threads=1)
+            if latest[0] > before:
+                break
+        else:
+            raise AssertionError("no other thread has run")
+    finally:
+        sys.setswitchinterval(interval)
+        stop.set()
+        ticker.join()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")

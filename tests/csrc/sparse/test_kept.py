@@ -64,6 +64,45 @@ def test_a_tile_that_is_looked_at_twice():
         assert np.array_equal(zeros_in(found), zeros_of(order, count))
 
 
+MOST_HALF = 65535
+
+
+def missed(upper, zeros):
+    """The columns whose threshold lies above, and below, kept.cpp's first window."""
+    upper, density = upper.astype(np.int64), len(upper) / (MOST_HALF + 1)
+    bound = np.full(upper.shape[1], int(zeros / density))
+    for _ in range(2):
+        missing = zeros - (upper <= bound).sum(axis=0)
+        bound = np.clip(bound + missing / density, 0, MOST_HALF).astype(int)
+    missing = zeros - (upper <= bound).sum(axis=0)
+    away = np.abs(missing)
+    reach = np.ceil((away + 3 * np.sqrt(away + 1) + 3) / density)
+    above = (missing > 0) & ((upper <= bound + reach).sum(axis=0) < zeros)
+    below = (missing <= 0) & ((upper < np.maximum(bound - reach, 0)).sum(axis=0) >= zeros)
+    return np.flatnonzero(above).tolist(), np.flatnonzero(below).tolist()
+
+
+@every_set
+@pytest.mark.parametrize(
+    ("rows", "seed", "above", "below"),
+    [
+        (60, 2645, [50], []),
+        (60, 77, [], [58]),
+        (300, 2144, [53], []),
+        (300, 7, [], [48]),
+        (16384, 5, [63], []),
+        (16384, 53, [], [38]),
+    ],
+)
+def test_a_threshold_outside_of_its_window(rows, seed, above, below, place):
+    """The window is widened: one column in 2000 to 100000. Seeds found by trying."""
+    shape, count, key = (rows, 64), rows // 2, Key(seed, 1)
+    order = words(rows * 64, reference.SPARSE, key=key).reshape(shape)
+    assert missed(order >> np.uint32(16), count) == (above, below)
+    found = sparse(torch.empty(shape), count, 1.0, key=key, place=place, threads=1)
+    assert np.array_equal(zeros_in(found), zeros_of(order, count))
+
+
 def test_equal_words_go_to_the_smaller_row():
     shape = 16384, 128
     order = order_of(shape)

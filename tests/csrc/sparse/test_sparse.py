@@ -166,16 +166,31 @@ def test_a_matrix_that_is_written_around_the_caches():
 
 
 @everywhere
-@pytest.mark.parametrize(("seed", "column", "side"), [(737, 1, "below"), (3859, 3, "above")])
-def test_a_threshold_far_from_where_it_is_expected(seed, column, side, place):
+@pytest.mark.parametrize(
+    ("shape", "seed", "column", "side"),
+    [
+        ((20_000, 16), 737, 1, "below"),
+        ((20_000, 16), 3859, 3, "above"),
+        ((20_000, 3), 9412, 2, "below"),  # rows are joined
+        ((20_000, 3), 2196, 1, "above"),
+        ((20_000, 62), 145, 39, "below"),  # no row begins with a block
+        ((20_000, 62), 1083, 48, "above"),
+        ((70_000, 4), 11559, 0, "below"),
+        ((70_000, 4), 2377, 3, "above"),
+    ],
+    ids=str,
+)
+def test_a_threshold_far_from_where_it_is_expected(shape, seed, column, side, place):
     # More than four standard deviations from it: one column in 16000. Seeds found by trying.
-    shape, count, key = (20_000, 16), 10_000, Key(seed, 1)
-    half = 12 + int(np.ceil(4 * np.sqrt(5000)))
-    order = np.sort(words(320_000, reference.SPARSE, key=key).reshape(shape)[:, column])
+    count, key = shape[0] // 2, Key(seed, 1)
+    half = 12 + int(np.ceil(4 * np.sqrt(shape[0] / 4)))
+    order = np.sort(words(shape[0] * shape[1], reference.SPARSE, key=key).reshape(shape)[:, column])
     ends = [(count + way * half) / shape[0] * 2**32 for way in (-1, 1)]
     assert order[count - 1] < ends[0] if side == "below" else order[count - 1] > ends[1]
-    matrix = sparse(torch.empty(shape), count, 1.0, key=key, place=place)
-    assert np.array_equal(is_zero(matrix), zeros_of(shape, count, key))
+    expected = zeros_of(shape, count, key)
+    for threads in (1, 2):
+        matrix = sparse(torch.empty(shape), count, 1.0, key=key, place=place, threads=threads)
+        assert np.array_equal(is_zero(matrix), expected)
 
 
 @on_the_cpu

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from torch import float32, float64
 
 import reference
@@ -88,6 +89,40 @@ def test_elements_across_a_carry(block, dtype, place):
     expected = reference.normal(word, 0.0, 1.0)
     drawn = draw("normal", count, dtype, 0, 1, index=index, place=place)
     assert np.array_equal(drawn.numpy(), expected)
+
+
+@everywhere
+@pytest.mark.parametrize("block", [1 << 32, 1 << 60], ids=["2^34", "2^62"])
+def test_a_carry_in_every_lane(block, place):
+    """Wherever in a vector, a chunk or a pair of chunks the counter's low half overflows."""
+    most, behind = 4 * 2 * 16 + 4, 150  # two chunks of 16 blocks, begun at any word
+    start = 4 * block - most
+    expected = reference.words(KEY, 0, start, most + behind)
+    singles = reference.normal(expected, 0.0, 1.0)
+    doubles = reference.normal(reference.word_pairs(KEY, start, most + behind), 0.0, 1.0)
+    for before in range(most + 1):
+        part, index, count = slice(most - before, None), 4 * block - before, before + behind
+        assert np.array_equal(words(count, 0, index, place=place), expected[part])
+        for dtype, values in ((float32, singles), (float64, doubles)):
+            drawn = draw("normal", count, dtype, 0, 1, index=index, place=place)
+            assert np.array_equal(drawn.numpy(), values[part])
+
+
+@everywhere
+@pytest.mark.parametrize("block", [1 << 32, 1 << 60], ids=["2^34", "2^62"])
+def test_a_carry_within_tiles_and_rows(block, place):
+    """Transposed and padded matrices, whose rows begin at other lanes than their vectors."""
+    shape = (36, 41)
+    for before in (1, 5, 30, 41 * 8 + 3, 41 * 17 + 18, 41 * 35 + 40):
+        index = 4 * block - before
+        values = reference.normal(reference.words(KEY, 0, index, 36 * 41), 0.0, 1.0)
+        for view in (
+            torch.empty(41, 36).t(),
+            torch.empty(36, 50)[:, 3:44],
+            torch.empty(36, 82)[:, ::2],
+        ):
+            fill("normal", view, 0, 1, box=(shape, view.stride(), (41, 1), index), place=place)
+            assert np.array_equal(view.numpy(), values.reshape(shape))
 
 
 def test_domains_never_meet():

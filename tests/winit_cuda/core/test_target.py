@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 
 import pytest
@@ -10,31 +9,6 @@ import torch
 
 import winit_cuda as winit
 from initializers import ORTHOGONAL, Unchanged, every, every_random, needs_core
-from winit_cuda._core import target
-
-
-def offsets(sizes, strides):
-    """The offset of every element."""
-    ranges = (range(size) for size in sizes)
-    return [
-        sum(x * stride for x, stride in zip(index, strides, strict=True))
-        for index in itertools.product(*ranges)
-    ]
-
-
-def test_overlap_by_brute_force():
-    for sizes in itertools.product([0, 1, 2, 3], repeat=3):
-        for strides in itertools.product([0, 1, 2, 3, 4, 6], repeat=3):
-            places = offsets(sizes, strides)
-            assert target.overlaps(sizes, strides) == (len(set(places)) < len(places))
-
-
-def test_overlap_of_large_tensors_needs_no_memory():
-    size = 2**40
-    assert not target.overlaps((size, size), (size, 1))
-    assert not target.overlaps((size, size), (1, size))
-    assert target.overlaps((size, size), (1, 1))
-    assert target.overlaps((size,), (0,))
 
 
 @every
