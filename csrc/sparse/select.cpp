@@ -240,6 +240,7 @@ class Selection {
   // For one column in 16000.
   void search(int64_t number, int c, Bracket bracket, int worker) {
     for (bool in_the_middle = false;; in_the_middle = !in_the_middle) {
+      check_interruption();
       if (bracket.first == bracket.last)
         return set_threshold(number, c, bracket.first, fill_.zeros_per_column - bracket.below,
                              bracket.inside);

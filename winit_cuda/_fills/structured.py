@@ -185,6 +185,17 @@ class OrthogonalFill(Fill):
 
     def _write_pieces(self, box: Box, words: Words, gain: float, tensor: torch.Tensor) -> None:
         """One matrix, or what the box holds of it, after the other."""
+        if tensor.is_cpu:  # in one call, which has all memory before it draws
+            items = [
+                (
+                    *target.describe(tensor[piece.where])[:4],
+                    -1 if self._is_one else piece.number,
+                    *piece.part,
+                )
+                for piece in pieces(box, self.batch_dims, self.chunks)
+            ]
+            backend.loaded.orthogonal_pieces(items, *words, gain, torch.get_num_threads())
+            return
         key = None if self._is_one else key_of(words)
         for piece in pieces(box, self.batch_dims, self.chunks):
             matrix = tensor[piece.where]

