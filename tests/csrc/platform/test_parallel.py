@@ -194,14 +194,17 @@ def test_threads_are_asked_for_again_but_not_at_once():
 
 
 def test_a_worker_that_fails():
+    def fill_often():  # a worker may come too late for one of them
+        for _ in range(200):
+            fill("normal", large, 0, 1, threads=4)
+
     large = torch.empty(1 << 24)
     expected = draw("normal", LARGE, torch.float32, 0, 1)
     for _ in range(3):  # the pool is as good as before
         _C.fail_after("worker_range", 0)
         try:
             with pytest.raises(RuntimeError, match="a worker fails for a test"):
-                for _ in range(200):  # a worker may come too late for one of them
-                    fill("normal", large, 0, 1, threads=4)
+                fill_often()
         finally:
             _C.fail_after("worker_range", -1)
         assert same_bits(fill("normal", large[:LARGE], 0, 1, threads=4), expected)
