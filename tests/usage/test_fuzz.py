@@ -22,7 +22,11 @@ MOST = 30
 def test_random_calls(request: pytest.FixtureRequest) -> None:
     option = request.config.getoption
     seed, first = option("--fuzz-seed"), option("--fuzz-first")
-    seed = int(datetime.datetime.now(tz=datetime.timezone.utc).strftime("%Y%m%d")) if seed is None else seed
+    seed = (
+        int(datetime.datetime.now(tz=datetime.timezone.utc).strftime("%Y%m%d"))
+        if seed is None
+        else seed
+    )
     print(f"--fuzz-seed {seed} --fuzz-first {first}")
     number, wanted, end = first, option("--fuzz-calls"), time.monotonic() + SECONDS
     faults: dict[str, str] = {}

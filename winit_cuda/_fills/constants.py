@@ -190,7 +190,6 @@ def _is_unreadable(value: torch.Tensor) -> bool:
         or transforms_active()
         or dispatch_modes() > 0
         or is_jit_tracing()
-        or value.is_meta
     )
 
 

@@ -84,8 +84,10 @@ def _check_error(call: Call, error: Exception) -> None:
     _require(is_right and not isinstance(error, RecursionError), "a leaked error", kind)
     words = "vmap", "functorch", "jvp", "forward", "tangent"  # torch's own words for its own tasks
     is_torch_s = bool(call.transform) and (
-        any(word in str(error) for word in words) or not isinstance(call.input.tensor, torch.Tensor)
-        or "_like" in str(error) or call.transform == "jvp"
+        any(word in str(error) for word in words)
+        or not isinstance(call.input.tensor, torch.Tensor)
+        or "_like" in str(error)
+        or call.transform == "jvp"
     )
     _require(
         call.function in str(error) or is_torch_s, "an error that does not name the function", kind
@@ -163,9 +165,13 @@ def uses_aten(call: Call) -> bool:
 def plain(tensor: torch.Tensor) -> torch.Tensor:
     """A contiguous copy without history."""
     with torch.no_grad():
-        return tensor.detach().as_subclass(torch.Tensor).clone(
-            memory_format=torch.contiguous_format
-        ).resolve_neg().resolve_conj()
+        return (
+            tensor.detach()
+            .as_subclass(torch.Tensor)
+            .clone(memory_format=torch.contiguous_format)
+            .resolve_neg()
+            .resolve_conj()
+        )
 
 
 def bits(tensor: torch.Tensor) -> np.ndarray[Any, Any]:
@@ -195,7 +201,11 @@ def _check_values(call: Call, before: _State) -> None:
         difference = (again.double() - found.double()).abs().max().item()
         most = found.double().abs().max().item()
         close = 8 * max(_eps(found.dtype), 1e-6 if found.dtype != torch.float64 else 0)
-        _require(difference <= close * most or most < 1e-30, "other values in a contiguous tensor", difference)
+        _require(
+            difference <= close * most or most < 1e-30,
+            "other values in a contiguous tensor",
+            difference,
+        )
     else:
         _require(np.array_equal(bits(found), bits(again)), "other values in a contiguous tensor")
 
