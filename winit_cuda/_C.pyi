@@ -197,6 +197,26 @@ def orthogonal(
     do not depend on the instruction set or on the number of threads.
     """
 
+OrthogonalPiece: TypeAlias = tuple[int, int, int, Box | None, int, int, int, int, int, int, int]
+"""(pointer, dtype, numel, box, child, rows, columns, first_row, row_count, first_column,
+column_count): a part of a matrix as in `orthogonal`, of child `child` of the key, or of the key
+itself where that is -1.
+"""
+
+def orthogonal_pieces(
+    pieces: list[OrthogonalPiece],
+    key: int | Draw,
+    seed: int,
+    stream: int,
+    gain: float,
+    threads: int,
+    /,
+) -> None:
+    """Write parts of several matrices on the CPU, one after the other.
+
+    The memory for all of them is there before the key is drawn and the first one written.
+    """
+
 def orthogonal_batch_takes(rows: int, columns: int, /) -> bool:
     """Whether `orthogonal_batch` takes such matrices on CUDA."""
 

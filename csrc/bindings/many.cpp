@@ -77,7 +77,11 @@ FillList list_of(const py::list& items) {
 class DeviceFillList {
  public:
   DeviceFillList(int device, const py::list& items) : device_(device), list_(list_of(items)) {
-    if (device == kCpu || list_.fills.empty()) return;
+    if (list_.fills.empty()) return;
+    if (device == kCpu) {
+      find_places(list_);
+      return;
+    }
     constexpr size_t unlimited = std::numeric_limits<size_t>::max();
     for (size_t first = 0; first < list_.fills.size(); first += parts_.back().count)
       parts_.push_back(describe(list_, first, kDescriptorBytes));

@@ -24,23 +24,23 @@ void sparse(WINIT_PLACE, WINIT_KEY, int64_t rows, int64_t columns, int64_t zeros
   if (numel == 0) return;
   Target target{reinterpret_cast<void*>(pointer), dtype_of(dtype), Box{}};
   if (box.is_none()) {
+    if (rows < 0 || columns < 0 || times(rows, columns) != numel)
+      throw std::invalid_argument("numel must be rows * columns");
     append(target.box, rows, columns, static_cast<uint64_t>(columns));
     append(target.box, columns, 1, 1);
   } else {
     target.box = box_of(numel, box, false);
   }
   if (target.box.rank != 2) throw std::invalid_argument("sparse takes a matrix");
-  const Law normal = normal_law(target.dtype, 0, std).law;
-  const SparseFill fill{
-      {target, source_of(device, key, seed, stream), normal},
-      rows,
-      columns,
-      zeros_per_column,
-      reinterpret_cast<SparseThreshold*>(workspace)};
+  SparseFill fill{{target, {}, normal_law(target.dtype, 0, std).law},
+                  rows,
+                  columns,
+                  zeros_per_column,
+                  reinterpret_cast<SparseThreshold*>(workspace)};
+  if (device == kCpu) return sparse_cpu(fill, threads, Drawing(key, seed, stream));
+  fill.normal.source = source_of(device, key, seed, stream);
   const Unlocked unlocked;
-  if (device == kCpu)
-    sparse_cpu(fill, threads);
-  else if (device == kSerial)
+  if (device == kSerial)
     sparse_serial(fill);
   else
     sparse_cuda(fill, {device, reinterpret_cast<void*>(cuda_stream)});
@@ -52,22 +52,50 @@ void check_part(const char* what, int64_t first, int64_t count, int64_t size) {
                                 std::to_string(size) + ")");
 }
 
+OrthogonalPiece piece_of(const Target& target, int64_t numel, int64_t rows, int64_t columns,
+                         int64_t first_row, int64_t row_count, int64_t first_column,
+                         int64_t column_count, double gain) {
+  check_part("row", first_row, row_count, rows);
+  check_part("column", first_column, column_count, columns);
+  if (times(row_count, column_count) != numel)
+    throw std::invalid_argument("the part must have as many elements as the tensor, " +
+                                std::to_string(numel));
+  return {{target, {}, rows, columns, first_row, row_count, first_column, column_count, gain}};
+}
+
 void orthogonal(WINIT_PLACE, WINIT_KEY, int64_t rows, int64_t columns, int64_t first_row,
                 int64_t row_count, int64_t first_column, int64_t column_count, double gain) {
   const Place place = WINIT_GIVEN_PLACE;
-  const Target target = place.target();
   if (device != kCpu) throw std::invalid_argument("whole orthogonal matrices are made on the CPU");
-  check_part("row", first_row, row_count, rows);
-  check_part("column", first_column, column_count, columns);
-  if (row_count * column_count != numel)
-    throw std::invalid_argument("the part must have as many elements as the tensor, " +
-                                std::to_string(numel));
-  if (numel == 0) return;
-  const Source source = source_of(device, key, seed, stream);
-  const Unlocked unlocked;
-  orthogonal_cpu(
-      {target, source, rows, columns, first_row, row_count, first_column, column_count, gain},
-      threads);
+  const OrthogonalPiece piece = piece_of(place.target(), numel, rows, columns, first_row, row_count,
+                                         first_column, column_count, gain);
+  if (numel > 0) orthogonal_cpu(&piece, 1, threads, Drawing(key, seed, stream));
+}
+
+// (pointer, dtype, numel, box, child, rows, columns, first_row, row_count, first_column,
+// column_count)
+OrthogonalPiece piece_of(PyObject* given, double gain) {
+  if (!PyTuple_Check(given) || PyTuple_GET_SIZE(given) != 11)
+    throw std::invalid_argument("a piece is a tuple of 11");
+  const auto number = [&](Py_ssize_t i) { return as_int64(PyTuple_GET_ITEM(given, i)); };
+  const Target target{reinterpret_cast<void*>(as_address(PyTuple_GET_ITEM(given, 0))),
+                      dtype_of(as_int(PyTuple_GET_ITEM(given, 1))),
+                      box_of(number(2), PyTuple_GET_ITEM(given, 3), true)};
+  OrthogonalPiece piece = piece_of(target, number(2), number(5), number(6), number(7), number(8),
+                                   number(9), number(10), gain);
+  piece.child = number(4);
+  if (piece.child < kOwnKey) throw std::invalid_argument("child must be at least -1");
+  return piece;
+}
+
+void orthogonal_pieces(const py::list& given, WINIT_KEY, double gain, int threads) {
+  const DefaultFloatingPoint environment;
+  Vector<OrthogonalPiece> pieces;
+  pieces.reserve(given.size());
+  for (const py::handle piece : given) pieces.push_back(piece_of(piece.ptr(), gain));
+  if (pieces.empty()) return;
+  orthogonal_cpu(pieces.data(), static_cast<int64_t>(pieces.size()), threads,
+                 Drawing(key, seed, stream));
 }
 
 void check_sides(int64_t count, int64_t rows, int64_t columns) {
@@ -106,15 +134,14 @@ void orthogonal_batch(WINIT_PLACE, WINIT_KEY, int64_t count, int64_t rows, int64
   if (numel ? overflows || numel % length || count != numel / length : count)
     throw std::invalid_argument("numel must be count * rows * columns");
   if (numel == 0) return;
-  OrthogonalBatch batch{place.target(), {},   count, rows, columns,
-                        gain,           reinterpret_cast<double*>(workspace)};
+  OrthogonalBatch batch{
+      place.target(), {}, count, rows, columns, gain, reinterpret_cast<double*>(workspace)};
   if (!workspace && workspace_bytes(batch, device) > 0)
     throw std::invalid_argument("these matrices need a workspace");
+  if (device == kCpu) return orthogonal_batch_cpu(batch, threads, Drawing(key, seed, stream));
   batch.source = source_of(device, key, seed, stream);
   const Unlocked unlocked;
-  if (device == kCpu)
-    orthogonal_batch_cpu(batch, threads);
-  else if (device == kSerial)
+  if (device == kSerial)
     orthogonal_batch_serial(batch);
   else
     orthogonal_batch_cuda(batch, {device, reinterpret_cast<void*>(cuda_stream)});
@@ -148,6 +175,7 @@ void reflectors(uintptr_t pointer, int dtype, int64_t rows, int64_t columns, int
 void bind_matrices(py::module_& module) {
   module.def("sparse", &sparse);
   module.def("orthogonal", &orthogonal);
+  module.def("orthogonal_pieces", &orthogonal_pieces);
   module.def("orthogonal_batch_takes", &is_small);
   module.def("orthogonal_batch_workspace", &orthogonal_batch_workspace);
   module.def("orthogonal_batch", &orthogonal_batch);

@@ -3,6 +3,7 @@
 
 #include <pybind11/pybind11.h>
 
+#include <optional>
 #include <stdexcept>
 
 #include "fill/fill.h"
@@ -112,6 +113,25 @@ class Unlocked {
 
   pybind11::gil_scoped_release released_;
   Listening listening_{&hear_signals};
+};
+
+// Draws the key of a fill on the CPU when the core asks for it, and gives up the interpreter's lock
+// from then on, until it goes.
+class Drawing {
+ public:
+  Drawing(pybind11::handle key, uint64_t seed, uint64_t stream)
+      : key_(key), seed_(seed), stream_(stream) {}
+
+  StreamKey operator()() const {
+    const Source source = source_of(kCpu, key_, seed_, stream_);
+    unlocked_.emplace();
+    return source.key;
+  }
+
+ private:
+  pybind11::handle key_;
+  uint64_t seed_, stream_;
+  mutable std::optional<Unlocked> unlocked_;
 };
 
 // Each binding spells out the common arguments once, by this.

@@ -34,6 +34,26 @@ struct RandomFill {
   Law law;
 };
 
+// Gives the key of a fill when all else is there: from the draw on nothing fails, so that after an
+// error neither the generator nor the tensor has changed. Called once. It refers to the caller's
+// callable and owns nothing.
+class KeyDraw {
+ public:
+  template <class Callable>
+  KeyDraw(const Callable& callable) : callable_(&callable), call_(&call<Callable>) {}
+
+  StreamKey operator()() const { return call_(callable_); }
+
+ private:
+  template <class Callable>
+  static StreamKey call(const void* callable) {
+    return (*static_cast<const Callable*>(callable))();
+  }
+
+  const void* callable_;
+  StreamKey (*call_)(const void*);
+};
+
 // CPU. `threads` is the most that may be used.
 void fill_cpu(const RandomFill& fill, int threads);
 // Local elements [begin, end), in row-major order, on the calling thread; the caller sees to the

@@ -31,17 +31,6 @@ int64_t units_of(const ConstantFill& fill) {
   return (element_count(fill.box) + tuning::kConstantsPerUnit - 1) / tuning::kConstantsPerUnit;
 }
 
-// Where each fill begins, and where the last one ends.
-std::vector<int64_t> places_of(const FillList& list) {
-  std::vector<int64_t> places(1, 0);
-  places.reserve(list.fills.size() + 1);
-  for (const auto& fill : list.fills) {
-    const int64_t units = std::visit([](const auto& one) { return units_of(one); }, fill);
-    places.push_back(places.back() + (units + kAlignment - 1) / kAlignment * kAlignment);
-  }
-  return places;
-}
-
 // Where a piece of the work begins, of the `pieces` that threads take in turn: they become shorter
 // towards the end, so that the threads end at about the same time.
 int64_t cut(int64_t piece, int64_t pieces, int64_t total) {
@@ -133,8 +122,8 @@ void fill_units(const ConstantFill& fill, const uint64_t*, int64_t begin, int64_
   });
 }
 
-void fill_piece(const FillList& list, const std::vector<int64_t>& places, const uint64_t* keys,
-                int64_t begin, int64_t end) {
+void fill_piece(const FillList& list, const uint64_t* keys, int64_t begin, int64_t end) {
+  const Vector<int64_t>& places = list.places;
   size_t i = static_cast<size_t>(std::upper_bound(places.begin(), places.end(), begin) -
                                  places.begin() - 1);
   for (; i < list.fills.size() && places[i] < end; ++i) {
@@ -181,7 +170,7 @@ void FillList::add(const Target& target, const OwnedLaw& law) {
 void FillList::add(const ConstantFill& fill) { fills.emplace_back(fill); }
 
 void refuse_overlap(const FillList& list) {
-  std::vector<Extent> extents;
+  Vector<Extent> extents;
   extents.reserve(list.fills.size());
   for (size_t i = 0; i < list.fills.size(); ++i)
     extents.push_back(
@@ -196,13 +185,23 @@ void refuse_overlap(const FillList& list) {
   }
 }
 
+// Where each fill begins, and where the last one ends.
+void find_places(FillList& list) {
+  Vector<int64_t>& places = list.places;
+  places.reserve(list.fills.size() + 1);
+  places.assign(1, 0);
+  for (const auto& fill : list.fills) {
+    const int64_t units = std::visit([](const auto& one) { return units_of(one); }, fill);
+    places.push_back(places.back() + (units + kAlignment - 1) / kAlignment * kAlignment);
+  }
+}
+
 void fill_many_cpu(const FillList& list, const uint64_t* keys, int threads) {
-  const std::vector<int64_t> places = places_of(list);
-  const int64_t total = places.back();
+  const int64_t total = list.places.back();
   const int64_t pieces = (total + tuning::kGrainElements - 1) / tuning::kGrainElements;
   parallel_for(pieces, 1, threads, [&](int64_t begin, int64_t end) {
     const DefaultFloatingPoint environment;
-    fill_piece(list, places, keys, cut(begin, pieces, total), cut(end, pieces, total));
+    fill_piece(list, keys, cut(begin, pieces, total), cut(end, pieces, total));
   });
 }
 

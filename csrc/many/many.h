@@ -7,9 +7,9 @@
 
 #include <memory>
 #include <variant>
-#include <vector>
 
 #include "fill/fill.h"
+#include "platform/memory.h"
 #include "values/distributions.h"
 
 namespace winit_cuda {
@@ -40,8 +40,9 @@ WINIT_HD void with_itemsize(int itemsize, const Visit& visit) {
 
 // Each has at least one element. A random fill's `source` says nothing: its key comes with the run.
 struct FillList {
-  std::vector<std::variant<RandomFill, ConstantFill>> fills;
-  std::vector<std::shared_ptr<const void>> tables;  // that fills point into
+  Vector<std::variant<RandomFill, ConstantFill>> fills;
+  Vector<std::shared_ptr<const void>> tables;  // that fills point into
+  Vector<int64_t> places;                      // of the fills in the work of the CPU
 
   void add(const Target& target, const OwnedLaw& law);
   void add(const ConstantFill& fill);
@@ -52,7 +53,11 @@ struct FillList {
 // all; strided views of one memory may well lie between each other.
 void refuse_overlap(const FillList& list);
 
-// `keys` are two words (seed, stream) for each fill in turn; those of constants are not looked at.
+// Sets the places, when all fills are there.
+void find_places(FillList& list);
+
+// Fails at nothing. `keys` are two words (seed, stream) for each fill in turn; those of constants
+// are not looked at.
 void fill_many_cpu(const FillList& list, const uint64_t* keys, int threads);
 
 }  // namespace winit_cuda

@@ -1,11 +1,11 @@
 #include <algorithm>
 #include <atomic>
-#include <vector>
 
 #include "orthogonal/orthogonal.h"
 #include "orthogonal/reflector_panels.h"
 #include "orthogonal/write.h"
 #include "platform/floating_point.h"
+#include "platform/interruption.h"
 #include "platform/parallel.h"
 #include "platform/tuning.h"
 
@@ -23,37 +23,50 @@ struct Plan {
   int64_t lines;    // of a strip
   int64_t panels;
   int64_t panels_together, strips_together;
+  int64_t workers;  // that have strips of their own
+
+  bool has_all_panels() const { return panels_together == panels; }
+  template <class Real>
+  int64_t unit() const {  // vectors
+    return strips_together * kStripColumns<Real>;
+  }
+  template <class Real>
+  int64_t units() const {
+    return (vectors - 1) / unit<Real>() + 1;
+  }
 };
 
 template <class Real>
 Plan make_plan(const OrthogonalFill& fill, int threads) {
-  Plan plan{upright(fill), true, 0, 0, 0, 0, 0, 0};
+  Plan plan{upright(fill), true, 0, 0, 0, 0, 0, 0, 0};
   const UprightPart& part = plan.part;
   plan.by_columns = part.column_count <= part.row_count;
   plan.vectors = plan.by_columns ? part.column_count : part.row_count;
   plan.used = part.first_column + part.column_count;
-  plan.lines = (part.rows + kRowUnit - 1) / kRowUnit * kRowUnit;
-  plan.panels = (plan.used + kPanelColumns - 1) / kPanelColumns;
-  const int64_t strips = (plan.vectors + kStripColumns<Real> - 1) / kStripColumns<Real>;
-  const int64_t tensor = plan.vectors * part.rows * item_size(fill.target.dtype);
+  plan.lines = rounded_up(part.rows, kRowUnit);
+  plan.panels = rounded_up(plan.used, kPanelColumns) / kPanelColumns;
+  const int64_t strips = rounded_up(plan.vectors, kStripColumns<Real>) / kStripColumns<Real>;
+  const int64_t tensor = times(times(plan.vectors, part.rows), item_size(fill.target.dtype));
   const int64_t budget =
-      std::max(tuning::kWorkspacePerTensor * tensor, tuning::kLeastWorkspaceBytes);
-  const int64_t strip_bytes = plan.lines * kStripBytes;
+      std::max(times(tensor, tuning::kWorkspacePerTensor), tuning::kLeastWorkspaceBytes);
+  const int64_t strip_bytes = times(plan.lines, kStripBytes);
   const auto panel_bytes = [&](int64_t panels) {
     return ReflectorPanels<Real>::bytes(part.rows, panels);
   };
   plan.panels_together = plan.panels;
   plan.strips_together =
       std::clamp<int64_t>(strips / (tuning::kUnitsPerThread * threads), 1, tuning::kStripsPerUnit);
-  if (panel_bytes(plan.panels) + threads * plan.strips_together * strip_bytes <= budget)
-    return plan;
+  plan.workers = std::min<int64_t>(threads, plan.units<Real>());
+  const int64_t all_strips = times(threads * plan.strips_together, strip_bytes);
+  if (plus(panel_bytes(plan.panels), all_strips) <= budget) return plan;
+  plan.workers = 1;
   plan.panels_together = std::min(plan.panels, tuning::kPanelsTogether);
   while (plan.panels_together > 1 && panel_bytes(plan.panels_together) > budget / 3)
     --plan.panels_together;
   const int64_t left = budget - panel_bytes(plan.panels_together);
   const int64_t fitting = std::clamp<int64_t>(left / strip_bytes, 1, strips);
-  const int64_t passes = (strips + fitting - 1) / fitting;
-  plan.strips_together = (strips + passes - 1) / passes;
+  const int64_t passes = (strips - 1) / fitting + 1;
+  plan.strips_together = (strips - 1) / passes + 1;
   return plan;
 }
 
@@ -63,12 +76,16 @@ class Strips {
  public:
   static constexpr int64_t kColumns = kStripColumns<Real>;
 
-  explicit Strips(const Plan& plan)
+  Strips(const Plan& plan, Rooms& rooms)
       : plan_(plan),
-        room_(plan.strips_together * plan.lines * kColumns),
-        nonzero_(static_cast<size_t>(plan.strips_together)) {
-    for (int64_t s = 0; s < plan.strips_together; ++s)
-      strips_.push_back(room_.get() + s * plan.lines * kColumns);
+        elements_(rooms.get<Real>(times(plan.strips_together, times(plan.lines, kColumns)))),
+        strips_(rooms.get<Real*>(plan.strips_together)),
+        nonzero_(rooms.get<RowRange>(plan.strips_together)) {}
+
+  static int64_t bytes(const Plan& plan) {
+    Rooms rooms;
+    Strips(plan, rooms);
+    return rooms.bytes();
   }
 
   // Columns of the identity.
@@ -76,14 +93,13 @@ class Strips {
     first_ = first;
     count_ = count;
     parallel_for(size(), 1, threads, [&](int64_t from, int64_t to) {
-      std::fill(strips_[static_cast<size_t>(from)],
-                strips_[static_cast<size_t>(from)] + (to - from) * plan_.lines * kColumns, Real{0});
       for (int64_t s = from; s < to; ++s) {
+        strips_[s] = elements_ + s * plan_.lines * kColumns;
+        clear(strips_[s]);
         const int64_t row = offset() + first + s * kColumns;
         const int64_t held = std::min(kColumns, count - s * kColumns);
-        for (int64_t i = 0; i < held; ++i)
-          strips_[static_cast<size_t>(s)][(row + i) * kColumns + i] = 1;
-        nonzero_[static_cast<size_t>(s)] = {row, row + held};
+        for (int64_t i = 0; i < held; ++i) strips_[s][(row + i) * kColumns + i] = 1;
+        nonzero_[s] = {row, row + held};
       }
     });
   }
@@ -92,8 +108,8 @@ class Strips {
     parallel_for(size(), 1, threads, [&](int64_t from, int64_t to) {
       const DefaultFloatingPoint environment;
       const PanelPasses<Real>& passes = active_panel_passes<Real>();
-      Real* const* strips = strips_.data() + from;
-      RowRange* nonzero = nonzero_.data() + from;
+      Real* const* strips = strips_ + from;
+      RowRange* nonzero = nonzero_ + from;
       if (plan_.by_columns)
         for (int64_t number = end - 1; number >= begin; --number)
           passes.apply(panels[number], Order::kLastToFirst, strips, nonzero, to - from);
@@ -105,22 +121,32 @@ class Strips {
 
   // A line of the strip whose first vector is `number`, a multiple of kColumns.
   const Real* line(int64_t number, int64_t line) const {
-    return strips_[static_cast<size_t>(number / kColumns)] + line * kColumns;
+    return strips_[number / kColumns] + line * kColumns;
   }
 
   int64_t first() const { return first_; }
   int64_t count() const { return count_; }
 
  private:
+  // Pages that are new take long.
+  void clear(Real* strip) const {
+    constexpr int64_t kLinesTogether = int64_t{1} << 16;
+    for (int64_t line = 0; line < plan_.lines; line += kLinesTogether) {
+      if (line > 0) check_interruption();
+      std::fill_n(strip + line * kColumns, std::min(kLinesTogether, plan_.lines - line) * kColumns,
+                  Real{0});
+    }
+  }
+
   int64_t size() const { return (count_ + kColumns - 1) / kColumns; }
   int64_t offset() const {
     return plan_.by_columns ? plan_.part.first_column : plan_.part.first_row;
   }
 
   const Plan& plan_;
-  Room<Real> room_;
-  std::vector<Real*> strips_;
-  std::vector<RowRange> nonzero_;
+  Real* elements_;
+  Real** strips_;
+  RowRange* nonzero_;
   int64_t first_ = 0, count_ = 0;
 };
 
@@ -129,7 +155,7 @@ template <class Real>
 class Writer {
  public:
   Writer(const OrthogonalFill& fill, const Plan& plan, const Strips<Real>& strips,
-         const std::vector<Real>& factors)
+         const Real* factors)
       : fill_(fill), plan_(plan), strips_(strips), factors_(factors) {}
 
   void write(int threads) const {
@@ -141,6 +167,7 @@ class Writer {
         const DefaultFloatingPoint environment;
         for (int64_t line = from; line < to; line += kLines) {
           const int64_t count = std::min(kLines, to - line);
+          if (line > from) check_interruption();
           are_columns ? write_rows<T>(line, count) : write_columns<T>(line, count);
         }
       });
@@ -154,16 +181,19 @@ class Writer {
   template <class T>
   void write_rows(int64_t line, int64_t count) const {
     const Rounded<T> rounded(fill_.target.dtype);
-    std::vector<T> values(static_cast<size_t>(strips_.count()));
-    for (int64_t i = line; i < line + count; ++i) {
-      for (int64_t first = 0; first < strips_.count(); first += kColumns) {
-        const int64_t width = std::min(kColumns, strips_.count() - first);
-        const Real* const entries = strips_.line(first, line_offset() + i);
-        for (int64_t j = 0; j < width; ++j)
-          values[static_cast<size_t>(first + j)] = rounded(entries[j] * factor(first + j, i));
+    constexpr int64_t kTogether = 32 * kColumns;
+    T values[kTogether];
+    for (int64_t i = line; i < line + count; ++i)
+      for (int64_t begin = 0; begin < strips_.count(); begin += kTogether) {
+        const int64_t together = std::min(kTogether, strips_.count() - begin);
+        for (int64_t first = 0; first < together; first += kColumns) {
+          const int64_t width = std::min(kColumns, together - first);
+          const Real* const entries = strips_.line(begin + first, line_offset() + i);
+          for (int64_t j = 0; j < width; ++j)
+            values[first + j] = rounded(entries[j] * factor(begin + first + j, i));
+        }
+        store_elements(fill_.target, element(i, strips_.first() + begin), together, values);
       }
-      store_elements(fill_.target, element(i, strips_.first()), strips_.count(), values.data());
-    }
   }
 
   // Lines of the strips are columns of the part: they are turned a strip at a time.
@@ -194,100 +224,132 @@ class Writer {
   // gain * sigma of the column of Q that a vector and a line meet in.
   Real factor(int64_t vector, int64_t line) const {
     const int64_t column = plan_.by_columns ? strips_.first() + vector : line;
-    return factors_[static_cast<size_t>(plan_.part.first_column + column)];
+    return factors_[plan_.part.first_column + column];
   }
 
   const OrthogonalFill& fill_;
   const Plan& plan_;
   const Strips<Real>& strips_;
-  const std::vector<Real>& factors_;
+  const Real* factors_;
 };
 
 // The panels, and the factor of each column they have been made for.
 template <class Real>
 class Factors {
  public:
-  Factors(const OrthogonalFill& fill, const Plan& plan)
-      : gain_(fill.gain),
-        panels_(fill.source, plan.part.rows, plan.part.columns, plan.used, plan.panels_together),
-        factors_(static_cast<size_t>(plan.used)) {}
+  Factors(const Plan& plan, Rooms& rooms)
+      : used_(plan.used),
+        panels_(plan.part.rows, plan.part.columns, plan.used, plan.panels_together, rooms),
+        factors_(rooms.get<Real>(plan.used)) {}
+
+  void begin(const OrthogonalFill& fill) {
+    gain_ = fill.gain;
+    panels_.begin(fill.source);
+  }
 
   void make(int64_t begin, int64_t end, int threads) {
     panels_.make(begin, end, threads);
-    const int64_t last = std::min(static_cast<int64_t>(factors_.size()), end * kPanelColumns);
+    const int64_t last = std::min(used_, end * kPanelColumns);
     for (int64_t i = begin * kPanelColumns; i < last; ++i)
-      factors_[static_cast<size_t>(i)] = static_cast<Real>(gain_ * panels_.sign(i));
+      factors_[i] = static_cast<Real>(gain_ * panels_.sign(i));
   }
 
   const ReflectorPanels<Real>& panels() const { return panels_; }
-  const std::vector<Real>& factors() const { return factors_; }
+  const Real* factors() const { return factors_; }
 
  private:
-  double gain_;
+  double gain_ = 0;
+  int64_t used_;
   ReflectorPanels<Real> panels_;
-  std::vector<Real> factors_;
+  Real* factors_;
 };
 
-// All panels have room: each thread takes units of strips from beginning to end.
+// A part of a matrix, and the rooms it is made in.
 template <class Real>
-void make_by_units(const OrthogonalFill& fill, const Plan& plan, int threads) {
-  Factors<Real> made(fill, plan);
-  made.make(0, plan.panels, threads);
-  const int64_t unit = plan.strips_together * kStripColumns<Real>;
-  // The last columns meet the most reflectors: they come first.
-  std::atomic<int64_t> left{(plan.vectors + unit - 1) / unit};
-  const int64_t workers = std::min<int64_t>(threads, left);
-  const auto work = [&](int64_t begin, int64_t end) {
-    for (int64_t worker = begin; worker < end && left > 0; ++worker) {
-      Strips<Real> strips(plan);
-      const Writer<Real> writer(fill, plan, strips, made.factors());
+class BlockedPart {
+ public:
+  BlockedPart(const OrthogonalFill& fill, int threads, Rooms& rooms)
+      : fill_(fill),
+        plan_(make_plan<Real>(fill, threads)),
+        made_(plan_, rooms),
+        bytes_of_strips_(Strips<Real>::bytes(plan_)),
+        strips_(rooms.get<unsigned char>(times(plan_.workers, bytes_of_strips_))) {}
+
+  void write(int threads) {
+    made_.begin(fill_);
+    plan_.has_all_panels() ? write_by_units(threads) : write_by_panels(threads);
+  }
+
+ private:
+  Strips<Real> strips_of(int64_t worker) const {
+    Rooms rooms(strips_ + worker * bytes_of_strips_);
+    return Strips<Real>(plan_, rooms);
+  }
+
+  // All panels have room: each thread takes units of strips from beginning to end.
+  void write_by_units(int threads) {
+    made_.make(0, plan_.panels, threads);
+    const int64_t unit = plan_.unit<Real>();
+    // The last columns meet the most reflectors: they come first.
+    std::atomic<int64_t> left{plan_.units<Real>()};
+    const auto work = [&](int64_t, int64_t, int worker) {
+      Strips<Real> strips = strips_of(worker);
+      const Writer<Real> writer(fill_, plan_, strips, made_.factors());
       for (int64_t number = --left; number >= 0; number = --left) {
-        strips.begin(number * unit, std::min(unit, plan.vectors - number * unit), 1);
-        strips.apply(made.panels(), 0, plan.panels, 1);
+        strips.begin(number * unit, std::min(unit, plan_.vectors - number * unit), 1);
+        strips.apply(made_.panels(), 0, plan_.panels, 1);
         writer.write(1);
       }
-    }
-  };
-  const double products = static_cast<double>(plan.vectors) * static_cast<double>(plan.used) *
-                          static_cast<double>(plan.lines);
-  parallel_for(workers, 1, threads, work, products >= tuning::kMultiplicationsWorthWaking);
-}
-
-// Not all panels have room at once: as many strips as do wait for them, and all threads work on
-// the strips.
-template <class Real>
-void make_by_panels(const OrthogonalFill& fill, const Plan& plan, int threads) {
-  Factors<Real> made(fill, plan);
-  Strips<Real> strips(plan);
-  const int64_t together = plan.strips_together * kStripColumns<Real>;
-  for (int64_t first = 0; first < plan.vectors; first += together) {
-    strips.begin(first, std::min(together, plan.vectors - first), threads);
-    for (int64_t done = 0; done < plan.panels; done += plan.panels_together) {
-      const int64_t count = std::min(plan.panels_together, plan.panels - done);
-      const int64_t begin = plan.by_columns ? plan.panels - done - count : done;
-      made.make(begin, begin + count, threads);
-      strips.apply(made.panels(), begin, begin + count, threads);
-    }
-    Writer<Real>(fill, plan, strips, made.factors()).write(threads);
+    };
+    const double products = static_cast<double>(plan_.vectors) * static_cast<double>(plan_.used) *
+                            static_cast<double>(plan_.lines);
+    parallel_for(plan_.workers, 1, threads, work, products >= tuning::kMultiplicationsWorthWaking);
   }
-}
 
-template <class Real>
-void make_part(const OrthogonalFill& fill, int threads) {
-  const Plan plan = make_plan<Real>(fill, threads);
-  if (plan.panels_together == plan.panels)
-    make_by_units<Real>(fill, plan, threads);
+  // Not all panels have room at once: as many strips as do wait for them, and all threads work on
+  // the strips.
+  void write_by_panels(int threads) {
+    Strips<Real> strips = strips_of(0);
+    const int64_t together = plan_.unit<Real>();
+    for (int64_t first = 0; first < plan_.vectors; first += together) {
+      strips.begin(first, std::min(together, plan_.vectors - first), threads);
+      for (int64_t done = 0; done < plan_.panels; done += plan_.panels_together) {
+        const int64_t count = std::min(plan_.panels_together, plan_.panels - done);
+        const int64_t begin = plan_.by_columns ? plan_.panels - done - count : done;
+        made_.make(begin, begin + count, threads);
+        strips.apply(made_.panels(), begin, begin + count, threads);
+      }
+      Writer<Real>(fill_, plan_, strips, made_.factors()).write(threads);
+    }
+  }
+
+  const OrthogonalFill& fill_;
+  const Plan plan_;
+  Factors<Real> made_;
+  int64_t bytes_of_strips_;
+  unsigned char* strips_;
+};
+
+// Calls visit with the part, made in the rooms.
+template <class Visit>
+void with_part(const OrthogonalFill& fill, int threads, Rooms& rooms, const Visit& visit) {
+  if (fill.target.dtype == DType::kFloat64)
+    visit(BlockedPart<double>(fill, threads, rooms));
   else
-    make_by_panels<Real>(fill, plan, threads);
+    visit(BlockedPart<float>(fill, threads, rooms));
 }
 
 }  // namespace
 
-void orthogonal_blocked_cpu(const OrthogonalFill& fill, int threads) {
-  if (fill.target.dtype == DType::kFloat64)
-    make_part<double>(fill, threads);
-  else
-    make_part<float>(fill, threads);
+int64_t orthogonal_blocked_bytes(const OrthogonalFill& fill, int threads) {
+  Rooms rooms;
+  with_part(fill, threads, rooms, [](auto&&) {});
+  return rooms.bytes();
+}
+
+void orthogonal_blocked_cpu(const OrthogonalFill& fill, int threads, void* memory) {
+  Rooms rooms(memory);
+  with_part(fill, threads, rooms, [&](auto&& part) { part.write(threads); });
 }
 
 }  // namespace winit_cuda

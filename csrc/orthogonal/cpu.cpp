@@ -1,11 +1,12 @@
 #include "orthogonal/orthogonal.h"
 
 #include <algorithm>
-#include <vector>
 
 #include "orthogonal/reflectors.h"
 #include "orthogonal/write.h"
 #include "platform/floating_point.h"
+#include "platform/interruption.h"
+#include "platform/memory.h"
 #include "platform/parallel.h"
 #include "platform/tuning.h"
 #include "values/child_key.h"
@@ -13,52 +14,108 @@
 namespace winit_cuda {
 namespace {
 
-// H_0 ... H_{n-1} [I; 0] for the m x n reflectors, from the last to the first: reflector i meets
-// rows and columns from i on, the others are still those of the identity.
-std::vector<double> multiply_out(const std::vector<double>& vectors, int64_t m, int64_t n) {
-  std::vector<double> product(static_cast<size_t>(m * n), 0.0), along(static_cast<size_t>(n));
-  for (int64_t i = n - 1; i >= 0; --i) {
-    product[static_cast<size_t>(i * n + i)] = 1;
-    std::fill(along.begin(), along.end(), 0.0);
-    for (int64_t row = i; row < m; ++row) {
-      const double v = vectors[static_cast<size_t>(row * n + i)];
-      for (int64_t column = i; column < n; ++column)
-        along[static_cast<size_t>(column)] += v * product[static_cast<size_t>(row * n + column)];
-    }
-    for (int64_t row = i; row < m; ++row) {
-      const double v = vectors[static_cast<size_t>(row * n + i)];
-      for (int64_t column = i; column < n; ++column)
-        product[static_cast<size_t>(row * n + column)] -= v * along[static_cast<size_t>(column)];
-    }
-  }
-  return product;
-}
-
 // One reflector after the other, in float64: for matrices of so few elements that a panel is not
 // worth it.
-void write_small(const OrthogonalFill& fill) {
-  const UprightPart part = upright(fill);
-  const int64_t m = part.rows, n = part.columns;
-  std::vector<double> vectors(static_cast<size_t>(m * n)), signs(static_cast<size_t>(n));
-  reflectors_cpu(reflectors_of(vectors.data(), signs.data(), DType::kFloat64, m, n, 0, n),
-                 fill.source, 1);
-  const std::vector<double> product = multiply_out(vectors, m, n);
-  with_element(fill.target.dtype, [&](auto element) {
-    using T = typename decltype(element)::type;
-    const Rounded<T> rounded(fill.target.dtype);
-    std::vector<T> line(static_cast<size_t>(fill.column_count));
-    for (int64_t i = 0; i < fill.row_count; ++i) {
-      for (int64_t j = 0; j < fill.column_count; ++j) {
-        const int64_t first = fill.first_row + i, second = fill.first_column + j;
-        const int64_t row = part.turned ? second : first, column = part.turned ? first : second;
-        line[static_cast<size_t>(j)] = rounded(fill.gain * signs[static_cast<size_t>(column)] *
-                                               product[static_cast<size_t>(row * n + column)]);
+class SmallMatrix {
+ public:
+  SmallMatrix(const OrthogonalFill& fill, Rooms& rooms)
+      : part_(upright(fill)),
+        vectors_(rooms.get<double>(times(part_.rows, part_.columns))),
+        product_(rooms.get<double>(times(part_.rows, part_.columns))),
+        signs_(rooms.get<double>(part_.columns)),
+        along_(rooms.get<double>(part_.columns)) {}
+
+  void write(const OrthogonalFill& fill) {
+    reflectors_cpu(reflectors_of(vectors_, signs_, DType::kFloat64, part_.rows, part_.columns, 0,
+                                 part_.columns),
+                   fill.source, 1);
+    multiply_out();
+    with_element(fill.target.dtype, [&](auto element) {
+      using T = typename decltype(element)::type;
+      const Rounded<T> rounded(fill.target.dtype);
+      constexpr int64_t kTogether = 256;
+      T line[kTogether];
+      for (int64_t i = 0; i < fill.row_count; ++i)
+        for (int64_t begin = 0; begin < fill.column_count; begin += kTogether) {
+          const int64_t count = std::min(kTogether, fill.column_count - begin);
+          for (int64_t j = 0; j < count; ++j)
+            line[j] = rounded(value(fill, fill.first_row + i, fill.first_column + begin + j));
+          store_elements(fill.target, fill.first_element + i * fill.column_count + begin, count,
+                         line);
+        }
+    });
+  }
+
+ private:
+  // H_0 ... H_{n-1} [I; 0] for the m x n reflectors, from the last to the first: reflector i meets
+  // rows and columns from i on, the others are still those of the identity.
+  void multiply_out() {
+    const int64_t m = part_.rows, n = part_.columns;
+    const double* const vectors = vectors_;
+    double *const product = product_, *const along = along_;
+    std::fill_n(product, m * n, 0.0);
+    for (int64_t i = n - 1; i >= 0; --i) {
+      product[i * n + i] = 1;
+      std::fill_n(along, n, 0.0);
+      for (int64_t row = i; row < m; ++row) {
+        const double v = vectors[row * n + i];
+        for (int64_t column = i; column < n; ++column)
+          along[column] += v * product[row * n + column];
       }
-      store_elements(fill.target, fill.first_element + i * fill.column_count, fill.column_count,
-                     line.data());
+      for (int64_t row = i; row < m; ++row) {
+        const double v = vectors[row * n + i];
+        for (int64_t column = i; column < n; ++column)
+          product[row * n + column] -= v * along[column];
+      }
     }
-  });
+  }
+
+  double value(const OrthogonalFill& fill, int64_t first, int64_t second) const {
+    const int64_t row = part_.turned ? second : first, column = part_.turned ? first : second;
+    return fill.gain * signs_[column] * product_[row * part_.columns + column];
+  }
+
+  UprightPart part_;
+  double *vectors_, *product_, *signs_, *along_;
+};
+
+bool is_small(const OrthogonalFill& fill) {
+  const int64_t smaller = std::min(fill.rows, fill.columns);
+  const int64_t larger = std::max(fill.rows, fill.columns);
+  return times(times(larger, smaller), smaller) <= tuning::kFewMultiplications;
 }
+
+bool is_empty(const OrthogonalFill& fill) { return fill.row_count <= 0 || fill.column_count <= 0; }
+
+int64_t bytes_for(const OrthogonalFill& fill, int threads) {
+  if (is_empty(fill)) return 0;
+  if (!is_small(fill)) return orthogonal_blocked_bytes(fill, threads);
+  Rooms rooms;
+  SmallMatrix(fill, rooms);
+  return rooms.bytes();
+}
+
+void write(const OrthogonalFill& fill, int threads, void* memory) {
+  if (is_empty(fill)) return;
+  const DefaultFloatingPoint environment;
+  if (!is_small(fill)) return orthogonal_blocked_cpu(fill, threads, memory);
+  Rooms rooms(memory);
+  SmallMatrix(fill, rooms).write(fill);
+}
+
+// What a small matrix needs is at hand.
+class Workspace {
+ public:
+  explicit Workspace(int64_t bytes) {
+    if (bytes > kFew) memory_ = get_memory(bytes);
+  }
+  unsigned char* place() { return memory_ ? static_cast<unsigned char*>(memory_->place()) : few_; }
+
+ private:
+  static constexpr int64_t kFew = 4096;
+  alignas(Rooms::kLine) unsigned char few_[kFew];
+  Memory memory_;
+};
 
 }  // namespace
 
@@ -70,35 +127,43 @@ UprightPart upright(const OrthogonalFill& fill) {
           fill.row_count, true};
 }
 
-void orthogonal_cpu(const OrthogonalFill& fill, int threads) {
-  if (fill.row_count <= 0 || fill.column_count <= 0) return;
-  const DefaultFloatingPoint environment;
-  // No overflow: the first product is at most 2^15 before the second is made.
-  const int64_t smaller = std::min(fill.rows, fill.columns);
-  const int64_t larger = std::max(fill.rows, fill.columns);
-  if (larger <= tuning::kFewMultiplications && larger * smaller <= tuning::kFewMultiplications &&
-      larger * smaller * smaller <= tuning::kFewMultiplications)
-    write_small(fill);
-  else
-    orthogonal_blocked_cpu(fill, threads);
+void orthogonal_cpu(const OrthogonalPiece* pieces, int64_t count, int threads,
+                    const KeyDraw& draw) {
+  int64_t bytes = 0;
+  for (int64_t i = 0; i < count; ++i) bytes = std::max(bytes, bytes_for(pieces[i].fill, threads));
+  Workspace workspace(bytes);
+  const StreamKey key = draw();
+  for (int64_t i = 0; i < count; ++i) {
+    OrthogonalFill fill = pieces[i].fill;
+    const int64_t child = pieces[i].child;
+    fill.source.key = child == kOwnKey ? key : child_of(key, static_cast<uint64_t>(child));
+    if (i > 0) check_interruption();
+    write(fill, threads, workspace.place());
+  }
 }
 
-void orthogonal_batch_cpu(const OrthogonalBatch& batch, int threads) {
-  const auto make = [&](int64_t j, int threads_of_one) {
-    const Source source{child_of(batch.source.key, static_cast<uint64_t>(j)), nullptr,
-                        Domain::kElement};
-    orthogonal_cpu({batch.target, source, batch.rows, batch.columns, 0, batch.rows, 0,
-                    batch.columns, batch.gain, j * batch.rows * batch.columns},
-                   threads_of_one);
+void orthogonal_batch_cpu(const OrthogonalBatch& batch, int threads, const KeyDraw& draw) {
+  const auto matrix = [&](const StreamKey& key, int64_t j) {
+    const Source source{child_of(key, static_cast<uint64_t>(j)), nullptr, Domain::kElement};
+    return OrthogonalFill{
+        batch.target, source, batch.rows,    batch.columns, 0,
+        batch.rows,   0,      batch.columns, batch.gain,    j * batch.rows * batch.columns};
   };
-  if (batch.count < threads) {
-    for (int64_t j = 0; j < batch.count; ++j) make(j, threads);
-    return;
-  }
-  parallel_for(batch.count, 1, threads, [&](int64_t begin, int64_t end) {
-    const DefaultFloatingPoint environment;
-    for (int64_t j = begin; j < end; ++j) make(j, 1);
-  });
+  constexpr int64_t kMatricesBetweenLooks = 16;  // large ones look by themselves
+  // Fewer matrices than threads are made one after the other, by all of them.
+  const bool is_few = batch.count < threads;
+  const int64_t bytes = bytes_for(matrix({}, 0), is_few ? threads : 1);
+  Workspace workspace(is_few ? bytes : times(bytes, threads));
+  unsigned char* const memory = workspace.place();
+  const StreamKey key = draw();
+  const auto make = [&](int64_t begin, int64_t end, int worker) {
+    for (int64_t j = begin; j < end; ++j) {
+      if (j % kMatricesBetweenLooks == 0) check_interruption();
+      write(matrix(key, j), is_few ? threads : 1, memory + worker * bytes);
+    }
+  };
+  if (is_few) return make(0, batch.count, 0);
+  parallel_for(batch.count, 1, threads, make);
 }
 
 }  // namespace winit_cuda

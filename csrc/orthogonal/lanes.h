@@ -6,6 +6,7 @@
 
 #include "orthogonal/passes.h"
 #include "platform/host_device.h"
+#include "platform/interruption.h"
 
 namespace winit_cuda {
 
@@ -168,9 +169,11 @@ static void gram(const Panel<typename V::Real>& panel, int64_t column) {
   const int64_t lines = panel.rows - panel.first;
   Real* out = panel.gram + column;
   bool more = false;
-  for (int64_t begin = column; begin < lines; begin += kTerms, more = true)
+  for (int64_t begin = column; begin < lines; begin += kTerms, more = true) {
+    if (more) check_interruption();
     project<V>(panel.vectors, panel.vectors + column, kPanelColumns, begin,
                std::min(begin + kTerms, lines), width, more, out, kGramColumns, columns);
+  }
 }
 
 // u = M^{-1} u: from the last rows to the first, what is known is taken off.
@@ -236,7 +239,8 @@ static void apply_together(const Panel<typename V::Real>& panel, Order order,
   const int64_t lines = panel.rows - panel.first;
   const int64_t width = whole_blocks<V>(panel.width);
   bool more[kStripsTogether] = {};
-  for (int64_t begin = 0; begin < lines; begin += kTerms)
+  for (int64_t begin = 0; begin < lines; begin += kTerms) {
+    if (begin > 0) check_interruption();
     for (int64_t s = 0; s < count; ++s) {
       const int64_t from = std::max(begin, nonzero[s].begin - panel.first);
       const int64_t to = std::min(begin + kTerms, nonzero[s].end - panel.first);
@@ -245,16 +249,19 @@ static void apply_together(const Panel<typename V::Real>& panel, Order order,
                  more[s], u[s], kColumns, kColumns);
       more[s] = true;
     }
+  }
   for (int64_t s = 0; s < count; ++s) {
     if (!more[s]) continue;
     order == Order::kLastToFirst ? solve<V>(panel.gram, width, u[s])
                                  : solve_transposed<V>(panel.gram, width, u[s]);
   }
-  for (int64_t begin = 0; begin < lines; begin += kLinesTogether)
+  for (int64_t begin = 0; begin < lines; begin += kLinesTogether) {
+    if (begin > 0) check_interruption();
     for (int64_t s = 0; s < count; ++s)
       if (more[s])
         subtract<V>(panel.vectors, u[s], panel.width, begin,
                     std::min(begin + kLinesTogether, lines), strips[s] + panel.first * kColumns);
+  }
   for (int64_t s = 0; s < count; ++s)
     if (more[s]) nonzero[s] = {std::min(nonzero[s].begin, panel.first), panel.rows};
 }

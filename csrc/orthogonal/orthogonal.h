@@ -18,7 +18,16 @@ struct OrthogonalFill {
   int64_t first_element = 0;
 };
 
-void orthogonal_cpu(const OrthogonalFill& fill, int threads);
+// Which key a matrix has: the one that is drawn, or a child of it (values/child_key.h).
+constexpr int64_t kOwnKey = -1;
+struct OrthogonalPiece {
+  OrthogonalFill fill;
+  int64_t child = kOwnKey;
+};
+
+// One after the other; the fills' sources are not looked at. Throws OutOfMemory, and nothing after
+// the draw.
+void orthogonal_cpu(const OrthogonalPiece* pieces, int64_t count, int threads, const KeyDraw& draw);
 
 // The matrix standing upright: its longer side is its rows. A wide one is turned, its part too.
 struct UprightPart {
@@ -29,8 +38,10 @@ struct UprightPart {
 
 UprightPart upright(const OrthogonalFill& fill);
 
-// Panel by panel (orthogonal/passes.h), in float32 unless the target is float64.
-void orthogonal_blocked_cpu(const OrthogonalFill& fill, int threads);
+// Panel by panel (orthogonal/passes.h), in float32 unless the target is float64. The second works
+// in so many bytes of memory.
+int64_t orthogonal_blocked_bytes(const OrthogonalFill& fill, int threads);
+void orthogonal_blocked_cpu(const OrthogonalFill& fill, int threads, void* memory);
 
 // Many matrices at once, each of a key of its own.
 //
@@ -48,7 +59,7 @@ struct OrthogonalBatch {
 // The kernels take matrices whose longer and shorter side are at most these.
 constexpr int64_t kBatchLongest = 1024, kBatchShortest = 256;
 
-void orthogonal_batch_cpu(const OrthogonalBatch& batch, int threads);
+void orthogonal_batch_cpu(const OrthogonalBatch& batch, int threads, const KeyDraw& draw);
 void orthogonal_batch_serial(const OrthogonalBatch& batch);
 void orthogonal_batch_cuda(const OrthogonalBatch& batch, const Launch& launch);
 int64_t orthogonal_batch_workspace_serial(const OrthogonalBatch& batch);

@@ -4,6 +4,7 @@
 
 #include "orthogonal/reflectors.h"
 #include "platform/floating_point.h"
+#include "platform/interruption.h"
 #include "platform/parallel.h"
 #include "platform/tuning.h"
 #include "values/distributions.h"
@@ -15,7 +16,7 @@ namespace {
 constexpr int64_t kStretch = 256;
 constexpr int64_t kGramSize = kPanelColumns * kGramColumns;
 
-int64_t padded(int64_t rows) { return (rows + kRowUnit - 1) / kRowUnit * kRowUnit; }
+int64_t padded(int64_t rows) { return rounded_up(rows, kRowUnit); }
 
 // Elements of the panel that begins with reflector `first`. A product reads whole strips: the last
 // line's may end behind it.
@@ -23,90 +24,110 @@ template <class Real>
 int64_t panel_size(int64_t rows, int64_t first) {
   constexpr int64_t kLine = 64 / static_cast<int64_t>(sizeof(Real));
   static_assert(kStripColumns<Real> % kLine == 0 && kPanelColumns % kLine == 0);
-  return (padded(rows) - first) * kPanelColumns + kStripColumns<Real>;
+  return plus(times(padded(rows) - first, kPanelColumns), kStripColumns<Real>);
 }
 
 // Elements of the first panels of a matrix.
 template <class Real>
 int64_t panels_size(int64_t rows, int64_t panels) {
-  int64_t size = 0;
-  for (int64_t number = 0; number < panels; ++number)
-    size += panel_size<Real>(rows, number * kPanelColumns);
-  return size;
+  const int64_t full = times(panels, panel_size<Real>(rows, 0));
+  if (full == kTooLarge) return full;
+  // Each begins so much further down than the one before; twice that is less than `full`.
+  return full - panels * (panels - 1) / 2 * (kPanelColumns * kPanelColumns);
 }
+
+int64_t most_stretches(int64_t rows) { return rounded_up(padded(rows), kStretch) / kStretch; }
 
 }  // namespace
 
 template <class Real>
-ReflectorPanels<Real>::ReflectorPanels(const Source& source, int64_t rows, int64_t columns,
-                                       int64_t used, int64_t together)
-    : source_(source),
-      rows_(rows),
-      columns_(columns),
-      used_(used),
-      vectors_(panels_size<Real>(rows, together)),
-      grams_(together * kGramSize) {
+ReflectorPanels<Real>::ReflectorPanels(int64_t rows, int64_t columns, int64_t used,
+                                       int64_t together, Rooms& rooms)
+    : rows_(rows), columns_(columns), used_(used), together_(together) {
+  const int64_t reflectors = times(together, kPanelColumns);
+  const int64_t stretches = times(together, most_stretches(rows));
+  vectors_ = rooms.get<Real>(panels_size<Real>(rows, together));
+  grams_ = rooms.get<Real>(times(together, kGramSize));
+  panels_ = rooms.get<Panel<Real>>(together);
+  signs_ = rooms.get<double>(reflectors);
+  factors_ = rooms.get<double>(reflectors);
+  heads_ = rooms.get<double>(reflectors);
+  stretches_ = rooms.get<Stretch>(stretches);
+  sums_ = rooms.get<double>(times(stretches, kPanelColumns));
+}
+
+template <class Real>
+void ReflectorPanels<Real>::begin(const Source& source) {
+  source_ = source;
   source_.domain = Domain::kOrthogonal;
   // What lies under the diagonal or beside the last reflector is multiplied by zero.
-  std::fill_n(grams_.get(), together * kGramSize, Real{0});
+  std::fill_n(grams_, together_ * kGramSize, Real{0});
 }
 
 template <class Real>
 int64_t ReflectorPanels<Real>::bytes(int64_t rows, int64_t panels) {
-  return (panels_size<Real>(rows, panels) + panels * kGramSize) *
-         static_cast<int64_t>(sizeof(Real));
+  return times(plus(panels_size<Real>(rows, panels), times(panels, kGramSize)),
+               static_cast<int64_t>(sizeof(Real)));
 }
 
 template <class Real>
 void ReflectorPanels<Real>::make(int64_t begin, int64_t end, int threads) {
   begin_ = begin;
-  panels_.clear();
-  std::vector<Stretch> stretches;
-  std::vector<int64_t> first_stretch;
-  Real* vectors = vectors_.get();
+  Real* vectors = vectors_;
+  int64_t count = 0;  // of stretches
   for (int64_t number = begin; number < end; ++number) {
     const int64_t first = number * kPanelColumns;
-    panels_.push_back({vectors, grams_.get() + (number - begin) * kGramSize, first,
-                       std::min(kPanelColumns, used_ - first), padded(rows_)});
+    panels_[number - begin] = {vectors, grams_ + (number - begin) * kGramSize, first,
+                               std::min(kPanelColumns, used_ - first), padded(rows_)};
     vectors += panel_size<Real>(rows_, first);
-    first_stretch.push_back(static_cast<int64_t>(stretches.size()));
     for (int64_t line = 0; line < padded(rows_) - first; line += kStretch)
-      stretches.push_back({number, line, std::min(line + kStretch, padded(rows_) - first)});
+      stretches_[count++] = {number, line, std::min(line + kStretch, padded(rows_) - first)};
   }
-  signs_.assign(static_cast<size_t>((end - begin) * kPanelColumns), 0.0);
-  factors_.assign(signs_.size(), 0.0);
-  heads_.assign(signs_.size(), 0.0);
-  const int64_t count = static_cast<int64_t>(stretches.size());
-  std::vector<double> sums(static_cast<size_t>(count * kPanelColumns), 0.0);
+  const int64_t reflectors = (end - begin) * kPanelColumns;
+  std::fill_n(signs_, reflectors, 0.0);
+  std::fill_n(factors_, reflectors, 0.0);
+  std::fill_n(heads_, reflectors, 0.0);
   const auto for_stretches = [&](const auto& body) {
     parallel_for(
         count, std::clamp<int64_t>(count / (8 * threads), 1, tuning::kStretchesTogether), threads,
         [&](int64_t from, int64_t to) {
           const DefaultFloatingPoint environment;
-          for (int64_t i = from; i < to; ++i) body(i, stretches[static_cast<size_t>(i)]);
+          for (int64_t i = from; i < to; ++i) {
+            if (i > from) check_interruption();
+            body(i, stretches_[i]);
+          }
         },
         count >= tuning::kStretchesWorthWaking);
   };
   const PanelPasses<Real>& passes = active_panel_passes<Real>();
-  for_stretches(
-      [&](int64_t i, const Stretch& stretch) { draw(stretch, sums.data() + i * kPanelColumns); });
-  for (int64_t number = begin; number < end; ++number)
-    make_heads((*this)[number], sums, first_stretch[static_cast<size_t>(number - begin)]);
+  for_stretches([&](int64_t i, const Stretch& stretch) {
+    double* const sums = sums_ + i * kPanelColumns;
+    std::fill_n(sums, kPanelColumns, 0.0);
+    draw(stretch, sums);
+  });
+  const double* sums = sums_;
+  for (int64_t number = begin; number < end; ++number) {
+    const Panel<Real>& panel = (*this)[number];
+    make_heads(panel, sums);
+    sums += (panel.rows - panel.first + kStretch - 1) / kStretch * kPanelColumns;
+  }
   for_stretches([&](int64_t, const Stretch& stretch) {
     const Panel<Real>& panel = (*this)[stretch.panel];
     passes.scale(panel.vectors + stretch.begin * kPanelColumns, stretch.end - stretch.begin,
-                 factors_.data() + (stretch.panel - begin_) * kPanelColumns);
+                 factors_ + (stretch.panel - begin_) * kPanelColumns);
   });
-  for (const Panel<Real>& panel : panels_)  // the factors do not know the new first elements
-    for (int64_t i = 0; i < panel.width; ++i) {
-      const size_t at = static_cast<size_t>(panel.first + i - begin_ * kPanelColumns);
-      panel.vectors[i * kPanelColumns + i] = static_cast<Real>(heads_[at]);
-    }
+  for (int64_t number = begin; number < end; ++number) {
+    // The factors do not know the new first elements.
+    const Panel<Real>& panel = (*this)[number];
+    for (int64_t i = 0; i < panel.width; ++i)
+      panel.vectors[i * kPanelColumns + i] =
+          static_cast<Real>(heads_[panel.first + i - begin_ * kPanelColumns]);
+  }
   constexpr int64_t kStrips = kGramColumns / kStripColumns<Real>;
   parallel_for((end - begin) * kStrips, 1, threads, [&](int64_t from, int64_t to) {
     const DefaultFloatingPoint environment;
     for (int64_t i = from; i < to; ++i) {
-      const Panel<Real>& panel = panels_[static_cast<size_t>(i / kStrips)];
+      const Panel<Real>& panel = panels_[i / kStrips];
       const int64_t column = i % kStrips * kStripColumns<Real>;
       if (column < panel.width) passes.gram(panel, column);
     }
@@ -144,18 +165,21 @@ void ReflectorPanels<Real>::draw(const Stretch& stretch, double* sums) const {
                                           stretch.end - stretch.begin, sums);
 }
 
+// `sums` are those of the panel's stretches.
 template <class Real>
-void ReflectorPanels<Real>::make_heads(const Panel<Real>& panel, const std::vector<double>& sums,
-                                       int64_t first_sums) {
+void ReflectorPanels<Real>::make_heads(const Panel<Real>& panel, const double* sums) {
   const int64_t lines = panel.rows - panel.first;
+  constexpr int64_t kStretchesBetweenLooks = 1024;
   for (int64_t i = 0; i < panel.width; ++i) {
     double square = 0;
-    for (int64_t s = 0; s * kStretch < lines; ++s)
-      square += sums[static_cast<size_t>((first_sums + s) * kPanelColumns + i)];
+    for (int64_t s = 0; s * kStretch < lines; ++s) {
+      square += sums[s * kPanelColumns + i];
+      if ((s + 1) % kStretchesBetweenLooks == 0) check_interruption();
+    }
     const bool is_last_row = panel.first + i == rows_ - 1;
     const double first = panel.vectors[i * kPanelColumns + i];
     const ReflectorHead head = reflector_head(first, square, is_last_row);
-    const size_t at = static_cast<size_t>(panel.first + i - begin_ * kPanelColumns);
+    const int64_t at = panel.first + i - begin_ * kPanelColumns;
     signs_[at] = head.sign;
     factors_[at] = head.scale;
     heads_[at] = head.head;

@@ -1,8 +1,6 @@
 // Panels of the reflectors of a key, made from its words a few at a time.
 #pragma once
 
-#include <vector>
-
 #include "fill/fill.h"
 #include "orthogonal/passes.h"
 #include "platform/memory.h"
@@ -13,9 +11,11 @@ namespace winit_cuda {
 template <class Real>
 class ReflectorPanels {
  public:
-  // Has room for `together` panels at a time, whichever they are, or for all of them.
-  ReflectorPanels(const Source& source, int64_t rows, int64_t columns, int64_t used,
-                  int64_t together);
+  // Takes rooms for `together` panels at a time, whichever they are, or for all of them.
+  ReflectorPanels(int64_t rows, int64_t columns, int64_t used, int64_t together, Rooms& rooms);
+
+  // From here on the panels are those of this key.
+  void begin(const Source& source);
 
   int64_t count() const { return (used_ + kPanelColumns - 1) / kPanelColumns; }
 
@@ -23,14 +23,10 @@ class ReflectorPanels {
   void make(int64_t begin, int64_t end, int threads);
 
   // One of those.
-  const Panel<Real>& operator[](int64_t number) const {
-    return panels_[static_cast<size_t>(number - begin_)];
-  }
+  const Panel<Real>& operator[](int64_t number) const { return panels_[number - begin_]; }
 
   // sigma_i of those.
-  double sign(int64_t reflector) const {
-    return signs_[static_cast<size_t>(reflector - begin_ * kPanelColumns)];
-  }
+  double sign(int64_t reflector) const { return signs_[reflector - begin_ * kPanelColumns]; }
 
   // Bytes that so many panels take: the first ones are the longest.
   static int64_t bytes(int64_t rows, int64_t panels);
@@ -41,13 +37,15 @@ class ReflectorPanels {
   };
 
   void draw(const Stretch& stretch, double* sums) const;
-  void make_heads(const Panel<Real>& panel, const std::vector<double>& sums, int64_t first_sums);
+  void make_heads(const Panel<Real>& panel, const double* sums);
 
-  Source source_;
-  int64_t rows_, columns_, used_, begin_ = 0;
-  Room<Real> vectors_, grams_;
-  std::vector<Panel<Real>> panels_;
-  std::vector<double> signs_, factors_, heads_;
+  Source source_{};
+  int64_t rows_, columns_, used_, together_, begin_ = 0;
+  Real *vectors_, *grams_;
+  Panel<Real>* panels_;
+  double *signs_, *factors_, *heads_;  // of the reflectors of the panels
+  Stretch* stretches_;                 // of the panels, one panel's behind the other's
+  double* sums_;                       // a line for each
 };
 
 }  // namespace winit_cuda

@@ -1,17 +1,20 @@
 #include "platform/memory.h"
 
 #include <atomic>
-#include <new>
+#include <cinttypes>
+#include <cstdio>
 #include <utility>
 
 #if defined(__linux__)
 #include <sys/mman.h>
 #endif
 
+#include "platform/faults.h"
+
 namespace winit_cuda {
 namespace {
 
-constexpr size_t kLine = 64, kHugePage = size_t{1} << 21;
+constexpr size_t kLine = Rooms::kLine, kHugePage = size_t{1} << 21;
 constexpr size_t kPage = size_t{1} << 16;  // a multiple of every system's
 constexpr size_t kMostKept = size_t{64} << 20;
 
@@ -46,7 +49,24 @@ using Block = std::unique_ptr<MemoryBlock>;
 
 Block exchange_kept(Block block) { return Block(kept.exchange(block.release())); }
 
+// The one place that memory comes from: what get() gives, or OutOfMemory.
+template <class Get>
+auto checked(int64_t bytes, const Get& get) {
+  constexpr int64_t kMost = kTooLarge / 2;  // what is rounded up does not wrap
+  if (bytes > kMost || fails(Fault::kAllocation)) throw OutOfMemory(bytes);
+  try {
+    return get(static_cast<size_t>(bytes));
+  } catch (const std::bad_alloc&) {
+    throw OutOfMemory(bytes);
+  }
+}
+
 }  // namespace
+
+OutOfMemory::OutOfMemory(int64_t bytes) {
+  std::snprintf(text_, sizeof(text_), "out of memory: it needs %" PRId64 " bytes%s", bytes,
+                bytes == kTooLarge ? " or more" : "");
+}
 
 MemoryBlock::MemoryBlock(size_t bytes)
     : bytes_(is_large(bytes) ? (bytes + kPage - 1) / kPage * kPage : bytes) {
@@ -71,13 +91,21 @@ void KeepBlock::operator()(MemoryBlock* block) const {
   exchange_kept(std::move(larger));
 }
 
-Memory get_memory(size_t bytes) {
-  if (is_large(bytes)) {
-    Block block = exchange_kept(nullptr);
-    if (block && block->bytes() >= bytes) return Memory(block.release());
-  }
-  return Memory(new MemoryBlock(bytes));
+Memory get_memory(int64_t bytes) {
+  return checked(bytes, [](size_t size) {
+    if (is_large(size)) {
+      Block block = exchange_kept(nullptr);
+      if (block && block->bytes() >= size) return Memory(block.release());
+    }
+    return Memory(new MemoryBlock(size));
+  });
 }
+
+void* get_piece(int64_t bytes) {
+  return checked(bytes, [](size_t size) { return operator new(size); });
+}
+
+void free_piece(void* piece) { operator delete(piece); }
 
 size_t free_kept_memory() {
   const Block block = exchange_kept(nullptr);

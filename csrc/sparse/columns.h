@@ -9,9 +9,8 @@
 #pragma once
 
 #include <algorithm>
-#include <memory>
-#include <vector>
 
+#include "platform/memory.h"
 #include "sparse/sparse.h"
 #include "sparse/window.h"
 
@@ -39,17 +38,13 @@ struct ColumnTile {
 struct ColumnWords {
   int64_t below[ColumnTile::kLanes], count[ColumnTile::kLanes];
   int64_t room;  // words a column; `count` goes on where they do not suffice
-  std::unique_ptr<uint32_t[]> words;
+  uint32_t* words;
 
-  explicit ColumnWords(int64_t room_)
-      : room(room_), words(new uint32_t[static_cast<size_t>(room_ * ColumnTile::kLanes)]) {
-    clear();
-  }
   void clear() {
     std::fill_n(below, ColumnTile::kLanes, 0);
     std::fill_n(count, ColumnTile::kLanes, 0);
   }
-  uint32_t* of(int column) { return words.get() + column * room; }
+  uint32_t* of(int column) { return words + column * room; }
   void append(int column, uint32_t word) {
     if (count[column] < room) of(column)[count[column]] = word;
     ++count[column];
@@ -62,7 +57,7 @@ struct ColumnLimits {
   static constexpr int64_t kBefore = 3;  // words of a block, before the one that a row begins with
 
   uint64_t first, columns;
-  std::vector<uint32_t> limits;
+  uint32_t* limits;
 
   // Where the limits of the words from `index` on begin.
   uint64_t position(uint64_t index) const { return (index + kBefore - first) % columns; }
@@ -76,8 +71,10 @@ struct ColumnLimits {
 // Writes fill.thresholds, of a fill with zeros in each column. Columns are looked at in tiles,
 // whose words are made once: those in the window around the expected threshold are kept, 16 bytes
 // times the square root of the column's length or less for each column of a tile, and the threshold
-// is found among them. Where the window of a column does not hold it, the tile gets a wider one.
-void select_thresholds_cpu(const SparseFill& fill, int threads);
+// is found among them. A column whose window does not hold it is looked at again, in other windows.
+// Works in so many bytes of memory.
+int64_t selection_bytes(const SparseFill& fill, int threads);
+void select_thresholds_cpu(const SparseFill& fill, int threads, void* memory);
 
 // Neighboring columns of a matrix that is a multiple of four wide, the first of them at the start
 // of a block of words.
@@ -108,14 +105,13 @@ struct KeptWords {
 
   int64_t room;  // entries a lane; `count` goes on where they do not suffice
   int64_t count[KeptTile::kLanes];
-  std::vector<Entry> entries;
+  Entry* entries;  // as many as the tile has words
 
   void clear(int64_t room_) {
     room = room_;
     std::fill_n(count, KeptTile::kLanes, 0);
-    entries.resize(static_cast<size_t>(room * KeptTile::kLanes));
   }
-  Entry* of(int lane) { return entries.data() + lane * room; }
+  Entry* of(int lane) { return entries + lane * room; }
   void append(int lane, uint16_t upper, int64_t row) {
     if (count[lane] < room) of(lane)[count[lane]] = {upper, static_cast<uint16_t>(row)};
     ++count[lane];
@@ -129,19 +125,20 @@ struct KeptMarks {
   int tiles, lanes;  // lanes of all tiles
   int64_t rows;
   uint64_t first_index, row_stride;  // of the words
-  std::vector<uint64_t> bits;        // tiles * rows
+  uint64_t* bits;                    // tiles * rows
 
   uint64_t index(int64_t row) const {
     return first_index + static_cast<uint64_t>(row) * row_stride;
   }
-  uint64_t* of(int64_t tile) { return bits.data() + tile * rows; }
-  const uint64_t* of(int64_t tile) const { return bits.data() + tile * rows; }
+  uint64_t* of(int64_t tile) const { return bits + tile * rows; }
 };
 
 // Whether a fill's box is made of such tiles, enough of them for the threads.
 bool has_kept_tiles(const SparseFill& fill, int threads);
 
-// Selects and fills, a few tiles at a time. Needs no room for thresholds.
-void sparse_kept_cpu(const SparseFill& fill, int threads);
+// Selects and fills, a few tiles at a time. Needs no room for thresholds; works in so many bytes of
+// memory.
+int64_t sparse_kept_bytes(const SparseFill& fill, int threads);
+void sparse_kept_cpu(const SparseFill& fill, int threads, void* memory);
 
 }  // namespace winit_cuda

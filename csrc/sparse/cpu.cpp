@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "platform/floating_point.h"
+#include "platform/interruption.h"
 #include "platform/parallel.h"
 #include "platform/tuning.h"
 #include "sparse/passes.h"
@@ -10,6 +11,9 @@
 
 namespace winit_cuda {
 namespace {
+
+// Columns that are only looked at, and rows whose words are made.
+constexpr int64_t kColumnsBetweenLooks = int64_t{1} << 20, kRowsBetweenLooks = int64_t{1} << 16;
 
 // The same elements in the same order, in one dimension where that can be.
 Box merged(const Box& box) {
@@ -25,18 +29,24 @@ Box merged(const Box& box) {
   return one;
 }
 
-ColumnLimits limits_of(const SparseFill& fill) {
+int64_t period_of(const SparseFill& fill) {
+  return std::min(fill.columns, local_columns(fill).count + ColumnLimits::kBefore);
+}
+
+uint32_t* room_for_limits(const SparseFill& fill, Rooms& rooms) {
+  return rooms.get<uint32_t>(plus(period_of(fill), ColumnTile::kLanes));
+}
+
+ColumnLimits limits_of(const SparseFill& fill, uint32_t* room) {
   const ColumnRange local = local_columns(fill);
-  const int64_t period = std::min(fill.columns, local.count + ColumnLimits::kBefore);
-  ColumnLimits limits{static_cast<uint64_t>(local.first), static_cast<uint64_t>(fill.columns), {}};
-  limits.limits.resize(static_cast<size_t>(period + ColumnTile::kLanes));
   const int64_t before = ColumnLimits::kBefore % fill.columns;
   int64_t column = (fill.columns - before) % fill.columns;
-  for (uint32_t& limit : limits.limits) {
-    limit = column < local.count ? fill.thresholds[column].word : 0;
+  for (int64_t i = 0; i < period_of(fill) + ColumnTile::kLanes; ++i) {
+    if (i % kColumnsBetweenLooks == 0) check_interruption();
+    room[i] = column < local.count ? fill.thresholds[column].word : 0;
     if (++column == fill.columns) column = 0;
   }
-  return limits;
+  return {static_cast<uint64_t>(local.first), static_cast<uint64_t>(fill.columns), room};
 }
 
 void fill_up_to_limits(const RandomFill& normal, const ColumnLimits& limits, int threads) {
@@ -62,9 +72,11 @@ void fill_up_to_limits(const RandomFill& normal, const ColumnLimits& limits, int
 void restore_twins(const SparseFill& fill) {
   const Box& box = fill.normal.target.box;
   for (int64_t c = 0; c < box.size[1]; ++c) {
+    if (c % kColumnsBetweenLooks == 0) check_interruption();
     const SparseThreshold& threshold = fill.thresholds[c];
     if (threshold.row == fill.rows - 1) continue;
     for (int64_t i = 0; i < box.size[0]; ++i) {
+      if (i % kRowsBetweenLooks == 0) check_interruption();
       const uint64_t index = box.index_offset + static_cast<uint64_t>(i) * box.index_stride[0] +
                              static_cast<uint64_t>(c);
       const auto row = static_cast<int64_t>(index / static_cast<uint64_t>(fill.columns));
@@ -77,13 +89,32 @@ void restore_twins(const SparseFill& fill) {
 
 }  // namespace
 
-void sparse_cpu(const SparseFill& fill, int threads) {
+void sparse_cpu(const SparseFill& given, int threads, const KeyDraw& draw) {
+  SparseFill fill = given;
+  StreamKey& key = fill.normal.source.key;
+  if (fill.zeros_per_column == 0) {
+    key = draw();
+    RandomFill normal = fill.normal;
+    normal.target.box = merged(normal.target.box);
+    return fill_cpu(normal, threads);
+  }
+  if (has_kept_tiles(fill, threads)) {
+    const Memory memory = get_memory(sparse_kept_bytes(fill, threads));
+    key = draw();
+    return sparse_kept_cpu(fill, threads, memory->place());
+  }
+  Rooms counted;
+  room_for_limits(fill, counted);
+  counted.get<unsigned char>(selection_bytes(fill, threads));
+  const Memory memory = get_memory(counted.bytes());
+  Rooms rooms(memory->place());
+  uint32_t* const limits = room_for_limits(fill, rooms);
+  void* const selection = rooms.get<unsigned char>(selection_bytes(fill, threads));
+  key = draw();
+  select_thresholds_cpu(fill, threads, selection);
   RandomFill normal = fill.normal;
   normal.target.box = merged(normal.target.box);
-  if (fill.zeros_per_column == 0) return fill_cpu(normal, threads);
-  if (has_kept_tiles(fill, threads)) return sparse_kept_cpu(fill, threads);
-  select_thresholds_cpu(fill, threads);
-  fill_up_to_limits(normal, limits_of(fill), threads);
+  fill_up_to_limits(normal, limits_of(fill, limits), threads);
   restore_twins(fill);
 }
 

@@ -3,9 +3,10 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
-#include <memory>
+#include <utility>
 
 #include "platform/floating_point.h"
+#include "platform/interruption.h"
 #include "platform/parallel.h"
 #include "platform/tuning.h"
 #include "sparse/passes.h"
@@ -49,12 +50,6 @@ class TileSelection {
   }
 
  private:
-  struct Change {
-    uint16_t row;
-    int lane;
-    uint16_t upper;
-  };
-
   static uint16_t clamped(double half) {
     return static_cast<uint16_t>(std::min(std::max(half, 0.0), double{kMostHalf}));
   }
@@ -83,11 +78,15 @@ class TileSelection {
     const double room = most + 8 * std::sqrt(most) + 8;
     found_.clear(std::min(tile_.rows, static_cast<int64_t>(room)));
     passes_.collect_kept(tile_, first, width, found_);
-    changes_.clear();
+    std::fill_n(changes_, kLanes, 0);
     for (int lane = 0; lane < tile_.lanes; ++lane)
       if (!settle_lane(lane, limits)) return false;
     // Only now: what has been counted holds for the halves as they were.
-    for (const Change& change : changes_) tile_.at(change.row, change.lane) = change.upper;
+    for (int lane = 0; lane < tile_.lanes; ++lane)
+      for (int64_t i = 0; i < changes_[lane]; ++i) {
+        const KeptWords::Entry& entry = found_.of(lane)[i];
+        tile_.at(entry.row, lane) = entry.upper;
+      }
     return true;
   }
 
@@ -111,20 +110,20 @@ class TileSelection {
   }
 
   // Of entries that share the limit, the `zeros` with the smallest words, and in the smallest rows
-  // of those, are zero.
-  uint16_t part(int lane, uint16_t limit, const KeptWords::Entry* entries, int64_t shared,
+  // of those, are zero. Those that get another half are put in front.
+  uint16_t part(int lane, uint16_t limit, KeptWords::Entry* entries, int64_t shared,
                 int64_t zeros) {
-    order_.clear();
-    for (int64_t i = 0; i < shared; ++i) {
-      const uint64_t index = tile_.index(entries[i].row) + static_cast<uint64_t>(lane);
-      order_.push_back({philox_word(tile_.key, Domain::kSparse, index), entries[i].row});
-    }
-    std::sort(order_.begin(), order_.end());
+    const auto word = [&](const KeptWords::Entry& entry) {
+      const uint64_t index = tile_.index(entry.row) + static_cast<uint64_t>(lane);
+      return std::pair(philox_word(tile_.key, Domain::kSparse, index), entry.row);
+    };
+    std::sort(entries, entries + shared,
+              [&](const auto& a, const auto& b) { return word(a) < word(b); });
     const bool is_last = limit == kMostHalf;  // then the zeros get another half
-    for (int64_t i = 0; i < shared; ++i)
-      if ((i < zeros) == is_last)
-        changes_.push_back({order_[static_cast<size_t>(i)].second, lane,
-                            is_last ? uint16_t{0} : uint16_t{kMostHalf}});
+    if (!is_last) std::rotate(entries, entries + zeros, entries + shared);
+    changes_[lane] = is_last ? zeros : shared - zeros;
+    for (int64_t i = 0; i < changes_[lane]; ++i)
+      entries[i].upper = is_last ? uint16_t{0} : uint16_t{kMostHalf};
     return is_last ? static_cast<uint16_t>(limit - 1) : limit;
   }
 
@@ -135,8 +134,7 @@ class TileSelection {
   double density_;  // of halves
   LaneHalves bounds_, counts_;
   bool is_beyond_[kLanes];
-  std::vector<std::pair<uint32_t, uint16_t>> order_;
-  std::vector<Change> changes_;
+  int64_t changes_[kLanes];  // how many of a lane's entries, the first, have got another half
 };
 
 int64_t tiles_of(const SparseFill& fill) {
@@ -149,6 +147,27 @@ double busy_share(int64_t tiles, int64_t threads) {
   return static_cast<double>(tiles) / static_cast<double>(std::max<int64_t>(rounds, 1) * threads);
 }
 
+// Tiles side by side that are filled together, and the rooms of the threads that take them in turn.
+struct KeptGroups {
+  KeptGroups(const SparseFill& fill, int threads, Rooms& rooms)
+      : tiles(tiles_of(fill)),
+        together(std::clamp<int64_t>(tiles / (tuning::kTileGroupsPerThread * threads), 1,
+                                     KeptMarks::kMostTiles)),
+        count((tiles + together - 1) / together),
+        workers(std::min<int64_t>(threads, count)),
+        words(fill.rows * kLanes),
+        marks(fill.rows * together),
+        upper(rooms.get<uint16_t>(workers * words)),
+        entries(rooms.get<KeptWords::Entry>(workers * words)),
+        bits(rooms.get<uint64_t>(workers * marks)) {}
+
+  int64_t tiles, together, count, workers;
+  int64_t words, marks;  // of a worker
+  uint16_t* upper;
+  KeptWords::Entry* entries;
+  uint64_t* bits;
+};
+
 }  // namespace
 
 bool has_kept_tiles(const SparseFill& fill, int threads) {
@@ -160,34 +179,40 @@ bool has_kept_tiles(const SparseFill& fill, int threads) {
           busy_share(tiles_of(fill), threads) >= tuning::kLeastBusyShare);
 }
 
-void sparse_kept_cpu(const SparseFill& fill, int threads) {
+int64_t sparse_kept_bytes(const SparseFill& fill, int threads) {
+  Rooms rooms;
+  KeptGroups(fill, threads, rooms);
+  return rooms.bytes();
+}
+
+void sparse_kept_cpu(const SparseFill& fill, int threads, void* memory) {
+  Rooms rooms(memory);
+  const KeptGroups groups(fill, threads, rooms);
   const SparsePasses& passes = active_sparse_passes();
   const ColumnRange columns = local_columns(fill);
-  const int64_t tiles = tiles_of(fill);
-  const int64_t together = std::clamp<int64_t>(tiles / (tuning::kTileGroupsPerThread * threads), 1,
-                                               KeptMarks::kMostTiles);
-  const int64_t groups = (tiles + together - 1) / together;
   std::atomic<int64_t> next{0};
-  // A thread gets its memory once, and takes groups as it comes.
-  const auto work = [&](int64_t begin, int64_t end) {
-    if (begin == end || next >= groups) return;
+  const auto work = [&](int64_t, int64_t, int worker) {
     const DefaultFloatingPoint environment;
-    const std::unique_ptr<uint16_t[]> upper(new uint16_t[static_cast<size_t>(fill.rows * kLanes)]);
-    KeptWords found{};
-    KeptMarks marks{0, 0, fill.rows, 0, static_cast<uint64_t>(fill.columns), {}};
-    for (int64_t group = next++; group < groups; group = next++) {
-      const int64_t column = group * together * kLanes;
-      marks.lanes = static_cast<int>(std::min(together * kLanes, columns.count - column));
+    KeptWords found{0, {}, groups.entries + worker * groups.words};
+    KeptMarks marks{0,
+                    0,
+                    fill.rows,
+                    0,
+                    static_cast<uint64_t>(fill.columns),
+                    groups.bits + worker * groups.marks};
+    for (int64_t group = next++; group < groups.count; group = next++) {
+      const int64_t column = group * groups.together * kLanes;
+      marks.lanes = static_cast<int>(std::min(groups.together * kLanes, columns.count - column));
       marks.tiles = (marks.lanes + kLanes - 1) / kLanes;
       marks.first_index = static_cast<uint64_t>(columns.first + column);
-      marks.bits.resize(static_cast<size_t>(fill.rows * marks.tiles));
       for (int place = 0; place < marks.tiles; ++place) {
+        check_interruption();
         const KeptTile tile{fill.normal.source.key,
                             marks.first_index + static_cast<uint64_t>(place * kLanes),
                             marks.row_stride,
                             fill.rows,
                             std::min(kLanes, marks.lanes - place * kLanes),
-                            upper.get()};
+                            groups.upper + worker * groups.words};
         LaneHalves limits = {};
         TileSelection(passes, tile, fill.zeros_per_column, found).run(limits);
         passes.mark_kept(tile, limits, marks, place);
@@ -196,7 +221,7 @@ void sparse_kept_cpu(const SparseFill& fill, int threads) {
     }
   };
   const bool wake = element_count(fill.normal.target.box) >= tuning::kSparseElementsWorthWaking;
-  parallel_for(std::min<int64_t>(threads, groups), 1, threads, work, wake);
+  parallel_for(groups.workers, 1, threads, work, wake);
 }
 
 }  // namespace winit_cuda

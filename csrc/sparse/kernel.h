@@ -225,7 +225,7 @@ WINIT_HD void sparse_rows(const Map& map, const SparseFill& fill, const Rows& ro
 // Where a search for the thresholds begins.
 // The buckets cover the window in which the threshold is expected.
 static inline SparseSearch search_of(const SparseFill& fill) {
-  const WordWindow window = window_of(fill.rows, fill.zeros_per_column, 1);
+  const WordWindow window = window_of(fill.rows, fill.zeros_per_column);
   SparseSearch search{window.first, 0};
   while ((window.last - window.first) >> search.shift >= kBuckets) ++search.shift;
   return search;

@@ -97,7 +97,7 @@ class ChunkZeros {
     next_ = block + L::kBlocks;
     View view;
     words_.chunk(block, view.order);
-    view.limit = limits_.limits.data() + position_;
+    view.limit = limits_.limits + position_;
     return view;
   }
 

@@ -19,17 +19,15 @@ struct WordWindow {
   int64_t expected;
 };
 
-// At 4 standard deviations one column in 16000 misses its window. `widening` = 2, 4, ... gives
-// wider ones; at last all words are in.
-static inline WordWindow window_of(int64_t rows, int64_t zeros, int64_t widening) {
+// At 4 standard deviations one column in 16000 misses its window.
+static inline WordWindow window_of(int64_t rows, int64_t zeros) {
   constexpr double kDeviations = 4, kWords = 4294967296.0;
   constexpr int64_t kLeast = 12;  // few words are not yet normally distributed
   const double n = static_cast<double>(rows), k = static_cast<double>(zeros);
   const double deviation = std::sqrt(k * (n - k) / n);
-  const int64_t half =
-      widening * (kLeast + static_cast<int64_t>(std::ceil(kDeviations * deviation)));
+  const int64_t half = kLeast + static_cast<int64_t>(std::ceil(kDeviations * deviation));
   const int64_t below = std::max<int64_t>(0, zeros - half);
-  const int64_t up_to = std::min(rows, zeros + half);
+  const int64_t up_to = zeros > rows - half ? rows : zeros + half;
   WordWindow window{0, UINT32_MAX, up_to - below};
   if (below > 0) window.first = static_cast<uint32_t>(static_cast<double>(below) / n * kWords);
   if (up_to < rows) window.last = static_cast<uint32_t>(static_cast<double>(up_to) / n * kWords);

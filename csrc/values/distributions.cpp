@@ -6,6 +6,7 @@
 #include <sstream>
 #include <stdexcept>
 
+#include "platform/memory.h"
 #include "values/limits.h"
 #include "values/special.h"
 
@@ -104,14 +105,15 @@ void fit_tail(double alpha, Real* entries) {
 template <class Real>
 std::shared_ptr<const TailTable<Real>> tail_table(double alpha) {
   constexpr size_t kKept = 8;
-  thread_local std::list<std::shared_ptr<const TailTable<Real>>> recent;
+  using Table = std::shared_ptr<const TailTable<Real>>;
+  thread_local std::list<Table, PieceAllocator<Table>> recent;
   const auto found = std::find_if(recent.begin(), recent.end(),
                                   [&](const auto& table) { return table->alpha == alpha; });
   if (found != recent.end()) {
     recent.splice(recent.begin(), recent, found);
     return recent.front();
   }
-  auto table = std::make_shared<TailTable<Real>>();
+  auto table = std::allocate_shared<TailTable<Real>>(PieceAllocator<TailTable<Real>>());
   table->alpha = alpha;
   fit_tail(alpha, table->entries);
   recent.push_front(table);

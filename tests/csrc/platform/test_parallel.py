@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import itertools
-import os
-import select
-import signal
 import sys
 import threading
 import time
-import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
 
+from children import in_a_child
 from core import _C, DTYPES, box_of, call, constant, draw, fill, orthogonal, same_bits, sparse
 from reference import Key
 
@@ -104,28 +101,6 @@ def test_the_gil_is_released():
         sys.setswitchinterval(interval)
         stop.set()
         ticker.join()
-
-
-def in_a_child(work, timeout=60):
-    """What work() returns, a bytes object, in a forked child process."""
-    reader, writer = os.pipe()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # forking a process with threads
-        child = os.fork()
-    if child == 0:
-        try:
-            os.write(writer, work())
-        finally:
-            os._exit(0)
-    os.close(writer)
-    try:
-        if not select.select([reader], [], [], timeout)[0]:
-            os.kill(child, signal.SIGKILL)
-            pytest.fail("the forked child hangs")
-        return os.read(reader, 1 << 16)
-    finally:
-        os.close(reader)
-        os.waitpid(child, 0)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
