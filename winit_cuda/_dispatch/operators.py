@@ -154,5 +154,7 @@ for _name, _fake, _batched in (
     ("winit_cuda::filled", _filled_fake, _filled_batched),
 ):
     torch.library.register_fake(_name, _fake, lib=library)
+    for _lazy in ("Conjugate", "Negative"):  # a fill sees to these views itself
+        library.impl(_name, torch.library.fallthrough_kernel, _lazy)
     if hasattr(torch.library, "register_vmap"):  # since torch 2.5
         torch.library.register_vmap(_name, _batched, lib=library)

@@ -104,6 +104,8 @@ class DiracFill(FixedFill):
 
     def aten(self, tensor: torch.Tensor, numbers: Numbers, generator: Any) -> None:  # noqa: ARG002
         """Write zeros, then the diagonal of each group at the center of the kernel."""
+        if not tensor.numel():
+            return
         tensor.zero_()
         groups, (outputs, inputs) = numbers[0], tensor.shape[:2]
         matrices = at_center(tensor).view(groups, outputs // groups, inputs)
