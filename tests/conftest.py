@@ -15,7 +15,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     fuzz.addoption("--fuzz-seed", type=int, help="another seed than the day's date")
     fuzz.addoption("--fuzz-first", type=int, default=0, help="the number of the first call")
     fuzz.addoption("--fuzz-calls", type=int, help="so many, in place of those of half a minute")
-    fuzz.addoption("--fuzz-known", action="store_true", help="report known faults, too")
 
 
 def pytest_configure() -> None:

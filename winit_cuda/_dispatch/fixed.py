@@ -15,7 +15,7 @@ from torch.profiler import record_function
 from .._core import target
 from .._core.checks import reraise
 from .._core.subnormals import SMALLEST, kept
-from .._core.torch_internals import profiler, set_grad_enabled
+from .._core.torch_internals import profiler, set_grad_enabled, transforms_active
 from .single import is_seen_by_torch
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ def _fill(what: FixedFill, function: str, tensor: torch.Tensor, numbers: Numbers
     if is_ordinary:
         if not tensor.is_contiguous():
             target.check_overlap(function, tensor)
+    elif transforms_active():
+        target.check_examples(function, tensor)
     elif not is_seen_by_torch(tensor):
         if tensor.is_meta or tensor.numel() == 0:
             return tensor

@@ -116,7 +116,6 @@ def _fill_batched(
     batch, seed = in_dims[0], arguments[6]
     if batch is None:
         raise RuntimeError(f"{function}: the tensor must be one that vmap maps over")
-    target.check_overlap(function, tensor)
     draws = seed is None
     if draws and info.randomness == "error":
         raise RuntimeError(f'{function}: vmap(randomness="error") allows no call without key')

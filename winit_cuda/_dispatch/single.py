@@ -124,7 +124,9 @@ def _elsewhere(
     if not _is_compiling():
         target.check(function, tensor)
     traced = is_seen_by_torch(tensor)
-    if traced:  # a traced number may be a symbol
+    if traced:
+        if not _is_compiling():
+            numbers = what.as_floats_or_symbols(function, numbers)
         what.check(function, random_code(function, tensor.dtype), numbers)
     else:
         numbers = what.prepared(function, tensor.dtype, numbers)
@@ -200,6 +202,7 @@ def _through_operator(
     with torch.no_grad():
         words = None
         if transformed:
+            target.check_examples(function, tensor)
             # The examples of a batch are only known to the operator, which draws for them. Whether
             # vmap allows that is for torch to say: ask it with a call that draws nothing.
             if key is None:

@@ -158,9 +158,13 @@ def as_element(function: str, dtype: torch.dtype, value: Any) -> float | int | c
     scalar = as_scalar(function, value)
     if dtype.is_complex:
         try:
-            return complex(scalar)
+            number = complex(scalar)
         except OverflowError as error:
             raise _not_representable(function, dtype, scalar) from error
+        largest = torch.finfo(dtype).max
+        if any(largest < abs(part) != math.inf for part in (number.real, number.imag)):
+            raise _not_representable(function, dtype, scalar)
+        return number
     real = _real(function, scalar)
     if dtype.is_floating_point:
         if torch.finfo(dtype).max < abs(real) != math.inf:
@@ -187,7 +191,9 @@ def _has_numbers(dtype: torch.dtype) -> bool:
 
 def _is_unreadable(value: torch.Tensor) -> bool:
     """Whether the number in a tensor is not there yet, or is to stay a part of a program."""
-    return value.dim() == 0 and (
+    if value.dim() or value.is_meta:
+        return False
+    return (
         torch.compiler.is_dynamo_compiling()
         or transforms_active()
         or dispatch_modes() > 0

@@ -87,11 +87,6 @@ class SparseFill(Fill):
         """The fill of the shard that the integers describe."""
         return SparseFill(_shard(structure)) if structure else self
 
-    def as_floats(self, function: str, numbers: Numbers) -> Numbers:
-        """As for every fill, but True is no sparsity of 1."""
-        checks.fraction(function, "sparsity", numbers[0])
-        return super().as_floats(function, numbers)
-
     def check(self, function: str, code: int, numbers: Numbers) -> bool:
         """The sparsity is a fraction; std is as in a normal fill."""
         sparsity, std = numbers

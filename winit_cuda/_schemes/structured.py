@@ -283,6 +283,8 @@ def sparse_(
             shard=shard,
         )
     _check_dimensions("sparse_", tensor, 2, 2)
+    if isinstance(sparsity, bool):
+        raise wrong("sparse_", "sparsity", "a number", sparsity, TypeError)
     what = SPARSE
     if shard is not None:
         _check_shard("sparse_", tensor, shard)
