@@ -140,9 +140,7 @@ def truncation(function: str, a: Any, b: Any) -> tuple[float, float]:
 
 
 def fraction(function: str, argument: str, value: Any) -> float:
-    """Return `value` as a float in [0, 1]; True and False are no fractions."""
-    if isinstance(value, bool):
-        raise wrong(function, argument, "a number", value, TypeError)
+    """Return `value` as a float in [0, 1]."""
     checked = number(function, argument, value)
     if not 0.0 <= checked <= 1.0:
         raise wrong(function, argument, "in [0, 1]", checked)

@@ -19,6 +19,7 @@ from .torch_internals import (
     dispatches_itself,
     is_dtensor,
     is_zero_tensor,
+    unwrapped,
 )
 
 # (pointer, dtype, numel, box, device, cuda_stream, threads), as every fill of the core begins.
@@ -101,6 +102,14 @@ def check_overlap(function: str, tensor: torch.Tensor) -> None:
         if shared is None:
             received += ", which are too entangled to tell"
         raise unfit(function, "tensor", requirement, received, RuntimeError)
+
+
+def check_examples(function: str, tensor: torch.Tensor) -> None:
+    """Raise where vmap maps over a tensor that may not be written, or has too little memory."""
+    batch = unwrapped(tensor)
+    if not dispatches_itself(batch):
+        check(function, batch)
+        check_overlap(function, batch)
 
 
 def problem(tensor: torch.Tensor) -> str | None:

@@ -25,6 +25,14 @@ has_torch_function = torch.overrides.has_torch_function_unary
 """Whether a tensor's class or an active TorchFunctionMode overrides torch's functions."""
 
 
+def _itself(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor
+
+
+unwrapped = getattr(torch.func, "debug_unwrap", _itself)
+"""The tensor under all wrappers of `torch.func`; public, but meant for debugging."""
+
+
 def _never() -> bool:
     return False
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
+from torch.profiler import record_function
 
 from .._core import target
 from .._core.checks import reraise
 from .._core.subnormals import SMALLEST, kept
-from .._core.torch_internals import set_grad_enabled
+from .._core.torch_internals import profiler, set_grad_enabled, transforms_active
 from .single import is_seen_by_torch
 
 if TYPE_CHECKING:
@@ -31,6 +32,13 @@ def fill(
     if not SMALLEST:
         with kept():
             return fill(what, function, tensor, numbers)
+    if profiler._is_profiler_enabled and not _is_compiling():  # noqa: SLF001
+        with record_function(f"winit_cuda::{function}"):
+            return _fill(what, function, tensor, numbers)
+    return _fill(what, function, tensor, numbers)
+
+
+def _fill(what: FixedFill, function: str, tensor: torch.Tensor, numbers: Numbers) -> torch.Tensor:
     if _is_compiling():
         numbers = what.prepared(function, tensor.dtype, numbers)
         with torch.no_grad():
@@ -43,6 +51,8 @@ def fill(
     if is_ordinary:
         if not tensor.is_contiguous():
             target.check_overlap(function, tensor)
+    elif transforms_active():
+        target.check_examples(function, tensor)
     elif not is_seen_by_torch(tensor):
         if tensor.is_meta or tensor.numel() == 0:
             return tensor

@@ -20,7 +20,6 @@ from typing import Any
 import torch
 
 from .._core import target
-from .._core.checks import unfit
 from .._core.torch_internals import below_autograd, forward_ad, is_functional_tensor
 from .._fills.structured import FILLS
 from .._keys.generators import is_capturing, is_seeded_apart
@@ -117,10 +116,6 @@ def _fill_batched(
     batch, seed = in_dims[0], arguments[6]
     if batch is None:
         raise RuntimeError(f"{function}: the tensor must be one that vmap maps over")
-    if target.overlaps(tensor.shape, tensor.stride()):
-        requirement = "without elements that share memory (clone it first)"
-        received = f"a batch of shape {tuple(tensor.shape)} with strides {tensor.stride()}"
-        raise unfit(function, "tensor", requirement, received, RuntimeError)
     draws = seed is None
     if draws and info.randomness == "error":
         raise RuntimeError(f'{function}: vmap(randomness="error") allows no call without key')
@@ -158,5 +153,7 @@ for _name, _fake, _batched in (
     ("winit_cuda::filled", _filled_fake, _filled_batched),
 ):
     torch.library.register_fake(_name, _fake, lib=library)
+    for _lazy in ("Conjugate", "Negative"):  # a fill sees to these views itself
+        library.impl(_name, torch.library.fallthrough_kernel, _lazy)
     if hasattr(torch.library, "register_vmap"):  # since torch 2.5
         torch.library.register_vmap(_name, _batched, lib=library)

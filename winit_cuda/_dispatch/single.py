@@ -124,7 +124,9 @@ def _elsewhere(
     if not _is_compiling():
         target.check(function, tensor)
     traced = is_seen_by_torch(tensor)
-    if traced:  # a traced number may be a symbol
+    if traced:
+        if not _is_compiling():
+            numbers = what.as_floats_or_symbols(function, numbers)
         what.check(function, random_code(function, tensor.dtype), numbers)
     else:
         numbers = what.prepared(function, tensor.dtype, numbers)
@@ -199,11 +201,13 @@ def _through_operator(
         )
     with torch.no_grad():
         words = None
-        if key is None and generator is None and _draws(tensor):
-            if transformed:
-                # Whether vmap allows a random call here is for torch to say: ask it with one that
-                # draws nothing.
+        if transformed:
+            target.check_examples(function, tensor)
+            # The examples of a batch are only known to the operator, which draws for them. Whether
+            # vmap allows that is for torch to say: ask it with a call that draws nothing.
+            if key is None:
                 tensor.new_empty(0, dtype=torch.float32).uniform_()
+        elif key is None and generator is None and _draws(function, tensor):
             # The words that `Tensor.random_` gives, too.
             words = torch.ops.aten.random.default(torch.empty(2, dtype=torch.int64, device="cpu"))
         arguments = (function, what.name, *padded, what.structure, seed, stream, words, generator)
@@ -213,13 +217,18 @@ def _through_operator(
             torch.ops.winit_cuda.fill_.default(tensor, *arguments)
 
 
-def _draws(tensor: torch.Tensor) -> bool:
-    """Whether a key is drawn for a tensor that torch looks at."""
-    if _is_compiling():
+def _draws(function: str, tensor: torch.Tensor) -> bool:
+    """Whether a key is drawn for a tensor that torch looks at; raise where none may be."""
+    if _is_compiling() or is_jit_tracing() or tensor.dtype not in CODES:
         return tensor.dtype in CODES
-    is_outside = is_tracing_tensor(tensor) and not dispatch_modes()  # of what would hide the draw
-    has_values = not tensor.is_meta and (is_jit_tracing() or tensor.numel() != 0)
-    return tensor.dtype in CODES and has_values and not is_outside
+    if is_tracing_tensor(tensor):
+        return dispatch_modes() > 0  # else nothing would keep the draw from happening
+    if tensor.is_meta or tensor.numel() == 0:
+        return False
+    if not dispatches_itself(tensor):
+        target.check_overlap(function, tensor)
+        target.check_memory(function, tensor)
+    return True
 
 
 def _copy(values: torch.Tensor, tensor: torch.Tensor) -> None:

@@ -104,6 +104,8 @@ class DiracFill(FixedFill):
 
     def aten(self, tensor: torch.Tensor, numbers: Numbers, generator: Any) -> None:  # noqa: ARG002
         """Write zeros, then the diagonal of each group at the center of the kernel."""
+        if not tensor.numel():
+            return
         tensor.zero_()
         groups, (outputs, inputs) = numbers[0], tensor.shape[:2]
         matrices = at_center(tensor).view(groups, outputs // groups, inputs)
@@ -156,9 +158,13 @@ def as_element(function: str, dtype: torch.dtype, value: Any) -> float | int | c
     scalar = as_scalar(function, value)
     if dtype.is_complex:
         try:
-            return complex(scalar)
+            number = complex(scalar)
         except OverflowError as error:
             raise _not_representable(function, dtype, scalar) from error
+        largest = torch.finfo(dtype).max
+        if any(largest < abs(part) != math.inf for part in (number.real, number.imag)):
+            raise _not_representable(function, dtype, scalar)
+        return number
     real = _real(function, scalar)
     if dtype.is_floating_point:
         if torch.finfo(dtype).max < abs(real) != math.inf:
@@ -185,12 +191,13 @@ def _has_numbers(dtype: torch.dtype) -> bool:
 
 def _is_unreadable(value: torch.Tensor) -> bool:
     """Whether the number in a tensor is not there yet, or is to stay a part of a program."""
-    return value.dim() == 0 and (
+    if value.dim() or value.is_meta:
+        return False
+    return (
         torch.compiler.is_dynamo_compiling()
         or transforms_active()
         or dispatch_modes() > 0
         or is_jit_tracing()
-        or value.is_meta
     )
 
 

@@ -24,6 +24,8 @@ Numbers = tuple[Any, ...]
 REAL = frozenset({torch.float16, torch.bfloat16, torch.float32, torch.float64})
 COMPLEX = frozenset({torch.complex32, torch.complex64, torch.complex128})
 
+_SYMBOLS = (torch.SymInt, torch.SymFloat)
+
 
 class Fill:
     """What all fills have in common."""
@@ -59,6 +61,14 @@ class Fill:
         """Return the numbers as floats, or raise: nothing may fail once a key is drawn."""
         named = zip(self.arguments, numbers, strict=True)
         return tuple(checks.number(function, name, value) for name, value in named)
+
+    def as_floats_or_symbols(self, function: str, numbers: Numbers) -> Numbers:
+        """The same where a program is traced, whose symbols stay what they are."""
+        named = zip(self.arguments, numbers, strict=True)
+        return tuple(
+            value if isinstance(value, _SYMBOLS) else checks.number(function, name, value)
+            for name, value in named
+        )
 
     def prepared(self, function: str, dtype: torch.dtype, numbers: Numbers) -> Numbers:
         """Return the numbers as the core takes them in a tensor of this dtype, or raise."""

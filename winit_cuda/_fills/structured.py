@@ -87,11 +87,6 @@ class SparseFill(Fill):
         """The fill of the shard that the integers describe."""
         return SparseFill(_shard(structure)) if structure else self
 
-    def as_floats(self, function: str, numbers: Numbers) -> Numbers:
-        """As for every fill, but True is no sparsity of 1."""
-        checks.fraction(function, "sparsity", numbers[0])
-        return super().as_floats(function, numbers)
-
     def check(self, function: str, code: int, numbers: Numbers) -> bool:
         """The sparsity is a fraction; std is as in a normal fill."""
         sparsity, std = numbers
@@ -167,7 +162,12 @@ class OrthogonalFill(Fill):
         """Fill each matrix, one after the other, as `torch.nn.init.orthogonal_` does."""
         for piece in pieces(_whole(tensor), self.batch_dims, self.chunks):
             matrix = tensor if self._is_one else tensor.detach()[piece.where]
-            torch_init.orthogonal_(matrix, numbers[0], generator=generator)
+            # torch's takes no other layout, and says so when it has drawn.
+            values = matrix.contiguous()
+            torch_init.orthogonal_(values, numbers[0], generator=generator)
+            if values is not matrix:
+                with torch.no_grad():
+                    matrix.copy_(values)
 
     def _write_box(self, box: Box, words: Words, gain: float, tensor: torch.Tensor) -> None:
         whole = whole_columns(box, self.batch_dims)

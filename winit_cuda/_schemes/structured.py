@@ -23,6 +23,9 @@ from .._fills.structured import (
 from .._keys import generators
 from .._keys.keys import Key
 
+# A float counts the rows, and the zeros among them, up to here.
+_LONGEST = 2**53
+
 
 def eye_(tensor: Tensor) -> Tensor:
     """Fill a matrix with the identity, and return it.
@@ -125,7 +128,8 @@ def orthogonal_(
         TypeError: The tensor is not dense, or not of a floating dtype, `batch_dims` or `chunks` is
             not an integer, or `shard` not a Shard.
         ValueError: The tensor has fewer than batch_dims + 2 dimensions, `gain` is NaN or infinite,
-            `chunks` does not divide the rows, or the tensor is no box of the shard's global shape.
+            `chunks` does not divide the rows, or the tensor is no box of the shard's global shape,
+            whose matrices have at most 2**53 rows and columns.
         RuntimeError: Elements of the tensor share memory, the generator is on another device, ATen
             would fill the tensor where a key or a shard is given, or a shard of several matrices
             gets no key while a CUDA graph is captured.
@@ -254,7 +258,7 @@ def sparse_(
         TypeError: The tensor is not dense, or not of a floating dtype, or `shard` is not a Shard.
         ValueError: The tensor does not have two dimensions, `sparsity` is not in [0, 1], `std` is
             negative, NaN or infinite, values are too large for the dtype, or the tensor is no box
-            of the shard's global shape.
+            of the shard's global shape, which has at most 2**53 rows and columns.
         RuntimeError: Elements of the tensor share memory, the generator is on another device, or
             ATen would fill the tensor where a key or a shard is given.
 
@@ -279,6 +283,8 @@ def sparse_(
             shard=shard,
         )
     _check_dimensions("sparse_", tensor, 2, 2)
+    if isinstance(sparsity, bool):
+        raise wrong("sparse_", "sparsity", "a number", sparsity, TypeError)
     what = SPARSE
     if shard is not None:
         _check_shard("sparse_", tensor, shard)
@@ -314,17 +320,21 @@ def _check_matrices(
         raise wrong(function, "batch_dims", requirement, count)
     parts = checks.count(function, "chunks", chunks)
     if shard is not None:
-        _check_shard(function, tensor, shard)
+        _check_shard(function, tensor, shard, count)
     rows = (tensor.shape if shard is None else shard.global_shape)[count]
     if rows % parts:
         raise wrong(function, "chunks", f"a divisor of the number of rows, {rows}", parts)
     return count, parts
 
 
-def _check_shard(function: str, tensor: Tensor, shard: object) -> None:
+def _check_shard(function: str, tensor: Tensor, shard: object, batch_dims: int = 0) -> None:
     if not isinstance(shard, Shard):
         raise wrong(function, "shard", "a winit_cuda.Shard or None", shard, TypeError)
     shard.check(function, tensor.shape)
+    rows, *columns = shard.global_shape[batch_dims:]
+    if max(rows, math.prod(columns)) > _LONGEST:
+        requirement = "of matrices with at most 2**53 rows and columns"
+        raise wrong(function, "shard.global_shape", requirement, shard.global_shape)
 
 
 def _check_capture(tensor: Tensor) -> None:

@@ -290,7 +290,7 @@ def _gain(function: str, argument: str, nonlinearity: str, slope: float | None) 
     gain = _FIXED_GAINS.get(nonlinearity) if isinstance(nonlinearity, str) else None
     if gain is not None:
         return gain
-    if nonlinearity != "leaky_relu":
+    if not isinstance(nonlinearity, str) or nonlinearity != "leaky_relu":
         known = ", ".join([*_FIXED_GAINS, "leaky_relu"])
         raise wrong(function, "nonlinearity", f"one of {known}", nonlinearity)
     if slope is None:
@@ -316,11 +316,10 @@ def _calculate_correct_fan(tensor: Tensor, mode: FanMode) -> int:
 
 
 def _mode(function: str, mode: str) -> str:
-    if mode != "fan_in" and mode != "fan_out":
-        mode = mode.lower() if isinstance(mode, str) else mode
-        if mode not in ("fan_in", "fan_out"):
-            raise wrong(function, "mode", "'fan_in' or 'fan_out'", mode)
-    return mode
+    lower = mode.lower() if isinstance(mode, str) else ""
+    if lower != "fan_in" and lower != "fan_out":
+        raise wrong(function, "mode", "'fan_in' or 'fan_out'", mode)
+    return lower
 
 
 def _fans(function: str, tensor: Tensor) -> tuple[int, int]:

@@ -68,7 +68,7 @@ class Call(NamedTuple):
         shown = [value.text for value in [*self.arguments.values()][: self.positional]]
         shown += [f"{name}={value.text}" for name, value in self.named.items()]
         modes = "".join(f" in {mode}" for mode in (*self.modes, self.transform) if mode)
-        return f"winit.{self.function}({', '.join([self.input.text, *shown])}){modes}"
+        return f"winit.{self.function}({', '.join(filter(None, [self.input.text, *shown]))}){modes}"
 
     @property
     def named(self) -> dict[str, Value]:
@@ -169,6 +169,8 @@ def draw(seed: int, number: int) -> Call:
         weights = [weight for weight, _ in MODES.values()]
         modes = tuple(dict.fromkeys(source.choices(tuple(MODES), weights, k=source.randint(1, 2))))
     (transform,) = source.choices(tuple(TRANSFORMS), tuple(TRANSFORMS.values()))
+    if transform == "jvp" and not (made.is_written and made.tensor.dtype in inputs.FLOATING):
+        transform = ""  # there is nothing to differentiate
     drawn = _arguments(name, shape, source)
     by_place = source.randint(0, sum(each in ARGUMENTS[name] for each in drawn))
     return Call(function, name, made, drawn, by_place, modes, transform)

@@ -40,8 +40,8 @@ CALLS = [
 ]
 
 
-@pytest.fixture
-def flushed():
+@pytest.fixture(autouse=True)
+def _flush_no_longer():
     """Whatever a test does, the next one is not flushed."""
     yield
     torch.set_flush_denormal(False)
@@ -49,7 +49,7 @@ def flushed():
 
 @needs_core
 @pytest.mark.parametrize("case", CALLS, ids=str)
-def test_values_do_not_depend_on_flushing(flushed, case):
+def test_values_do_not_depend_on_flushing(case):
     name, shape, dtype, arguments = case
     keyed = {} if name == "constant_" else {"key": winit.key(1)}
     expected = getattr(winit, name)(torch.ones(shape, dtype=dtype), *arguments, **keyed)
@@ -63,7 +63,7 @@ def test_values_do_not_depend_on_flushing(flushed, case):
 
 
 @needs_core
-def test_lists(flushed):
+def test_lists():
     expected = winit.uniform_(torch.empty(9, dtype=F64), 1e-310, 3e-310, key=winit.key(1))
     torch.set_flush_denormal(True)
     tensor = torch.empty(9, dtype=F64)
@@ -72,7 +72,7 @@ def test_lists(flushed):
     assert torch.equal(tensor, expected)
 
 
-def test_errors_leave_the_thread_as_it_was(flushed):
+def test_errors_leave_the_thread_as_it_was():
     if not torch.set_flush_denormal(True):
         pytest.skip("this processor does not flush")
     with pytest.raises(ValueError, match="val must be representable"):

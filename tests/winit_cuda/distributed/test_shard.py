@@ -284,3 +284,29 @@ def test_a_grid_of_shards_is_the_whole():
             local = joined[top:bottom, left:right]
             getattr(winit, name)(local, **arguments, key=KEY, shard=shard)
         assert close(joined, whole)
+
+
+@pytest.mark.parametrize("shape", [(2**63 - 1, 1), (2**53 + 1, 1), (1, 2**53 + 1)])
+def test_matrices_too_long_to_count(shape):
+    tensor = torch.full((1, 1), 7.0)
+    shard = winit.Shard(shape, (0, 0))
+    for fill in (
+        winit.orthogonal_,
+        lambda tensor, **options: winit.sparse_(tensor, 0.5, **options),
+    ):
+        with (
+            Unchanged(tensor),
+            pytest.raises(ValueError, match=r"_: shard\.global_shape must be of"),
+        ):
+            fill(tensor, shard=shard)
+
+
+@needs_core
+def test_rows_up_to_where_a_float_counts_them():
+    """One column of 2**53 rows cannot be looked at; one row of as many columns can."""
+    shard = winit.Shard((1, 2**53), (0, 2**53 - 3))
+    found = winit.sparse_(torch.empty(1, 3), 0.0, key=winit.key(0), shard=shard)
+    assert found.abs().max() < 0.1
+    shard = winit.Shard((2**53, 1), (2**53 - 3, 0))
+    found = winit.sparse_(torch.empty(3, 1), 1.0, key=winit.key(0), shard=shard)
+    assert not found.any()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import io
 import pickle
 
 import numpy as np
@@ -12,7 +13,11 @@ import torch
 
 import winit_cuda as winit
 from winit_cuda import Key
+from winit_cuda._core import backend
+from winit_cuda._keys.keys import words_of_cuda_generator
 
+SHARD = winit.Shard((4, 6), (0, 3))
+FROZEN = [(0x7347C33D6A68715B, 0xBC067D7D12007E71), (0x247E718E3E9B0D46, 0x22C2FE8204241539)]
 # fold_in is part of the stream contract, version 1: these values are frozen.
 GOLDEN = [
     (Key(0, 0), "layers.0.attn.wq", 0x1AA3317E399802CD),
@@ -122,3 +127,38 @@ def test_split():
         winit.split(key, -1)
     with pytest.raises(TypeError, match="split: n"):
         winit.split(key, 1.0)
+
+
+@pytest.mark.parametrize("value", [winit.key(3), winit.fold_in(winit.key(-1), "w"), SHARD], ids=str)
+def test_torch_loads_what_was_saved(value):
+    """By torch.load's defaults, which run no code of the file; by public names."""
+    file = io.BytesIO()
+    torch.save({"it": [value]}, file)
+    file.seek(0)
+    assert torch.load(file)["it"] == [value]
+    text = pickle.dumps(value, protocol=0)
+    assert b"winit_cuda\n" in text
+    assert b"_keys" not in text
+    assert pickle.loads(text) == value
+
+
+def test_strings_that_cannot_be_encoded():
+    with pytest.raises(ValueError, match="fold_in: data must be text that UTF-8 can encode"):
+        winit.fold_in(winit.key(0), "\ud800")
+
+
+@pytest.mark.parametrize("count", [2**44, 2**63, 2**64])
+@pytest.mark.parametrize("loaded", [True, False])
+def test_more_keys_than_memory(monkeypatch, count, loaded):
+    if not loaded:
+        monkeypatch.setattr(backend, "loaded", None)
+    with pytest.raises(RuntimeError, match=f"split: out of memory: n = {count} keys"):
+        winit.split(winit.key(0), count)
+
+
+def test_the_key_of_a_cuda_generator_is_frozen():
+    """BLAKE2b of its seed and offset: none of its words are those of torch's own kernels."""
+    assert words_of_cuda_generator(0, 0) == FROZEN[0]
+    assert words_of_cuda_generator(2**63 + 5, 4) == FROZEN[1]
+    seen = {words_of_cuda_generator(seed, offset) for seed in range(50) for offset in range(50)}
+    assert len({seed for seed, _ in seen}) == len({stream for _, stream in seen}) == 2500

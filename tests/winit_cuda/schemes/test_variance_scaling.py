@@ -124,14 +124,17 @@ def test_negative_gain_in_float8(dtype):
 @pytest.mark.parametrize("shape", [(0, 3), (3, 0), (0,), (2, 0, 3)])
 def test_no_elements_warn_as_in_torch(name, shape):
     tensor = torch.empty(shape)
-    with Unchanged(tensor), pytest.warns(UserWarning) as ours:
+    with Unchanged(tensor), pytest.warns(UserWarning, match="zero-element") as ours:
         assert getattr(winit, name)(tensor) is tensor
-    with pytest.warns(UserWarning) as theirs:
+    with pytest.warns(UserWarning, match="zero-element") as theirs:
         getattr(torch.nn.init, name)(tensor)
     assert [str(one.message) for one in ours] == [str(one.message) for one in theirs]
     assert ours[0].filename == theirs[0].filename == __file__
     old = getattr(winit, name.removesuffix("_"))
-    with pytest.warns(FutureWarning, match="deprecated"), pytest.warns(UserWarning) as ours:
+    with (
+        pytest.warns(FutureWarning, match="deprecated"),
+        pytest.warns(UserWarning, match="zero-element") as ours,
+    ):
         old(tensor)
     assert {one.filename for one in ours} == {__file__}
 
