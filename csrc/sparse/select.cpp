@@ -273,6 +273,11 @@ int64_t selection_bytes(const SparseFill& fill, int threads) {
 }
 
 void select_thresholds_cpu(const SparseFill& fill, int threads, void* memory) {
+  if (fill.zeros_per_column == fill.rows) {  // however long a column is, all of it is zero
+    std::fill_n(fill.thresholds, local_columns(fill).count,
+                SparseThreshold{fill.rows - 1, UINT32_MAX, 0});
+    return;
+  }
   Rooms rooms(memory);
   Selection(fill, threads, rooms).run();
 }
