@@ -7,7 +7,8 @@ that require grad, views of them, and tensors in inference mode are written, the
 moves on, meta and fake tensors have their arguments checked and are left alone.
 
 What differs: the values do not depend on device, memory layout or number of threads; key= names
-them; bad numbers raise ValueError, and every error leaves tensor and generator as they were.
+them; bad numbers raise ValueError, and every error leaves tensor and generator as they were. Errors
+are of the type that torch raises, too.
 
 What torch cannot tell: a tensor made by `torch.from_numpy` of a read-only array is written all the
 same.

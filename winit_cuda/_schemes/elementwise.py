@@ -121,15 +121,15 @@ def trunc_normal_(
         tensor: Any shape; float64, float32, float16, bfloat16, float8_e4m3fn or float8_e5m2.
         mean: The mean of the distribution before truncation.
         std: Its standard deviation, at least 0.
-        a: The smallest value.
-        b: The largest value.
+        a: The smallest value; -inf for none.
+        b: The largest value; inf for none. With a = mean and b = inf it is half-normal.
         generator: Where the key comes from; None is torch's default CPU generator.
         key: The key itself, instead of a generator.
 
     Raises:
         TypeError: The tensor is not dense, or not of a floating dtype.
-        ValueError: A number is NaN or infinite, std < 0, a > b, values are too large for the dtype,
-            or no value of the dtype lies in [a, b].
+        ValueError: A number is NaN, mean or std is infinite, std < 0, a > b, values are too large
+            for the dtype, or no value of the dtype lies in [a, b].
         RuntimeError: Elements of the tensor share memory, or the generator is on another device.
 
     Example:
