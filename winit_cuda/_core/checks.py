@@ -52,14 +52,25 @@ def unfit(
     return error(f"{function}: {argument} must be {requirement}, got {received}")
 
 
-def reraise(function: str, error: Exception) -> NoReturn:
-    """Raise, in its handler, an error that comes from below and may not name the function."""
-    text = str(error)
-    if text.startswith(f"{function}: "):
+_FROM_BELOW = (RuntimeError, NotImplementedError, MemoryError, torch.cuda.OutOfMemoryError)
+
+
+def _names(function: str, error: BaseException) -> bool:
+    return str(error).startswith(f"{function}: ")
+
+
+def is_from_below(function: str, error: BaseException) -> bool:
+    """Whether an error is one of ours, of the core's or of torch's, and no signal handler's."""
+    return type(error) in _FROM_BELOW or _names(function, error)
+
+
+def reraise(function: str, error: BaseException) -> NoReturn:
+    """Raise, in its handler, an error that may come from below and not name the function."""
+    if type(error) not in _FROM_BELOW or _names(function, error):
         raise error
-    kind = torch.cuda.OutOfMemoryError
-    named = kind if isinstance(error, kind) else RuntimeError
-    raise named(f"{function}: {text or 'out of memory'}") from error
+    is_of_cuda = isinstance(error, torch.cuda.OutOfMemoryError)
+    named = torch.cuda.OutOfMemoryError if is_of_cuda else RuntimeError
+    raise named(f"{function}: {str(error) or 'out of memory'}") from error
 
 
 def warn(message: str, category: type[Warning] = UserWarning) -> None:

@@ -32,13 +32,6 @@ def fill(
     if not SMALLEST:
         with kept():
             return fill(what, function, tensor, numbers)
-    if profiler._is_profiler_enabled and not _is_compiling():  # noqa: SLF001
-        with record_function(f"winit_cuda::{function}"):
-            return _fill(what, function, tensor, numbers)
-    return _fill(what, function, tensor, numbers)
-
-
-def _fill(what: FixedFill, function: str, tensor: torch.Tensor, numbers: Numbers) -> torch.Tensor:
     if _is_compiling():
         numbers = what.prepared(function, tensor.dtype, numbers)
         with torch.no_grad():
@@ -62,7 +55,11 @@ def _fill(what: FixedFill, function: str, tensor: torch.Tensor, numbers: Numbers
     if before:
         set_grad_enabled(False)  # a third of what torch.no_grad costs
     try:
-        what.aten(tensor, numbers, None)
+        if profiler._is_profiler_enabled:  # noqa: SLF001
+            with record_function(f"winit_cuda::{function}"):
+                what.aten(tensor, numbers, None)
+        else:
+            what.aten(tensor, numbers, None)
     except (MemoryError, RuntimeError) as error:
         reraise(function, error)
     finally:

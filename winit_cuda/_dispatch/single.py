@@ -7,13 +7,13 @@ from before the last check has passed.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 from torch.profiler import record_function
 
 from .._core import backend, target
-from .._core.checks import reraise
+from .._core.checks import is_from_below, reraise
 from .._core.dtypes import CODES
 from .._core.subnormals import SMALLEST, kept
 from .._core.target import address
@@ -94,8 +94,8 @@ def fill(
         else:
             place = (pointer, code, numel, None, device, stream, threads)
             what.write(place, words, numbers, tensor)
-    except (MemoryError, RuntimeError) as error:
-        reraise(function, error)
+    except BaseException as error:
+        _failed(function, tensor, error)
     increment_version((tensor,))
     return tensor
 
@@ -166,9 +166,16 @@ def write(
             )
             what.write(place, words, numbers, tensor)
             increment_version((tensor,))
-    except (MemoryError, RuntimeError) as error:
-        reraise(function, error)
+    except BaseException as error:
+        _failed(function, tensor, error)
     return tensor
+
+
+def _failed(function: str, tensor: torch.Tensor, error: BaseException) -> NoReturn:
+    """Raise an error of a write, in its handler."""
+    if not is_from_below(function, error):  # a signal handler's, in the middle of the work
+        increment_version((tensor,))
+    reraise(function, error)
 
 
 def is_seen_by_torch(tensor: torch.Tensor) -> bool:

@@ -316,8 +316,10 @@ def _calculate_correct_fan(tensor: Tensor, mode: FanMode) -> int:
 
 
 def _mode(function: str, mode: str) -> str:
+    if type(mode) is str and (mode == "fan_in" or mode == "fan_out"):
+        return mode
     lower = mode.lower() if isinstance(mode, str) else ""
-    if lower != "fan_in" and lower != "fan_out":
+    if lower not in ("fan_in", "fan_out"):
         raise wrong(function, "mode", "'fan_in' or 'fan_out'", mode)
     return lower
 

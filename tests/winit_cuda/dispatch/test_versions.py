@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 import torch
 
 import winit_cuda as winit
-from initializers import FIXED, RANDOM, Initializer
+from initializers import FIXED, RANDOM, Initializer, needs_core
 from winit_cuda._dispatch.many import Batch, Job
 from winit_cuda._fills.constants import CONSTANT
 from winit_cuda._fills.elementwise import ELEMENTWISE
@@ -124,3 +126,29 @@ def test_lists(layout, fill):
         for base, tensor in places:
             assert tensor._version >= run
             assert base._version == tensor._version
+
+
+@needs_core
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no such timers")
+@pytest.mark.parametrize("layout", ["contiguous", "transposed"])
+def test_an_interrupted_fill_has_written(layout):
+    """What autograd has saved of the tensor is no longer there, and it is told so."""
+
+    class Enough(RuntimeError):
+        """Not an error of the fill's, though of the type of some."""
+
+    def stop(*_):
+        raise Enough("of that")
+
+    whole = winit.Shard((2**40, 1), (0, 0))  # a column of which every word is looked at
+    tensor = torch.ones(1, 1)
+    before_version = tensor._version
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, 0.3)
+    try:
+        with pytest.raises(Enough, match="^of that$"):
+            winit.sparse_(tensor if layout == "contiguous" else tensor.t(), 1e-12, shard=whole)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert tensor._version == before_version + 1
