@@ -134,11 +134,11 @@ def test_lists(layout, fill):
 def test_an_interrupted_fill_has_written(layout):
     """What autograd has saved of the tensor is no longer there, and it is told so."""
 
-    class Enough(RuntimeError):
+    class EnoughError(RuntimeError):
         """Not an error of the fill's, though of the type of some."""
 
     def stop(*_):
-        raise Enough("of that")
+        raise EnoughError("of that")
 
     whole = winit.Shard((2**40, 1), (0, 0))  # a column of which every word is looked at
     tensor = torch.ones(1, 1)
@@ -146,7 +146,7 @@ def test_an_interrupted_fill_has_written(layout):
     before = signal.signal(signal.SIGALRM, stop)
     signal.setitimer(signal.ITIMER_REAL, 0.3)
     try:
-        with pytest.raises(Enough, match="^of that$"):
+        with pytest.raises(EnoughError, match=r"^of that$"):
             winit.sparse_(tensor if layout == "contiguous" else tensor.t(), 1e-12, shard=whole)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
