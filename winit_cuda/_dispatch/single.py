@@ -226,8 +226,10 @@ def _through_operator(
 
 def _draws(function: str, tensor: torch.Tensor) -> bool:
     """Whether a key is drawn for a tensor that torch looks at; raise where none may be."""
-    if _is_compiling() or is_jit_tracing() or tensor.dtype not in CODES:
-        return tensor.dtype in CODES
+    if backend.core is None or tensor.dtype not in CODES:
+        return False  # torch's own functions draw
+    if _is_compiling() or is_jit_tracing():
+        return True
     if is_tracing_tensor(tensor):
         return dispatch_modes() > 0  # else nothing would keep the draw from happening
     if tensor.is_meta or tensor.numel() == 0:

@@ -526,3 +526,20 @@ def test_profilers_see_the_function(initializer):
     names = [event.key for event in profile.key_averages()]
     assert f"winit_cuda::{initializer.name}" in names
     assert torch.equal(tensor, expected)
+
+
+@every_random
+@of_torch_s_own
+@pytest.mark.parametrize("how", ["compile", "make_fx"])
+def test_traced_for_torch_s_own_functions(initializer, how):
+    """Where they fill, they alone draw: the values are those of eager mode."""
+
+    def function(tensor):
+        return initializer.ours(tensor, *initializer.arguments)
+
+    with winit.use_backend("aten"):
+        program = compiled(function) if how == "compile" else make_fx(function)(initializer.empty())
+        torch.manual_seed(0)
+        found = program(initializer.empty())
+        torch.manual_seed(0)
+        assert torch.equal(found, initializer(initializer.empty()))
