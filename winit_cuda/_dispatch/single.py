@@ -152,7 +152,7 @@ def write(
     target.check_memory(function, tensor)
     reason = target.problem(tensor)
     try:
-        if reason is not None:
+        if reason is not None and not tensor.is_neg():
             aten.run(what, function, tensor, numbers, generator, key, reason)
         elif dispatches_itself(tensor) or not target.can_describe(tensor):
             # Of one dimension at first, which can be described whatever the shape is.

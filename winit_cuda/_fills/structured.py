@@ -161,13 +161,12 @@ class OrthogonalFill(Fill):
     def aten(self, tensor: torch.Tensor, numbers: Numbers, generator: Any) -> None:
         """Fill each matrix, one after the other, as `torch.nn.init.orthogonal_` does."""
         for piece in pieces(_whole(tensor), self.batch_dims, self.chunks):
-            matrix = tensor if self._is_one else tensor.detach()[piece.where]
+            matrix = tensor.detach()[piece.where]
             # torch's takes no other layout, and says so when it has drawn.
             values = matrix.contiguous()
             torch_init.orthogonal_(values, numbers[0], generator=generator)
             if values is not matrix:
-                with torch.no_grad():
-                    matrix.copy_(values)
+                matrix.copy_(values)
 
     def _write_box(self, box: Box, words: Words, gain: float, tensor: torch.Tensor) -> None:
         whole = whole_columns(box, self.batch_dims)

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import winit_cuda as winit
+from initializers import needs_core
 from winit_cuda._core import overlap
 from winit_cuda._core.overlap import overlaps
 
@@ -144,6 +145,7 @@ def test_what_cannot_be_told_is_refused(monkeypatch):
     assert not tensor.any()
 
 
+@needs_core
 def test_interleaved_tensors_are_filled():
     memory = torch.zeros(2_000)
     tensor = memory.as_strided((2, 900), (3, 2))

@@ -115,6 +115,7 @@ def test_backward_notices_what_was_saved_before(function, layout):
         product.backward()
 
 
+@needs_core
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("fill", [CONSTANT, *ELEMENTWISE], ids=lambda fill: fill.name)
 def test_lists(layout, fill):
