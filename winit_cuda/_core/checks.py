@@ -22,6 +22,11 @@ import torch
 _SHOWN_AS_THEY_ARE = (str, int, float, complex, list, tuple, dict)
 
 
+# What computing with something else than numbers raises. Not every exception: a signal handler's is
+# its own.
+NOT_NUMBERS = (TypeError, ValueError, RuntimeError, ArithmeticError)
+
+
 class WrongValueError(ValueError, RuntimeError):
     """A value that is not what it must be."""
 
@@ -92,7 +97,7 @@ def _shown(value: object) -> str:
             return text if len(text) <= 80 else f"{text[:77]}..."
         kind = type(value).__name__
         return f"{kind} {value}" if hasattr(value, "__float__") and not _is_array(value) else kind
-    except Exception:  # an integer of more digits than Python writes, an odd class
+    except NOT_NUMBERS:  # an integer of more digits than Python writes
         return f"{type(value).__name__} that cannot be written down"
 
 
@@ -110,7 +115,7 @@ def number(function: str, argument: str, value: Any) -> float:
         return float(value)
     except OverflowError as error:
         raise wrong(function, argument, "a number that a float holds", value) from error
-    except Exception as error:  # an array of many, a complex or meta tensor, an odd class
+    except NOT_NUMBERS as error:  # an array of many, a complex or meta tensor
         raise wrong(function, argument, "a number", value, TypeError) from error
 
 

@@ -34,6 +34,8 @@ def run(
         fill.aten(tensor, numbers, generator)
     except NotImplementedError as error:  # an older torch, or another device, has fewer kernels
         raise _no_kernel(function, tensor.dtype, reason) from error
+    except ArithmeticError as error:
+        raise RuntimeError(f"{function}: torch cannot compute this ({error}); {reason}") from error
 
 
 def refuse_native_only(function: str, key: Any, reason: str, shard: Any = None) -> None:

@@ -34,6 +34,9 @@ def fill(
             return fill(what, function, tensor, numbers)
     if _is_compiling():
         numbers = what.prepared(function, tensor.dtype, numbers)
+        if not tensor.requires_grad:
+            what.aten(tensor, numbers, None)
+            return tensor
         with torch.no_grad():
             what.aten(tensor, numbers, None)
         return tensor

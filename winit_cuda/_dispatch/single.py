@@ -206,22 +206,29 @@ def _through_operator(
         raise RuntimeError(
             f"{function}: inside torch.func transforms this needs torch 2.5 or later"
         )
-    with torch.no_grad():
-        words = None
-        if transformed:
-            target.check_examples(function, tensor)
-            # The examples of a batch are only known to the operator, which draws for them. Whether
-            # vmap allows that is for torch to say: ask it with a call that draws nothing.
-            if key is None:
-                tensor.new_empty(0, dtype=torch.float32).uniform_()
-        elif key is None and generator is None and _draws(function, tensor):
-            # The words that `Tensor.random_` gives, too.
-            words = torch.ops.aten.random.default(torch.empty(2, dtype=torch.int64, device="cpu"))
-        arguments = (function, what.name, *padded, what.structure, seed, stream, words, generator)
-        if not _is_compiling() and is_functional_tensor(tensor):
-            tensor.copy_(torch.ops.winit_cuda.filled.default(tensor, *arguments))
-        else:
-            torch.ops.winit_cuda.fill_.default(tensor, *arguments)
+    words = None
+    if transformed:
+        target.check_examples(function, tensor)
+        # The examples of a batch are only known to the operator, which draws for them. Whether
+        # vmap allows that is for torch to say: ask it with a call that draws nothing.
+        if key is None:
+            tensor.new_empty(0, dtype=torch.float32).uniform_()
+    elif key is None and generator is None and _draws(function, tensor):
+        # The words that `Tensor.random_` gives, too.
+        words = torch.ops.aten.random.default(torch.empty(2, dtype=torch.int64, device="cpu"))
+    arguments = (function, what.name, *padded, what.structure, seed, stream, words, generator)
+    if tensor.requires_grad:
+        with torch.no_grad():
+            _call(tensor, arguments)
+    else:  # a program of a block without results cannot be saved by torch.export
+        _call(tensor, arguments)
+
+
+def _call(tensor: torch.Tensor, arguments: tuple[Any, ...]) -> None:
+    if not _is_compiling() and is_functional_tensor(tensor):
+        tensor.copy_(torch.ops.winit_cuda.filled.default(tensor, *arguments))
+    else:
+        torch.ops.winit_cuda.fill_.default(tensor, *arguments)
 
 
 def _draws(function: str, tensor: torch.Tensor) -> bool:

@@ -13,8 +13,9 @@ import math
 from typing import Any
 
 import torch
+from torch.compiler import is_dynamo_compiling
 
-from .._core.checks import WrongTypeError, unfit, wrong
+from .._core.checks import NOT_NUMBERS, WrongTypeError, unfit, wrong
 from .._core.dtypes import CODES, COMPONENTS, FLOATING, LARGEST
 from .._core.torch_internals import (
     dispatch_modes,
@@ -90,6 +91,10 @@ class EyeFill(FixedFill):
 
     def aten(self, tensor: torch.Tensor, numbers: Numbers, generator: Any) -> None:  # noqa: ARG002
         """Write zeros, then the diagonal."""
+        # A program's sizes are any.
+        if is_dynamo_compiling() or not all(type(size) is int for size in tensor.shape):
+            torch.eye(*tensor.shape, out=tensor)
+            return
         tensor.zero_()
         if transforms_active():  # fill_diagonal_, which is quicker, has no rule for vmap
             tensor.diagonal().fill_(1)
@@ -193,12 +198,7 @@ def _is_unreadable(value: torch.Tensor) -> bool:
     """Whether the number in a tensor is not there yet, or is to stay a part of a program."""
     if value.dim() or value.is_meta:
         return False
-    return (
-        torch.compiler.is_dynamo_compiling()
-        or transforms_active()
-        or dispatch_modes() > 0
-        or is_jit_tracing()
-    )
+    return is_dynamo_compiling() or transforms_active() or dispatch_modes() > 0 or is_jit_tracing()
 
 
 def as_scalar(function: str, value: Any) -> Any:
@@ -207,7 +207,7 @@ def as_scalar(function: str, value: Any) -> Any:
     if getattr(value, "shape", None) == () and hasattr(value, "item"):
         try:
             scalar = value.item()
-        except Exception as error:  # a tensor without a value
+        except NOT_NUMBERS as error:  # a tensor without a value
             raise wrong(function, "val", "a number", value, TypeError) from error
     if not isinstance(scalar, (int, float, complex)):
         raise wrong(function, "val", "a number", value, TypeError)

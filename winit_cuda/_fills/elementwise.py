@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from .._core import checks, torch_init
-from .._core.checks import WrongValueError, unfit
+from .._core.checks import NOT_NUMBERS, WrongValueError, unfit
 from .._core.dtypes import (
     FLOATING,
     LARGEST,
@@ -35,9 +35,6 @@ LARGEST_QUANTILE = 6.4
 _OUT_OF_REACH = 40.0
 _LARGEST_DOUBLE = sys.float_info.max
 
-# What comparing something else than numbers raises; the checks by name then say what it is.
-_NOT_NUMBERS = (TypeError, ValueError, RuntimeError, ArithmeticError)
-
 
 class UniformFill(Fill):
     """Uniform on [a, b); numbers: a, b."""
@@ -53,7 +50,7 @@ class UniformFill(Fill):
         largest = LARGEST[code]
         try:
             fits = -largest <= a <= b <= largest
-        except _NOT_NUMBERS:
+        except NOT_NUMBERS:
             fits = False
         if not fits:
             a, b = checks.interval(function, a, b)
@@ -97,7 +94,7 @@ class NormalFill(Fill):
         mean, std = numbers
         try:
             fits = std >= 0.0 and abs(mean) + LARGEST_QUANTILE * std <= LARGEST[code]
-        except _NOT_NUMBERS:
+        except NOT_NUMBERS:
             fits = False
         if fits:
             return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 
 import numpy as np
@@ -153,7 +154,8 @@ def test_exported():
 @pytest.mark.parametrize("mode", ["real", "fake", "symbolic"])
 def test_traced(initializer, mode):
     graph = make_fx(lambda tensor: initializer(tensor), tracing_mode=mode)(initializer.empty())
-    assert any(f"{name}_" in graph.code for name in ("winit_cuda.fill", "aten.fill", "aten.zero"))
+    names = ("winit_cuda.fill_", "aten.fill_", "aten.zero_", "aten.eye")
+    assert any(name in graph.code for name in names)
     torch.manual_seed(0)
     traced = graph(initializer.empty())
     torch.manual_seed(0)
@@ -543,3 +545,29 @@ def test_traced_for_torch_s_own_functions(initializer, how):
         found = program(initializer.empty())
         torch.manual_seed(0)
         assert torch.equal(found, initializer(initializer.empty()))
+
+
+@needs_core
+@of_torch_s_own
+@every
+@pytest.mark.parametrize("strict", [False, True])
+def test_exported_programs_of_any_size_are_saved(initializer, strict):
+    if "xavier" in initializer.name:
+        pytest.skip("its numbers depend on the size: a program of torch's own has one size, too")
+
+    class Model(nn.Module):
+        def forward(self, x):
+            return initializer.ours(torch.empty_like(x), *initializer.arguments) * x
+
+    size = torch.export.Dim("size", min=6, max=64)
+    example = torch.ones(initializer.shape)
+    program = torch.export.export(Model(), (example,), dynamic_shapes=({0: size},), strict=strict)
+    file = io.BytesIO()
+    torch.export.save(program, file)
+    file.seek(0)
+    program = torch.export.load(file)
+    x = torch.ones(8, *initializer.shape[1:])
+    torch.manual_seed(0)
+    found = program.module()(x)
+    torch.manual_seed(0)
+    assert torch.equal(found, initializer(x))
