@@ -13,6 +13,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from fuzzing import calls, checks
+from initializers import needs_core
 
 if TYPE_CHECKING:
     import pytest
@@ -23,6 +24,7 @@ MOST = 30
 """Kinds of faults after which the run ends."""
 
 
+@needs_core
 def test_random_calls(request: pytest.FixtureRequest) -> None:
     option = request.config.getoption
     seed, first = option("--fuzz-seed"), option("--fuzz-first")

@@ -25,7 +25,9 @@ needs_vmap_rules = pytest.mark.skipif(
 
 # torch's own use of what it has deprecated.
 of_torch_s_own = pytest.mark.filterwarnings(
-    "ignore::DeprecationWarning", "ignore:.*LeafSpec:FutureWarning"
+    "ignore::DeprecationWarning",
+    "ignore:.*LeafSpec:FutureWarning",
+    "ignore:.*torch.jit.trace:FutureWarning",
 )
 
 
