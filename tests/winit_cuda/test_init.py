@@ -114,6 +114,9 @@ def test_annotations_resolve(name):
     public = getattr(winit, name)
     if callable(public):
         assert typing.get_type_hints(public) or not inspect.isfunction(public)
+    for method in vars(public).values() if inspect.isclass(public) else ():
+        if inspect.isfunction(method):
+            typing.get_type_hints(method)
 
 
 def test_the_fans_that_libraries_ask_for():

@@ -22,15 +22,13 @@ import threading
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from types import TracebackType  # noqa: TC003  (annotations are for everyone to resolve)
+from typing import Any, Literal
 
 import torch
 
 from .._version import __version__
 from .checks import wrong
-
-if TYPE_CHECKING:
-    from types import TracebackType
 
 Choice = Literal["auto", "native", "aten"]
 CHOICES = ("auto", "native", "aten")
@@ -93,7 +91,7 @@ class use_backend:  # noqa: N801  (a function to its callers)
     """
 
     def __init__(self, name: Choice) -> None:
-        if name not in CHOICES:
+        if not isinstance(name, str) or name not in CHOICES:
             raise wrong("use_backend", "name", f"one of {', '.join(CHOICES)}", name)
         if name == "native" and loaded is None:
             raise RuntimeError(f"use_backend: the native core is not there: {import_error}")

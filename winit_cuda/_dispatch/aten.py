@@ -1,19 +1,20 @@
 """The fallback: a fill by torch's own operators, with the values `torch.nn.init` gives.
 
 Each fill names its function of `torch.nn.init`; here is what must hold around the call.
-An error comes before the generator is drawn from.
+An error comes before the generator is drawn from and the tensor written. Torch's function may run
+out of memory when it has begun: it then works on a copy, and on the CPU the generator is set back.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from .._core import backend
 from .._core.checks import unfit
 
 if TYPE_CHECKING:
-    import torch
-
     from .._fills.fill import Fill, Numbers
 
 
@@ -30,12 +31,26 @@ def run(
     refuse_native_only(function, key, reason, fill.shard)
     if fill.aten_dtypes is not None and tensor.dtype not in fill.aten_dtypes:
         raise _no_kernel(function, tensor.dtype, reason)
+    drawn_from = torch.default_generator if generator is None else generator
+    values, before = tensor, None
+    if fill.aten_needs_memory:
+        values = torch.empty_like(tensor, requires_grad=False)
+        before = drawn_from.get_state() if tensor.is_cpu else None
     try:
-        fill.aten(tensor, numbers, generator)
+        fill.aten(values, numbers, generator)
+        if values is not tensor:
+            with torch.no_grad():
+                tensor.copy_(values)
     except NotImplementedError as error:  # an older torch, or another device, has fewer kernels
         raise _no_kernel(function, tensor.dtype, reason) from error
     except ArithmeticError as error:
+        if before is not None:
+            drawn_from.set_state(before)
         raise RuntimeError(f"{function}: torch cannot compute this ({error}); {reason}") from error
+    except RuntimeError:
+        if before is not None:
+            drawn_from.set_state(before)
+        raise
 
 
 def refuse_native_only(function: str, key: Any, reason: str, shard: Any = None) -> None:

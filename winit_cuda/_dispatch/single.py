@@ -94,9 +94,9 @@ def fill(
         else:
             place = (pointer, code, numel, None, device, stream, threads)
             what.write(place, words, numbers, tensor)
+        increment_version((tensor,))
     except BaseException as error:
         _failed(function, tensor, error)
-    increment_version((tensor,))
     return tensor
 
 

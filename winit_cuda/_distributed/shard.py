@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from .._core.checks import wrong
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 _LARGEST = 2**63 - 1
 

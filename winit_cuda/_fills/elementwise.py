@@ -120,6 +120,7 @@ class TruncNormalFill(Fill):
     number_count = 4
     arguments = ("mean", "std", "a", "b")
     aten_dtypes = REAL
+    aten_needs_memory = True
 
     def check(self, function: str, code: int, numbers: Numbers) -> bool:
         """Mean and std are finite, so are the values in the dtype, and one lies in [a, b]."""

@@ -40,6 +40,9 @@ class Fill:
     aten_dtypes: frozenset[torch.dtype] | None = None
     """The dtypes that torch's own function fills; None where that is for torch to say."""
 
+    aten_needs_memory = False
+    """Whether torch's own function needs memory once it has drawn: it gets a copy."""
+
     shard: Shard | None = None
     """The box of a larger tensor that it fills."""
     structure: tuple[int, ...] = ()

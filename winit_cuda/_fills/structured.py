@@ -122,6 +122,7 @@ class OrthogonalFill(Fill):
     number_count = 1
     arguments = ("gain",)
     aten_dtypes = frozenset({torch.float32, torch.float64})
+    aten_needs_memory = True
 
     def __init__(self, batch_dims: int = 0, chunks: int = 1, shard: Shard | None = None) -> None:
         self.batch_dims, self.chunks, self.shard = batch_dims, chunks, shard
@@ -161,9 +162,8 @@ class OrthogonalFill(Fill):
     def aten(self, tensor: torch.Tensor, numbers: Numbers, generator: Any) -> None:
         """Fill each matrix, one after the other, as `torch.nn.init.orthogonal_` does."""
         for piece in pieces(_whole(tensor), self.batch_dims, self.chunks):
-            matrix = tensor.detach()[piece.where]
-            # torch's takes no other layout, and says so when it has drawn.
-            values = matrix.contiguous()
+            matrix = tensor[piece.where]
+            values = matrix.contiguous()  # torch's takes no other layout
             torch_init.orthogonal_(values, numbers[0], generator=generator)
             if values is not matrix:
                 matrix.copy_(values)
@@ -209,6 +209,7 @@ class DeltaOrthogonalFill(Fill):
     number_count = 1
     arguments = OrthogonalFill.arguments
     aten_dtypes = OrthogonalFill.aten_dtypes
+    aten_needs_memory = True
 
     def check(self, function: str, code: int, numbers: Numbers) -> bool:
         """As in an orthogonal fill."""

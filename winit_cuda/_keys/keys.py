@@ -141,6 +141,8 @@ def split(key: Key, n: SupportsIndex = 2) -> tuple[Key, ...]:
     count = _integer("split", "n", n)
     if count < 0:
         raise wrong("split", "n", "at least 0", count)
+    if count >= 2**63:
+        raise wrong("split", "n", "less than 2**63", count)
     try:
         words = array("Q", bytes(16 * count))
     except (MemoryError, OverflowError) as error:

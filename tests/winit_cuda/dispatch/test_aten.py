@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 import torch
 
 import winit_cuda as winit
 from initializers import ORTHOGONAL, Initializer, Unchanged, every, every_random, needs_core
+from winit_cuda._core import torch_init
 
 HALF = [torch.float16, torch.bfloat16]
 
@@ -132,3 +135,33 @@ def test_other_devices(initializer):
     if initializer.is_random:
         with pytest.raises(RuntimeError, match="does not serve mps devices"):
             initializer(tensor, key=winit.key(0))
+
+
+@every_random
+def test_a_failure_of_torch_s_own_function(monkeypatch, initializer):
+    """As when it runs out of memory in the middle: tensor and generator are as they were."""
+
+    def fails(tensor, *_, generator=None, **__):
+        if initializer.name in ("trunc_normal_", "orthogonal_", "delta_orthogonal_"):
+            tensor.normal_(generator=generator)
+        raise RuntimeError("no memory")
+
+    for name in torch_init.__all__:
+        monkeypatch.setattr(torch_init, name, fails)
+    generator = torch.Generator().manual_seed(1)
+    for options in ({}, {"generator": generator}):
+        tensor = initializer.empty()
+        with (
+            winit.use_backend("aten"),
+            Unchanged(tensor, generator),
+            pytest.raises(RuntimeError, match=f"^{initializer.name}: no memory"),
+        ):
+            initializer(tensor, **options)
+
+
+def test_numbers_torch_cannot_compute_with():
+    tensor = torch.zeros(3, dtype=torch.float64)
+    with winit.use_backend("aten"), Unchanged(tensor), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with pytest.raises(RuntimeError, match="trunc_normal_: torch cannot compute this"):
+            winit.trunc_normal_(tensor, mean=1e308)

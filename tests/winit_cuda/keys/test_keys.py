@@ -147,13 +147,19 @@ def test_strings_that_cannot_be_encoded():
         winit.fold_in(winit.key(0), "\ud800")
 
 
-@pytest.mark.parametrize("count", [2**44, 2**63, 2**64])
+@pytest.mark.parametrize("count", [2**44, 2**60, 2**63 - 1])
 @pytest.mark.parametrize("loaded", [True, False])
 def test_more_keys_than_memory(monkeypatch, count, loaded):
     if not loaded:
         monkeypatch.setattr(backend, "loaded", None)
     with pytest.raises(RuntimeError, match=f"split: out of memory: n = {count} keys"):
         winit.split(winit.key(0), count)
+
+
+def test_more_keys_than_there_are():
+    for count in (2**63, 10**5000):
+        with pytest.raises(ValueError, match=r"split: n must be less than 2\*\*63"):
+            winit.split(winit.key(0), count)
 
 
 def test_the_key_of_a_cuda_generator_is_frozen():
