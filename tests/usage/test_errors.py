@@ -232,3 +232,19 @@ def test_a_tensor_whose_storage_was_freed(name):
     with pytest.raises(RuntimeError, match=f"{name}: tensor must be a tensor with memory"):
         getattr(winit, name)(tensor)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_what_a_signal_handler_raises_stays_what_it_is():
+    """It may come in the middle of any of Python's work, such as turning a number into a float."""
+
+    class TimeLimitError(Exception):
+        pass
+
+    class Number:
+        def __float__(self):
+            raise TimeLimitError
+
+    tensor = torch.full((3, 4), 7.0)
+    for name, arguments in (("normal_", {"std": Number()}), ("sparse_", {"sparsity": Number()})):
+        with Unchanged(tensor), pytest.raises(TimeLimitError):
+            getattr(winit, name)(tensor, **arguments)
