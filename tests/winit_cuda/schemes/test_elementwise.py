@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
+import scipy.stats
 import torch
 
 import winit_cuda as winit
 from initializers import every_elementwise, needs_core
+from winit_cuda._dispatch.many import Batch, Job
+from winit_cuda._fills.elementwise import TRUNC_NORMAL
 
 pytestmark = needs_core
 
@@ -144,3 +149,39 @@ def test_ones_and_zeros():
         tensor = torch.empty(3, 2, dtype=dtype)
         assert (winit.ones_(tensor).to(torch.complex64) == 1).all()
         assert (winit.zeros_(tensor).to(torch.complex64) == 0).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("std", [1.0, 1e-3])
+def test_infinite_bounds_bound_nothing(dtype, std):
+    """Half-normal and the like: the quantiles are those of the law without that bound."""
+    inf, key, count = math.inf, winit.key(5), 20_000
+    cases = [
+        (0.0, inf),
+        (-inf, 0.0),
+        (-inf, inf),
+        (2 * std, inf),
+        (-inf, 0.5 * std),
+        (30 * std, inf),
+    ]
+    for a, b in cases:
+        found = winit.trunc_normal_(torch.empty(count, dtype=dtype), 0.0, std, a, b, key=key)
+        assert found.isfinite().all()
+        assert (found >= a).all()
+        assert (found <= b).all()
+        if dtype.itemsize > 2:  # else there are few values to choose from
+            law = scipy.stats.truncnorm(a / std, b / std, scale=std)
+            assert scipy.stats.kstest(found.double().numpy(), law.cdf).statistic < 0.012
+        strided = torch.empty(count, 2, dtype=dtype)[:, 0]
+        assert torch.equal(winit.trunc_normal_(strided, 0.0, std, a, b, key=key), found)
+
+
+def test_an_infinite_bound_is_one_out_of_reach():
+    key = winit.key(5)
+    half = winit.trunc_normal_(torch.empty(1000), 0.5, 2.0, 0.5, math.inf, key=key)
+    assert torch.equal(half, winit.trunc_normal_(torch.empty(1000), 0.5, 2.0, 0.5, 80.5, key=key))
+    tensor = torch.empty(3)
+    assert (winit.trunc_normal_(tensor, 0.5, 0.0, 1.0, math.inf) == 1).all()
+    batch = Batch([Job(TRUNC_NORMAL, "trunc_normal_", tensor, (0.5, 2.0, 0.5, math.inf))])
+    batch.run([key])
+    assert torch.equal(tensor, half[:3])
