@@ -217,11 +217,11 @@ def _through_operator(
         # The words that `Tensor.random_` gives, too.
         words = torch.ops.aten.random.default(torch.empty(2, dtype=torch.int64, device="cpu"))
     arguments = (function, what.name, *padded, what.structure, seed, stream, words, generator)
-    if tensor.requires_grad:
+    if _is_compiling() and not tensor.requires_grad:
+        _call(tensor, arguments)  # torch.export could not save a block that has no results
+    else:
         with torch.no_grad():
             _call(tensor, arguments)
-    else:  # a program of a block without results cannot be saved by torch.export
-        _call(tensor, arguments)
 
 
 def _call(tensor: torch.Tensor, arguments: tuple[Any, ...]) -> None:

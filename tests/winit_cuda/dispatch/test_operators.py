@@ -321,3 +321,19 @@ def test_functional_call(initializer):
     torch.manual_seed(0)
     assert torch.equal(result, initializer(initializer.empty()).sum())
     assert torch.equal(model.weight, initializer.empty())
+
+
+@needs_core
+@needs_vmap_rules
+@every
+@pytest.mark.parametrize("randomness", ["same", "different"])
+def test_vmap_over_a_leaf(initializer, randomness):
+    leaf = nn.Parameter(torch.stack([initializer.empty()] * 3))
+    torch.manual_seed(0)
+    torch.func.vmap(lambda x: initializer(x), randomness=randomness)(leaf)
+    torch.manual_seed(0)
+    expected = [initializer(initializer.empty()) for _ in range(3)]
+    if randomness == "same":
+        expected = [expected[0]] * 3
+    assert torch.equal(leaf, torch.stack(expected))
+    assert leaf.grad_fn is None
