@@ -54,7 +54,8 @@ def fill(
             return tensor
         target.check_overlap(function, tensor)
         target.check_memory(function, tensor)
-    before = torch.is_grad_enabled() if tensor.requires_grad else False
+    # Under vmap it is the whole batch that may require grad.
+    before = torch.is_grad_enabled() if tensor.requires_grad or not is_ordinary else False
     if before:
         set_grad_enabled(False)  # a third of what torch.no_grad costs
     try:
