@@ -35,10 +35,10 @@ def fill(
     if _is_compiling():
         numbers = what.prepared(function, tensor.dtype, numbers)
         if not tensor.requires_grad:
-            what.aten(tensor, numbers, None)
+            what.traced(tensor, numbers)
             return tensor
         with torch.no_grad():
-            what.aten(tensor, numbers, None)
+            what.traced(tensor, numbers)
         return tensor
     is_ordinary = target.address(tensor) != 0 and not tensor.is_quantized
     if not is_ordinary:
@@ -61,9 +61,11 @@ def fill(
     try:
         if profiler._is_profiler_enabled:  # noqa: SLF001
             with record_function(f"winit_cuda::{function}"):
-                what.aten(tensor, numbers, None)
-        else:
+                what.traced(tensor, numbers)
+        elif is_ordinary:
             what.aten(tensor, numbers, None)
+        else:
+            what.traced(tensor, numbers)
     except (MemoryError, RuntimeError) as error:
         reraise(function, error)
     finally:

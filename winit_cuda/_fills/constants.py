@@ -53,6 +53,10 @@ class FixedFill(Fill):
             _check_has_numbers(function, dtype)
         return numbers
 
+    def traced(self, tensor: torch.Tensor, numbers: Numbers) -> None:
+        """Write any other than an ordinary tensor, which torch may be looking at."""
+        self.aten(tensor, numbers, None)
+
 
 class ConstantFill(FixedFill):
     """One value; numbers: the value."""
@@ -91,15 +95,18 @@ class EyeFill(FixedFill):
 
     def aten(self, tensor: torch.Tensor, numbers: Numbers, generator: Any) -> None:  # noqa: ARG002
         """Write zeros, then the diagonal."""
-        # A program's sizes are any.
-        if is_dynamo_compiling() or not all(type(size) is int for size in tensor.shape):
-            torch.eye(*tensor.shape, out=tensor)
-            return
         tensor.zero_()
-        if transforms_active():  # fill_diagonal_, which is quicker, has no rule for vmap
+        tensor.fill_diagonal_(1)
+
+    def traced(self, tensor: torch.Tensor, numbers: Numbers) -> None:
+        """The same in a program, whose sizes are any, and under vmap."""
+        if transforms_active() and not is_dynamo_compiling():
+            tensor.zero_()
             tensor.diagonal().fill_(1)
+        elif is_dynamo_compiling() or not all(type(size) is int for size in tensor.shape):
+            torch.eye(*tensor.shape, out=tensor)
         else:
-            tensor.fill_diagonal_(1)
+            self.aten(tensor, numbers, None)
 
 
 class DiracFill(FixedFill):
