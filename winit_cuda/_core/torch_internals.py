@@ -57,6 +57,17 @@ is_jit_tracing: Callable[[], bool] = torch.jit.is_tracing  # type: ignore[attr-d
 is_functional_tensor = torch._is_functional_tensor  # noqa: SLF001
 """Whether `torch.func.functionalize` has wrapped the tensor."""
 
+
+def is_watched() -> bool:
+    """Whether torch looks at the operators that run, to compile, trace or transform them."""
+    return bool(
+        torch.compiler.is_dynamo_compiling()
+        or dispatch_modes() > 0
+        or transforms_active()
+        or is_jit_tracing()
+    )
+
+
 below_autograd = torch._C._AutoDispatchBelowAutograd  # noqa: SLF001
 """A context in which operators pass autograd by."""
 

@@ -22,10 +22,11 @@ from .._core.dtypes import CODES
 from .._core.subnormals import SMALLEST, kept
 from .._core.torch_internals import (
     cuda_stream,
-    dispatch_modes,
     dispatches_itself,
+    forward_ad,
     increment_version,
     is_tracing_tensor,
+    is_watched,
     transforms_active,
 )
 from .._fills.constants import CONSTANT, FixedFill
@@ -263,8 +264,8 @@ _NOTHING: tuple[int, _Item] = (-10, ())
 
 
 def _seen_by_torch() -> bool:
-    """Whether torch has to see the writes: compilation, fake tensors, `torch.func`."""
-    return _is_compiling() or dispatch_modes() > 0 or transforms_active()
+    """Whether torch has to see the writes."""
+    return is_watched() or forward_ad._current_level >= 0  # noqa: SLF001
 
 
 def _quick_item(job: Job) -> tuple[int, _Item] | None:

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from .._core import target
-from .._core.torch_internals import below_autograd, forward_ad, is_functional_tensor
+from .._core.torch_internals import below_autograd, forward_ad
 from .._fills.structured import FILLS
 from .._keys.generators import is_capturing, is_seeded_apart
 from .._keys.keys import MASK, Key
@@ -31,14 +31,6 @@ _ARGUMENTS = (
     "SymInt[] structure, SymInt? seed, SymInt? stream, Tensor? words, Generator? generator"
 )
 _WORDS = 8  # where they are among these, behind the function
-
-
-def call(tensor: torch.Tensor, *arguments: Any) -> None:
-    """Fill a tensor by an operator."""
-    if is_functional_tensor(tensor):
-        tensor.copy_(torch.ops.winit_cuda.filled.default(tensor, *arguments))
-    else:
-        torch.ops.winit_cuda.fill_.default(tensor, *arguments)
 
 
 def _fill(
@@ -122,9 +114,11 @@ def _fill_batched(
     examples = tensor.unbind(batch)
     for i, example in enumerate(examples):
         if i == 0:
-            call(example, function, *arguments)
+            single.call_operator(example, function, *arguments)
         elif draws and info.randomness == "different":
-            call(example, function, *arguments[:_WORDS], None, *arguments[_WORDS + 1 :])
+            single.call_operator(
+                example, function, *arguments[:_WORDS], None, *arguments[_WORDS + 1 :]
+            )
         else:
             example.copy_(examples[0])
     return None, None

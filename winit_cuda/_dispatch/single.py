@@ -26,6 +26,7 @@ from .._core.torch_internals import (
     is_functional_tensor,
     is_jit_tracing,
     is_tracing_tensor,
+    is_watched,
     profiler,
     transforms_active,
 )
@@ -60,7 +61,8 @@ def fill(
     if core is None or dispatch_modes() or forward_ad._current_level >= 0:  # noqa: SLF001
         return _elsewhere(what, function, tensor, numbers, generator, key)
     if profiler._is_profiler_enabled:  # noqa: SLF001
-        return _recorded(what, function, tensor, numbers, generator, key)
+        with record_function(f"winit_cuda::{function}"):
+            return _elsewhere(what, function, tensor, numbers, generator, key)
     pointer = address(tensor)
     code = CODES.get(tensor.dtype, -1) if pointer else -1
     if code < 0 or not tensor.is_contiguous() or tensor.is_neg():
@@ -100,19 +102,6 @@ def fill(
     return tensor
 
 
-def _recorded(
-    what: Fill,
-    function: str,
-    tensor: torch.Tensor,
-    numbers: Numbers,
-    generator: Any,
-    key: Any,
-) -> torch.Tensor:
-    """The fill, under a name of its own in the profiler that is on."""
-    with record_function(f"winit_cuda::{function}"):
-        return _elsewhere(what, function, tensor, numbers, generator, key)
-
-
 def _elsewhere(
     what: Fill,
     function: str,
@@ -126,7 +115,7 @@ def _elsewhere(
     traced = is_seen_by_torch(tensor)
     if traced:
         if not _is_compiling():
-            numbers = what.as_floats_or_symbols(function, numbers)
+            numbers = what.as_floats(function, numbers)
         what.check(function, random_code(function, tensor.dtype), numbers)
     else:
         numbers = what.prepared(function, tensor.dtype, numbers)
@@ -181,11 +170,8 @@ def _failed(function: str, tensor: torch.Tensor, error: BaseException) -> NoRetu
 def is_seen_by_torch(tensor: torch.Tensor) -> bool:
     """Whether torch has to see the write: compilation, tracing, fake tensors, `torch.func`."""
     return (
-        _is_compiling()
-        or dispatch_modes() > 0
-        or transforms_active()
+        is_watched()
         or forward_ad._current_level >= 0  # noqa: SLF001
-        or is_jit_tracing()
         or is_tracing_tensor(tensor)
     )
 
@@ -218,13 +204,14 @@ def _through_operator(
         words = torch.ops.aten.random.default(torch.empty(2, dtype=torch.int64, device="cpu"))
     arguments = (function, what.name, *padded, what.structure, seed, stream, words, generator)
     if _is_compiling() and not tensor.requires_grad:
-        _call(tensor, arguments)  # torch.export could not save a block that has no results
+        call_operator(tensor, *arguments)  # torch.export could not save a block that has no results
     else:
         with torch.no_grad():
-            _call(tensor, arguments)
+            call_operator(tensor, *arguments)
 
 
-def _call(tensor: torch.Tensor, arguments: tuple[Any, ...]) -> None:
+def call_operator(tensor: torch.Tensor, *arguments: Any) -> None:
+    """Fill a tensor by the operator that can: `torch.func.functionalize` takes none in place."""
     if not _is_compiling() and is_functional_tensor(tensor):
         tensor.copy_(torch.ops.winit_cuda.filled.default(tensor, *arguments))
     else:

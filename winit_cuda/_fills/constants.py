@@ -17,12 +17,7 @@ from torch.compiler import is_dynamo_compiling
 
 from .._core.checks import NOT_NUMBERS, WrongTypeError, unfit, wrong
 from .._core.dtypes import CODES, COMPONENTS, FLOATING, LARGEST
-from .._core.torch_internals import (
-    dispatch_modes,
-    is_jit_tracing,
-    transforms_active,
-    without_dispatch_modes,
-)
+from .._core.torch_internals import is_watched, transforms_active, without_dispatch_modes
 from .fill import Fill, Numbers
 
 
@@ -203,9 +198,7 @@ def _has_numbers(dtype: torch.dtype) -> bool:
 
 def _is_unreadable(value: torch.Tensor) -> bool:
     """Whether the number in a tensor is not there yet, or is to stay a part of a program."""
-    if value.dim() or value.is_meta:
-        return False
-    return is_dynamo_compiling() or transforms_active() or dispatch_modes() > 0 or is_jit_tracing()
+    return value.dim() == 0 and not value.is_meta and is_watched()
 
 
 def as_scalar(function: str, value: Any) -> Any:

@@ -61,12 +61,10 @@ class Fill:
         return self
 
     def as_floats(self, function: str, numbers: Numbers) -> Numbers:
-        """Return the numbers as floats, or raise: nothing may fail once a key is drawn."""
-        named = zip(self.arguments, numbers, strict=True)
-        return tuple(checks.number(function, name, value) for name, value in named)
+        """Return the numbers as floats, or raise: nothing may fail once a key is drawn.
 
-    def as_floats_or_symbols(self, function: str, numbers: Numbers) -> Numbers:
-        """The same where a program is traced, whose symbols stay what they are."""
+        The symbols of a traced program stay what they are.
+        """
         named = zip(self.arguments, numbers, strict=True)
         return tuple(
             value if isinstance(value, _SYMBOLS) else checks.number(function, name, value)

@@ -113,7 +113,7 @@ def write_orthogonal(
     is_wide = part.rows < part.columns
     tall = part.transposed() if is_wide else part
     dtype = _compute_dtype(tensor, tall.columns)
-    _reserve(tensor.device, 2 * tensor.numel() * dtype.itemsize)
+    _reserve(tensor)
     source = _Source(core, place, drawn(words), dtype, tensor.device)
     matrix = _as_matrix(tensor, part.row_count, part.column_count)
     out = matrix.t() if is_wide else matrix
@@ -147,7 +147,7 @@ def write_batch(
         return
     part = Part.whole(rows, columns)
     matrices = _as_matrix(tensor, count * rows, columns).view(count, rows, columns)
-    _reserve(tensor.device, 2 * tensor.element_size() * tensor.numel())
+    _reserve(tensor)
     children = _child_words(core, place, words, count, tensor.device)
     if min(rows, columns) > _MEDIUM:
         for child, matrix in zip(children, matrices, strict=True):
@@ -288,12 +288,12 @@ def _as_matrix(tensor: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
         return torch.empty(rows, columns, dtype=tensor.dtype, device=tensor.device)
 
 
-def _reserve(device: torch.device, size: int) -> None:
-    """Raise where the device has not about so much memory, before a key is drawn.
+def _reserve(tensor: torch.Tensor) -> None:
+    """Raise where the device has not as much memory again, before a key is drawn.
 
-    torch's allocator keeps the block for what is asked for next.
+    That is about what a call needs; torch's allocator keeps the block for what is asked for next.
     """
-    torch.empty(size, dtype=torch.uint8, device=device)
+    torch.empty(tensor.shape, dtype=tensor.dtype, device=tensor.device)
 
 
 class _Children(list["Words"]):

@@ -16,6 +16,8 @@ from torch.utils.checkpoint import checkpoint
 import winit_cuda as winit
 from initializers import Unchanged, every, every_random, needs_core
 from programs import compiled, needs_vmap_rules, of_torch_s_own
+from winit_cuda._dispatch.many import Batch, Job
+from winit_cuda._fills.elementwise import NORMAL
 
 
 @pytest.fixture(autouse=True)
@@ -40,6 +42,17 @@ def test_tangents_are_zero(initializer):
     torch.manual_seed(0)
     assert torch.equal(primal, initializer(initializer.empty()))
     assert torch.equal(plain, initializer(initializer.empty()))
+
+
+@needs_core
+@of_torch_s_own
+def test_tangents_of_a_list_are_zero():
+    key = winit.key(0)
+    with forward_ad.dual_level():
+        dual = forward_ad.make_dual(torch.ones(5), torch.ones(5))
+        Batch([Job(NORMAL, "normal_", dual, (0.0, 1.0))]).run([key])
+        assert not forward_ad.unpack_dual(dual * 3).tangent.any()
+        assert torch.equal(dual, winit.normal_(torch.empty(5), key=key))
 
 
 @of_torch_s_own
