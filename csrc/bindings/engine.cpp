@@ -1,4 +1,4 @@
-// Words and keys by themselves, and what tests the launchers of kernels.
+// Words and keys by themselves, and the failures that tests plant.
 #include <pybind11/stl.h>
 
 #include <array>
@@ -10,8 +10,6 @@
 #include "bindings/place.h"
 #include "fill/fill.h"
 #include "platform/faults.h"
-#include "testing/prefix_sums.h"
-#include "testing/serial_block.h"
 #include "values/child_key.h"
 
 namespace py = pybind11;
@@ -37,8 +35,6 @@ void words(uintptr_t pointer, int64_t count, uint64_t seed, uint64_t stream, uin
   const Unlocked unlocked;
   if (device == kCpu)
     words_cpu(key, static_cast<Domain>(domain), index, count, out);
-  else if (device == kSerial)
-    words_serial(key, static_cast<Domain>(domain), index, count, out);
   else
     words_cuda(key, static_cast<Domain>(domain), index, count, out,
                {device, reinterpret_cast<void*>(cuda_stream)});
@@ -52,7 +48,7 @@ void split_keys(uintptr_t pointer, int64_t count, int device, uintptr_t cuda_str
   if (device >= 0)
     split_keys_cuda(source, count, out, {device, reinterpret_cast<void*>(cuda_stream)});
   else
-    split_keys_serial(source, count, out);
+    split_keys_cpu(source.key, count, out);
 }
 
 py::tuple drawn(WINIT_KEY) {
@@ -67,22 +63,6 @@ py::tuple advance(const py::object& generator, uint64_t step) {
   const py::object offset = generator.attr("get_offset")();
   generator.attr("set_offset")(offset.cast<uint64_t>() + step);
   return py::make_tuple(seed, offset);
-}
-
-void prefix_sums(uintptr_t values, uintptr_t odd_counts, int64_t count, int threads, int omission,
-                 int device, uintptr_t cuda_stream) {
-  if (count < 1 || threads < 1 || threads > 1024)
-    throw std::invalid_argument("count must be positive, threads in [1, 1024]");
-  if (omission < 0 || omission > 3) throw std::invalid_argument("omission must be in [0, 3]");
-  const PrefixSums sums{reinterpret_cast<uint32_t*>(values),
-                        reinterpret_cast<uint32_t*>(odd_counts), count,
-                        static_cast<Omission>(omission)};
-  const Unlocked unlocked;
-  if (device == kSerial)
-    launch_serial_blocks(prefix_sums_grid(sums, threads),
-                         [&](const SerialBlock& block) { make_prefix_sums(sums, block); });
-  else
-    prefix_sums_cuda(sums, threads, {device, reinterpret_cast<void*>(cuda_stream)});
 }
 
 // The failure of a kind (Fault) that is `passing` more away happens.
@@ -103,8 +83,6 @@ void bind_engine(py::module_& module) {
   module.def("split_keys", &split_keys);
   module.def("drawn", &drawn);
   module.def("advance", &advance);
-  module.def("prefix_sums", &prefix_sums);
-  module.def("set_serial_order", &set_serial_order);
   module.def("fail_after", &fail_after);
 }
 

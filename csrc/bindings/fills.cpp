@@ -76,8 +76,6 @@ PyObject* fill(PyObject* self, PyObject* const* arguments, Py_ssize_t given) {
     if (place.device != kCpu || place.count > tuning::kLockedElements) unlocked.emplace();
     if (place.device == kCpu)
       fill_cpu({target, source, made.law}, place.threads);
-    else if (place.device == kSerial)
-      fill_serial({target, source, made.law});
     else
       fill_cuda({target, source, made.law}, {place.device, reinterpret_cast<void*>(place.stream)});
   });

@@ -103,19 +103,11 @@ class DeviceFillList {
     const ManyKeys many_keys = {keys_there ? nullptr : words, keys_there ? words : nullptr};
     const auto* there = reinterpret_cast<const unsigned char*>(memory);
     const Launch launch = {device_, reinterpret_cast<void*>(stream)};
-    if (there) return run_part(whole_, many_keys, there, launch);
-    for (const ManyDescriptors& part : parts_) run_part(part, many_keys, nullptr, launch);
+    if (there) return fill_many_cuda(whole_, many_keys, there, launch);
+    for (const ManyDescriptors& part : parts_) fill_many_cuda(part, many_keys, nullptr, launch);
   }
 
  private:
-  void run_part(const ManyDescriptors& part, const ManyKeys& keys, const unsigned char* memory,
-                const Launch& launch) const {
-    if (device_ == kSerial)
-      fill_many_serial(part, keys, memory);
-    else
-      fill_many_cuda(part, keys, memory, launch);
-  }
-
   int device_;
   FillList list_;
   std::vector<ManyDescriptors> parts_;  // each short enough for a kernel's parameters

@@ -40,10 +40,7 @@ void sparse(WINIT_PLACE, WINIT_KEY, int64_t rows, int64_t columns, int64_t zeros
   if (device == kCpu) return sparse_cpu(fill, threads, Drawing(key, seed, stream));
   fill.normal.source = source_of(device, key, seed, stream);
   const Unlocked unlocked;
-  if (device == kSerial)
-    sparse_serial(fill);
-  else
-    sparse_cuda(fill, {device, reinterpret_cast<void*>(cuda_stream)});
+  sparse_cuda(fill, {device, reinterpret_cast<void*>(cuda_stream)});
 }
 
 void check_part(const char* what, int64_t first, int64_t count, int64_t size) {
@@ -111,8 +108,7 @@ int64_t workspace_bytes(const OrthogonalBatch& batch, int device) {
   if (device == kCpu) return 0;
   if (!is_small(batch.rows, batch.columns))
     throw std::invalid_argument("the kernel takes matrices up to 1024x256");
-  return device == kSerial ? orthogonal_batch_workspace_serial(batch)
-                           : orthogonal_batch_workspace_cuda(batch, device);
+  return orthogonal_batch_workspace_cuda(batch, device);
 }
 
 int64_t orthogonal_batch_workspace(int64_t count, int64_t rows, int64_t columns, int device) {
@@ -141,10 +137,7 @@ void orthogonal_batch(WINIT_PLACE, WINIT_KEY, int64_t count, int64_t rows, int64
   if (device == kCpu) return orthogonal_batch_cpu(batch, threads, Drawing(key, seed, stream));
   batch.source = source_of(device, key, seed, stream);
   const Unlocked unlocked;
-  if (device == kSerial)
-    orthogonal_batch_serial(batch);
-  else
-    orthogonal_batch_cuda(batch, {device, reinterpret_cast<void*>(cuda_stream)});
+  orthogonal_batch_cuda(batch, {device, reinterpret_cast<void*>(cuda_stream)});
 }
 
 void reflectors(uintptr_t pointer, int dtype, int64_t rows, int64_t columns, int64_t first,
@@ -164,8 +157,6 @@ void reflectors(uintptr_t pointer, int dtype, int64_t rows, int64_t columns, int
   const Unlocked unlocked;
   if (device == kCpu)
     reflectors_cpu(wanted, source, threads);
-  else if (device == kSerial)
-    reflectors_serial(wanted, source);
   else
     reflectors_cuda(wanted, source, {device, reinterpret_cast<void*>(cuda_stream)});
 }

@@ -13,7 +13,7 @@
 
 namespace winit_cuda {
 
-constexpr int kCpu = -1, kSerial = -2;  // device codes beside the CUDA devices 0, 1, ...
+constexpr int kCpu = -1;  // a device code beside the CUDA devices 0, 1, ...
 
 // Each of these throws std::invalid_argument for what it cannot take.
 DType dtype_of(int code);

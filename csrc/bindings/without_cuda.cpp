@@ -9,7 +9,6 @@
 #include "orthogonal/reflectors.h"
 #include "platform/stream.h"
 #include "sparse/sparse.h"
-#include "testing/prefix_sums.h"
 
 namespace winit_cuda {
 namespace {
@@ -28,7 +27,6 @@ void words_cuda(const StreamKey&, Domain, uint64_t, int64_t, uint32_t*, const La
 void fill_many_cuda(const ManyDescriptors&, const ManyKeys&, const unsigned char*, const Launch&) {
   refuse();
 }
-void prefix_sums_cuda(const PrefixSums&, int64_t, const Launch&) { refuse(); }
 int cuda_device_count() { return 0; }
 
 }  // namespace winit_cuda

@@ -4,6 +4,7 @@
 #include "platform/floating_point.h"
 #include "platform/parallel.h"
 #include "platform/tuning.h"
+#include "values/child_key.h"
 
 namespace winit_cuda {
 void fill_range_cpu(const RandomFill& fill, int64_t begin, int64_t end) {
@@ -34,6 +35,13 @@ void fill_cpu(const RandomFill& fill, int threads) {
 void words_cpu(const StreamKey& key, Domain domain, uint64_t index, int64_t count,
                uint32_t* words) {
   active_fill_passes().words(key, domain, index, count, words);
+}
+
+void split_keys_cpu(const StreamKey& key, int64_t count, uint64_t* words) {
+  for (int64_t j = 0; j < count; ++j) {
+    words[2 * j] = seed_of(key);
+    words[2 * j + 1] = child_of(key, static_cast<uint64_t>(j)).stream;
+  }
 }
 
 }  // namespace winit_cuda

@@ -62,21 +62,16 @@ void fill_range_cpu(const RandomFill& fill, int64_t begin, int64_t end);
 // The same for tiles of a fill whose box has them (fill/tiles.h).
 void fill_tiles_cpu(const RandomFill& fill, const Tiles& tiles, int64_t begin, int64_t end);
 
-// The CUDA kernels run on CPU memory, thread by thread (testing/serial.cpp).
-void fill_serial(const RandomFill& fill);
-
 // CUDA. A build without it throws std::runtime_error, here and wherever a name ends in _cuda.
 void fill_cuda(const RandomFill& fill, const Launch& launch);
 
 // The bare words of a stream, for tests of the engine.
 void words_cpu(const StreamKey& key, Domain domain, uint64_t index, int64_t count, uint32_t* words);
-void words_serial(const StreamKey& key, Domain domain, uint64_t index, int64_t count,
-                  uint32_t* words);
 void words_cuda(const StreamKey& key, Domain domain, uint64_t index, int64_t count, uint32_t* words,
                 const Launch& launch);
 
-// (seed, stream) of children 0, 1, ... of the source's key (values/child_key.h).
-void split_keys_serial(const Source& source, int64_t count, uint64_t* words);
+// (seed, stream) of children 0, 1, ... of a key (values/child_key.h).
+void split_keys_cpu(const StreamKey& key, int64_t count, uint64_t* words);
 void split_keys_cuda(const Source& source, int64_t count, uint64_t* words, const Launch& launch);
 
 }  // namespace winit_cuda

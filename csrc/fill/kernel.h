@@ -1,8 +1,5 @@
-// The bodies of the CUDA kernels, for one thread among many, in plain C++.
-//
-// fill/cuda.cu wraps them in __global__ functions; testing/serial.cpp runs them on the CPU, one
-// thread after the other, so that their index, alignment and tail logic is tested where there is no
-// GPU.
+// The bodies of the CUDA kernels, for one thread among many, in plain C++; fill/cuda.cu wraps them
+// in __global__ functions.
 #pragma once
 
 #include "fill/span_kernel.h"

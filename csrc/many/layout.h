@@ -78,7 +78,5 @@ struct ManyKeys {
 // allocates, copies or waits, so all of it may be captured in a CUDA graph.
 void fill_many_cuda(const ManyDescriptors& descriptors, const ManyKeys& keys,
                     const unsigned char* memory, const Launch& launch);
-void fill_many_serial(const ManyDescriptors& descriptors, const ManyKeys& keys,
-                      const unsigned char* memory);
 
 }  // namespace winit_cuda

@@ -60,9 +60,7 @@ struct OrthogonalBatch {
 constexpr int64_t kBatchLongest = 1024, kBatchShortest = 256;
 
 void orthogonal_batch_cpu(const OrthogonalBatch& batch, int threads, const KeyDraw& draw);
-void orthogonal_batch_serial(const OrthogonalBatch& batch);
 void orthogonal_batch_cuda(const OrthogonalBatch& batch, const Launch& launch);
-int64_t orthogonal_batch_workspace_serial(const OrthogonalBatch& batch);
 int64_t orthogonal_batch_workspace_cuda(const OrthogonalBatch& batch, int device);
 
 }  // namespace winit_cuda

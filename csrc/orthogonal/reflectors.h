@@ -88,7 +88,6 @@ WINIT_HD void make_reflector_columns(Real* vectors, Real* signs, int64_t rows, i
 RandomFill reflector_normals(const Reflectors& reflectors, const Source& source);
 
 void reflectors_cpu(const Reflectors& reflectors, const Source& source, int threads);
-void reflectors_serial(const Reflectors& reflectors, const Source& source);
 void reflectors_cuda(const Reflectors& reflectors, const Source& source, const Launch& launch);
 
 }  // namespace winit_cuda

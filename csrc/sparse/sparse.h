@@ -42,7 +42,6 @@ WINIT_HD bool is_zero(const SparseThreshold& threshold, uint32_t word, int64_t r
 
 // Does not look at the fill's key. Throws OutOfMemory, and nothing after the draw.
 void sparse_cpu(const SparseFill& fill, int threads, const KeyDraw& draw);
-void sparse_serial(const SparseFill& fill);
 void sparse_cuda(const SparseFill& fill, const Launch& launch);
 
 }  // namespace winit_cuda

@@ -1,4 +1,4 @@
-"""Calls into the native core: by each instruction set, by the serial launcher, and on CUDA.
+"""Calls into the native core: by each instruction set, and by its device code.
 
 The tests of csrc call `winit_cuda._C` through these functions, so that one test runs in every place
 that must give the same bits.
@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import math
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pytest
 import torch
 
+from emulated_device import ARCHITECTURES, EmulatedDevice, emulated_device, find_build
 from reference import Key, blocks_with
 
 _C = pytest.importorskip("winit_cuda._C", reason="winit_cuda was installed without its core")
@@ -31,34 +34,64 @@ Box = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], int]
 
 
 class Place(NamedTuple):
-    """Who fills: the core's device code, and the instruction set on the CPU (None: the best)."""
+    """Who fills: a CPU by an instruction set (None: the best), a CUDA device, an emulated one."""
 
     name: str
     device: int
     simd: str | None = None
+    architecture: int | None = None
+
+    @property
+    def core(self) -> Any:
+        """The copy of the core that fills there."""
+        if self.architecture is None:
+            return _C
+        device = emulated_device()
+        assert isinstance(device, EmulatedDevice)
+        device.configure(self.architecture)
+        return device.core
 
 
 CPU = Place("cpu", -1)
-SERIAL = Place("serial", -2)
 CUDA = Place("cuda", 0)
 INSTRUCTION_SETS = [Place(name, -1, name) for name in _C.build_info()["simd"]]
-_EVERYWHERE = [*INSTRUCTION_SETS, SERIAL, pytest.param(CUDA, marks=pytest.mark.cuda)]
+EMULATED = [
+    Place(f"sm_{number}", 0, None, number)
+    for number in ARCHITECTURES
+    if isinstance(find_build(), Path)
+]
+# The test of a real device skips where there is none; where one is emulated, it need not be said.
+DEVICES = [
+    *EMULATED,
+    *(
+        [pytest.param(CUDA, marks=pytest.mark.cuda)]
+        if torch.cuda.is_available() or not EMULATED
+        else []
+    ),
+]
 
 
-def _name(value: Any) -> str:
+def name_of(value: Any) -> str:
     return str(getattr(value, "name", value)).removeprefix("torch.")
 
 
-everywhere = pytest.mark.parametrize("place", _EVERYWHERE, ids=_name)
-every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=_name)
-every_low_precision = pytest.mark.parametrize("dtype", LOW_PRECISION, ids=_name)
+everywhere = pytest.mark.parametrize("place", [*INSTRUCTION_SETS, *DEVICES], ids=name_of)
+on_each_device = pytest.mark.parametrize("place", DEVICES, ids=name_of)
+every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=name_of)
+every_low_precision = pytest.mark.parametrize("dtype", LOW_PRECISION, ids=name_of)
 
 
 @contextlib.contextmanager
-def _memory(tensor: torch.Tensor, place: Place) -> Iterator[int]:
+def memory_of(tensor: torch.Tensor, place: Place) -> Iterator[int]:
     """The address, at the place, of a CPU tensor's data; what is written there comes back."""
     if place.device < 0:
         yield tensor.data_ptr()
+        return
+    if place.architecture is not None:
+        device = emulated_device()
+        assert isinstance(device, EmulatedDevice)
+        with device.memory(tensor.untyped_storage()):
+            yield tensor.data_ptr()
         return
     storage = torch.empty(0, dtype=torch.uint8).set_(tensor.untyped_storage())
     there = storage.to(f"cuda:{place.device}")
@@ -66,8 +99,9 @@ def _memory(tensor: torch.Tensor, place: Place) -> Iterator[int]:
     storage.copy_(there)
 
 
-def _stream(place: Place) -> int:
-    return torch.cuda.current_stream(place.device).cuda_stream if place.device >= 0 else 0
+def stream_of(place: Place) -> int:
+    is_real = place.device >= 0 and place.architecture is None
+    return torch.cuda.currentstream_of(place.device).cuda_stream if is_real else 0
 
 
 def row_major(shape: Sequence[int]) -> tuple[int, ...]:
@@ -84,45 +118,52 @@ def box_of(
 
 
 def call(
-    function: Callable[..., None],
+    function: str | Callable[..., None],
     view: torch.Tensor,
     *arguments: Any,
     place: Place = CPU,
     box: Box | None = None,
     threads: int = 2,
 ) -> torch.Tensor:
-    """Calls a fill of the core on a CPU tensor, at the place, and returns the tensor."""
+    """Calls a fill of the core on a CPU tensor, at the place, and returns the tensor.
+
+    A fill by name, or a function of this module that takes the core first.
+    """
+    core = place.core
+    named = getattr(core, function) if isinstance(function, str) else partial(function, core)
     if box is None and not view.is_contiguous():
         box = box_of(view)
     _C.set_simd(place.simd)
     try:
-        with _memory(view, place) as pointer:
+        with memory_of(view, place) as pointer:
             code = CODES.get(view.dtype, 0)
-            count, stream = view.numel(), _stream(place)
-            function(pointer, code, count, box, place.device, stream, threads, *arguments)
+            count, stream = view.numel(), stream_of(place)
+            named(pointer, code, count, box, place.device, stream, threads, *arguments)
     finally:
         _C.set_simd(None)
     return view
 
 
-def constant(pointer: int, code: int, count: int, box: Box | None, *where_and_value: Any) -> None:
+def constant(
+    core: Any, pointer: int, code: int, count: int, box: Box | None, *where_and_value: Any
+) -> None:
     """A fill by one value, for `call`: a list of one, as the core fills constants in lists only."""
-    _constant("constant", pointer, code, count, box, *where_and_value)
+    _constant(core, "constant", pointer, code, count, box, *where_and_value)
 
 
 def constant_bits(
-    pointer: int, code: int, count: int, box: Box | None, *where_and_bits: Any
+    core: Any, pointer: int, code: int, count: int, box: Box | None, *where_and_bits: Any
 ) -> None:
     """The same by the low bytes of an integer: the bits and how many bytes."""
-    _constant("constant_bits", pointer, code, count, box, *where_and_bits)
+    _constant(core, "constant_bits", pointer, code, count, box, *where_and_bits)
 
 
-def _constant(law: str, *call_of_a_fill: Any) -> None:
+def _constant(core: Any, law: str, *call_of_a_fill: Any) -> None:
     pointer, code, count, box, device, stream, threads, *numbers = call_of_a_fill
     if count:
         item = (law, pointer, code, count, box, *numbers)
         no_key = np.zeros(2, dtype=np.uint64)
-        _C.FillList(device, [item]).run(no_key.ctypes.data, False, stream, threads, 0)
+        core.FillList(device, [item]).run(no_key.ctypes.data, False, stream, threads, 0)
 
 
 def fill(
@@ -136,14 +177,13 @@ def fill(
     threads: int = 2,
 ) -> torch.Tensor:
     """Fills by "uniform", "normal" or "trunc_normal"."""
-    function = getattr(_C, law)
     numbers = tuple(map(float, numbers))
     if not key_in_memory:
-        return call(function, view, 0, *key, *numbers, place=place, box=box, threads=threads)
+        return call(law, view, 0, *key, *numbers, place=place, box=box, threads=threads)
     cell = torch.from_numpy(np.array(key, dtype=np.uint64).view(np.int64))
-    with _memory(cell, place) as pointer:
+    with memory_of(cell, place) as pointer:
         arguments = (pointer, 12345, 67890, *numbers)
-        return call(function, view, *arguments, place=place, box=box, threads=threads)
+        return call(law, view, *arguments, place=place, box=box, threads=threads)
 
 
 def draw(
@@ -177,8 +217,8 @@ def words(
     buffer = torch.empty(count, dtype=torch.int32)
     _C.set_simd(place.simd)
     try:
-        with _memory(buffer, place) as pointer:
-            _C.words(pointer, count, *key, domain, index, place.device, _stream(place))
+        with memory_of(buffer, place) as pointer:
+            place.core.words(pointer, count, *key, domain, index, place.device, stream_of(place))
     finally:
         _C.set_simd(None)
     return buffer.numpy().view(np.uint32)
@@ -197,9 +237,9 @@ def sparse(
     """A sparse matrix, or a part of one of `global_shape`."""
     rows, columns = view.shape if global_shape is None else global_shape
     workspace = torch.empty(2 * max(1, view.shape[1]), dtype=torch.int64)
-    with _memory(workspace, place) as room:
+    with memory_of(workspace, place) as room:
         arguments = (0, *key, rows, columns, zeros, std, room)
-        return call(_C.sparse, view, *arguments, place=place, box=box, threads=threads)
+        return call("sparse", view, *arguments, place=place, box=box, threads=threads)
 
 
 def reflectors(
@@ -217,9 +257,9 @@ def reflectors(
     signs = torch.full((count,), torch.nan, dtype=dtype)
     _C.set_simd(place.simd)
     try:
-        with _memory(vectors, place) as v, _memory(signs, place) as s:
-            where = (place.device, _stream(place), threads)
-            _C.reflectors(v, CODES[dtype], rows, columns, first, count, s, *where, 0, *key)
+        with memory_of(vectors, place) as v, memory_of(signs, place) as s:
+            where = (place.device, stream_of(place), threads)
+            place.core.reflectors(v, CODES[dtype], rows, columns, first, count, s, *where, 0, *key)
     finally:
         _C.set_simd(None)
     return vectors, signs
@@ -237,7 +277,7 @@ def orthogonal(
     """An orthogonal matrix times gain, or the part of one of `shape` that begins at `first`."""
     part = (first[0], view.shape[0], first[1], view.shape[1])
     arguments = (0, *key, *(view.shape if shape is None else shape), *part, gain)
-    return call(_C.orthogonal, view, *arguments, place=place, threads=threads)
+    return call("orthogonal", view, *arguments, place=place, threads=threads)
 
 
 def orthogonal_batch(
@@ -251,13 +291,13 @@ def orthogonal_batch(
     """One matrix of shape[-2:] for each index before, each of its own child key."""
     *batch, rows, columns = view.shape
     count = math.prod(batch)
-    needed = _C.orthogonal_batch_workspace(count, rows, columns, place.device)
+    needed = place.core.orthogonal_batch_workspace(count, rows, columns, place.device)
     workspace = torch.full((needed // 8,), torch.nan, dtype=torch.float64)
     cell = torch.from_numpy(np.array(key, dtype=np.uint64).view(np.int64))
-    with _memory(workspace, place) as room, _memory(cell, place) as pointer:
+    with memory_of(workspace, place) as room, memory_of(cell, place) as pointer:
         words = (pointer, 12345, 67890) if key_in_memory else (0, *key)
         arguments = (*words, count, rows, columns, gain, room if needed else 0)
-        return call(_C.orthogonal_batch, view, *arguments, place=place, threads=threads)
+        return call("orthogonal_batch", view, *arguments, place=place, threads=threads)
 
 
 def bits(tensor: torch.Tensor) -> Any:

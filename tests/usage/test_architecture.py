@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 LAYERS = {
-    "csrc": "platform < values < simd cuda < fill < sparse orthogonal many < testing < bindings",
+    "csrc": "platform < values < simd cuda < fill < sparse orthogonal many < bindings < testing",
     "winit_cuda": (
         "_version < _core < _keys < _distributed < _fills < _dispatch < _schemes < init"
         " < _verify < __init__ < _command < __main__"

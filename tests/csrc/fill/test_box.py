@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import mmap
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,9 +14,9 @@ import torch
 import reference
 from core import (
     CPU,
+    EMULATED,
     INSTRUCTION_SETS,
     KEY,
-    SERIAL,
     box_of,
     call,
     constant,
@@ -23,6 +24,7 @@ from core import (
     every_dtype,
     everywhere,
     fill,
+    memory_of,
     same_bits,
 )
 from winit_cuda import _C
@@ -76,8 +78,8 @@ LAYOUTS = {
     "a row of 70000": strided((2, 70_000), (70_001, 1)),
     "70000 rows": strided((70_000, 3), (4, 1)),
 }
-on_the_cpu = pytest.mark.parametrize(
-    "place", [*INSTRUCTION_SETS, SERIAL], ids=lambda place: place.name
+anywhere = pytest.mark.parametrize(
+    "place", [*INSTRUCTION_SETS, *EMULATED], ids=lambda place: place.name
 )
 every_layout = pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS.keys())
 LAWS = [("uniform", (-1, 1)), ("normal", (0, 1)), ("trunc_normal", (0, 1, -2, 2))]
@@ -118,14 +120,14 @@ def test_prefixes(place):
             assert same_bits(draw("normal", count, dtype, 0, 1, place=place), expected[:count])
 
 
-@on_the_cpu
+@anywhere
 def test_negative_strides(place):
     # A view that torch itself cannot make: rows backwards, each from its end.
     values = torch.empty(60)
     box = ((5, 12), (-12, -1), (12, 1), 0)
-    pointer = values[59:].data_ptr()
     _C.set_simd(place.simd)
-    _C.normal(pointer, 0, 60, box, place.device, 0, 2, 0, *KEY, 0.0, 1.0)
+    with memory_of(values, place) as pointer:
+        place.core.normal(pointer + 59 * 4, 0, 60, box, place.device, 0, 2, 0, *KEY, 0.0, 1.0)
     _C.set_simd(None)
     assert same_bits(values.flip(0), draw("normal", 60, values.dtype, 0, 1))
 
@@ -177,7 +179,7 @@ def test_boxes_far_into_a_huge_tensor(first, columns, dtype, place):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reserves address space as Linux does")
-@on_the_cpu
+@anywhere
 def test_strides_beyond_32_bits(place):
     # 40 GB of address space, of which a few pages are touched.
     stride, sizes = (1 << 32) + 4099, (9, 70)
@@ -199,7 +201,7 @@ def apart(rank):
     return strided((2,) * rank, strides)
 
 
-@on_the_cpu
+@anywhere
 @pytest.mark.parametrize("rank", [10, 15])
 def test_many_dimensions(rank, place):
     memory, view = apart(rank)(torch.float8_e4m3fn)
@@ -223,7 +225,7 @@ def test_dimensions_that_merge_do_not_count():
 
 def test_the_box_must_have_numel_elements():
     memory = torch.zeros(12)
-    for function, rest in ((_C.uniform, (0, 1, 2, 0.0, 1.0)), (constant, (1.0,))):
+    for function, rest in ((_C.uniform, (0, 1, 2, 0.0, 1.0)), (partial(constant, _C), (1.0,))):
         with pytest.raises(ValueError, match="12 elements, numel is 11"):
             function(memory.data_ptr(), 0, 11, ((3, 4), (4, 1), (4, 1), 0), -1, 0, 1, *rest)
     assert not memory.any()
@@ -231,7 +233,7 @@ def test_the_box_must_have_numel_elements():
 
 @pytest.mark.parametrize("shape", [(0,), (0, 5), (3, 0, 2)], ids=str)
 def test_no_elements(shape):
-    for place in (CPU, SERIAL):
+    for place in (CPU, *EMULATED):
         view = torch.empty(shape)
         box = box_of(view)
         fill("normal", view, 0, 1, place=place, box=box)

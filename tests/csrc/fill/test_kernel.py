@@ -16,11 +16,10 @@ import pytest
 import torch
 
 from core import (
-    CUDA,
+    DEVICES,
     DTYPES,
     INSTRUCTION_SETS,
     KEY,
-    SERIAL,
     Box,
     Place,
     call,
@@ -28,6 +27,7 @@ from core import (
     constant_bits,
     draw,
     fill,
+    name_of,
     reflectors,
     row_major,
     sparse,
@@ -40,10 +40,9 @@ others = pytest.mark.parametrize(
     "place",
     [
         *[place for place in INSTRUCTION_SETS if place.simd != "portable"],
-        SERIAL,
-        pytest.param(CUDA, marks=pytest.mark.cuda),
+        *DEVICES,
     ],
-    ids=lambda place: place.name,
+    ids=name_of,
 )
 INTEGERS = (torch.int8, torch.int16, torch.int32, torch.int64, torch.complex64)
 NUMBERS = {

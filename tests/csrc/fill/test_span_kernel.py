@@ -1,4 +1,4 @@
-"""The quick CUDA kernel on the CPU: its loop, its tail, and what the counter does on the way."""
+"""The quick CUDA kernel: its loop, its tail, and what the counter does on the way."""
 
 from __future__ import annotations
 
@@ -6,16 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from core import CUDA, DTYPES, SERIAL, Place, draw, fill
+from core import DTYPES, Place, draw, fill, on_each_device
 
 PORTABLE = Place("portable", -1, "portable")
-places = pytest.mark.parametrize(
-    "place", [SERIAL, pytest.param(CUDA, marks=pytest.mark.cuda)], ids=lambda place: place.name
-)
 dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=str)
 
-# The serial launcher has three warps of 32 threads, each with four blocks of words in a go.
-SWEEP = 3 * 32 * 4 * 4
+# The emulated device runs four blocks of 256 threads, each with four blocks of words in a go.
+SWEEP = 4 * 256 * 4 * 4
 # Elements before the lowest word of the block counter carries over.
 CARRY = 1 << 34
 
@@ -26,7 +23,7 @@ def same(place: Place, dtype: torch.dtype, count: int, index: int = 0) -> bool:
     return np.array_equal(found, expected)
 
 
-@places
+@on_each_device
 @dtypes
 @pytest.mark.parametrize("sweeps", [1, 3])
 def test_the_loop_hands_over_to_the_tail(dtype, sweeps, place):
@@ -35,21 +32,21 @@ def test_the_loop_hands_over_to_the_tail(dtype, sweeps, place):
     assert all(same(place, dtype, count) for count in edges)
 
 
-@places
+@on_each_device
 @dtypes
 @pytest.mark.parametrize("before", [16, 4096, 4 * 4096 + 64])
 def test_the_lowest_word_of_the_counter_carries_over(dtype, before, place):
     assert same(place, dtype, 4 * 4096 + 777, CARRY - before)
 
 
-@places
+@on_each_device
 @dtypes
 @pytest.mark.parametrize("before", [4, 8, 12, 4 + 512])
 def test_a_carry_inside_a_store(dtype, before, place):
     assert same(place, dtype, 3000, CARRY - before)
 
 
-@places
+@on_each_device
 @dtypes
 def test_a_key_in_memory_gives_the_same(dtype, place):
     box = ((5001,), (1,), (1,), CARRY - 64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import NamedTuple
 
@@ -9,7 +10,19 @@ import numpy as np
 import pytest
 import torch
 
-from core import CODES, CPU, DTYPES, INSTRUCTION_SETS, SERIAL, Key, box_of, fill, same_bits
+from core import (
+    CODES,
+    CPU,
+    CUDA,
+    DTYPES,
+    EMULATED,
+    INSTRUCTION_SETS,
+    Key,
+    box_of,
+    fill,
+    memory_of,
+    same_bits,
+)
 from winit_cuda import _C
 
 LAWS = [
@@ -26,8 +39,13 @@ LAWS = [
     ("trunc_normal", 0.0, 1e-30, -1.0, 1.0),
 ]
 SENTINEL = 7.0
-# A list runs as one stretch or launch; in CPU memory for the serial launcher to read; in parts.
-RUNS = ["cpu 1", "cpu 2", "cpu 8", "serial", "serial memory", "serial keys", "serial memory keys"]
+# A list runs by so many threads, or by launches: with its descriptors and its keys among their
+# parameters, or in the device's memory.
+DEVICES = {place.name: place for place in EMULATED}
+WAYS = ["", " memory", " keys", " memory keys"]
+DEVICE = CUDA  # to describe a list for a device takes none
+LAUNCHES = [name + way for name in DEVICES for way in WAYS]
+RUNS = ["cpu 1", "cpu 2", "cpu 8", *LAUNCHES]
 
 
 class Job(NamedTuple):
@@ -56,8 +74,8 @@ def keys_of(jobs):
     return [Key(2**63 + 5 * i, 2**64 - 1 - i) for i in range(len(jobs))]
 
 
-def list_of(jobs, device=CPU.device):
-    return _C.FillList(device, [job.item() for job in jobs])
+def list_of(jobs, place=CPU):
+    return place.core.FillList(place.device, [job.item() for job in jobs])
 
 
 def run(jobs, how="cpu 2", simd=None):
@@ -70,13 +88,20 @@ def run(jobs, how="cpu 2", simd=None):
         finally:
             _C.set_simd(None)
         return
-    made = list_of(jobs, SERIAL.device)
+    place = DEVICES[where]
+    made = list_of(jobs, place)
     keys_there = "keys" in options
     memory = torch.empty(made.memory_bytes + 1, dtype=torch.uint8)
     use = "memory" in options and made.memory_bytes > 0
     if use:
         made.write(memory.data_ptr(), 0 if keys_there else words.ctypes.data)
-    made.run(words.ctypes.data, keys_there, 0, 1, memory.data_ptr() if use else 0)
+    with contextlib.ExitStack() as stack:
+        for job in jobs:
+            stack.enter_context(memory_of(job.view, place))
+        there = stack.enter_context(memory_of(torch.from_numpy(words.view(np.int64)), place))
+        room = stack.enter_context(memory_of(memory, place))
+        key_words = there if keys_there else words.ctypes.data
+        made.run(key_words, keys_there, 0, 1, room if use else 0)
 
 
 def check(jobs, how="cpu 2", simd=None):
@@ -159,16 +184,16 @@ def test_nothing_beside_the_tensors_is_written(how):
     assert (frame == SENTINEL).all()
 
 
-@pytest.mark.parametrize("how", [how for how in RUNS if "serial" in how])
+@pytest.mark.parametrize("how", LAUNCHES)
 def test_more_tensors_than_parameters_hold(how):
     jobs = [Job(LAWS[i % len(LAWS)], torch.full((i % 90 + 1,), SENTINEL)) for i in range(2000)]
-    assert list_of(jobs, SERIAL.device).memory_bytes > 2 * 32764
+    assert list_of(jobs, DEVICE).memory_bytes > 2 * 32764
     check(jobs, how)
 
 
 def test_few_tensors_need_no_memory():
     jobs = [Job(("normal", 0.0, 1.0), torch.empty(9)) for _ in range(500)]
-    assert list_of(jobs, SERIAL.device).memory_bytes == 0
+    assert list_of(jobs, DEVICE).memory_bytes == 0
     assert list_of(jobs).memory_bytes == 0
 
 
@@ -177,8 +202,8 @@ def test_own_tables_are_kept_once():
     tensors = [torch.empty(5) for _ in range(64)]
     different = [Job(("trunc_normal", 0.0, 1.0, 1 + i / 64, 9.0), t) for i, t in enumerate(tensors)]
     same = [Job(("trunc_normal", 0.0, 1.0, 1.0, 9.0), t) for t in tensors]
-    assert list_of(same, SERIAL.device).memory_bytes == 0
-    assert list_of(different, SERIAL.device).memory_bytes > 0
+    assert list_of(same, DEVICE).memory_bytes == 0
+    assert list_of(different, DEVICE).memory_bytes > 0
     for how in RUNS:
         check(different, how)
 
@@ -194,9 +219,9 @@ def test_runs_again_with_other_keys():
             assert same_bits(view, alone)
 
 
-@pytest.mark.parametrize("device", [CPU.device, SERIAL.device])
-def test_empty_list(device):
-    made = _C.FillList(device, [])
+@pytest.mark.parametrize("place", [CPU, *EMULATED], ids=lambda place: place.name)
+def test_empty_list(place):
+    made = list_of([], place)
     assert made.memory_bytes == 0
     made.run(0, False, 0, 2, 0)
 

@@ -7,7 +7,18 @@ import pytest
 import torch
 
 import winit_cuda as winit
-from core import _C, CPU, CUDA, KEY, SERIAL, every_dtype, orthogonal, orthogonal_batch, same_bits
+from core import (
+    _C,
+    CPU,
+    DEVICES,
+    EMULATED,
+    KEY,
+    every_dtype,
+    name_of,
+    orthogonal,
+    orthogonal_batch,
+    same_bits,
+)
 from reference import Key
 
 SHAPES = [
@@ -15,8 +26,7 @@ SHAPES = [
     (33, 32), (64, 64), (70, 70), (200, 3), (3, 200), (130, 129),
 ]  # fmt: skip
 every_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
-PLACES = [CPU, SERIAL, pytest.param(CUDA, marks=pytest.mark.cuda)]
-every_place = pytest.mark.parametrize("place", PLACES, ids=["cpu", "serial", "cuda"])
+every_place = pytest.mark.parametrize("place", [CPU, *DEVICES], ids=name_of)
 
 
 def one_by_one(count, shape, gain=1.0, dtype=torch.float64, key=KEY):
@@ -28,20 +38,12 @@ def one_by_one(count, shape, gain=1.0, dtype=torch.float64, key=KEY):
     return torch.stack(matrices)
 
 
-@pytest.fixture(params=[False, True], ids=["ascending", "descending"])
-def order(request):
-    _C.set_serial_order(request.param)
-    yield
-    _C.set_serial_order(False)
-
-
 def close(found, expected):
     return torch.allclose(found.double(), expected.double(), rtol=0, atol=1e-14)
 
 
 @every_place
 @every_shape
-@pytest.mark.usefixtures("order")
 def test_matrices_are_those_of_the_child_keys(shape, place):
     count = 5 if max(shape) < 40 else 3
     found = torch.full((count, *shape), torch.nan, dtype=torch.float64)
@@ -90,12 +92,14 @@ def test_any_number_of_threads():
         assert torch.equal(orthogonal_batch(torch.empty(9, 6, 6), threads=threads), expected)
 
 
-@pytest.mark.parametrize("place", [CPU, SERIAL], ids=str)
+@every_place
 def test_bad_arguments(place):
     def call(numel, count, rows, columns, workspace=0):
         key = (0, *KEY)
         device = (place.device, 0, 1)
-        _C.orthogonal_batch(0, 0, numel, None, *device, *key, count, rows, columns, 1.0, workspace)
+        place.core.orthogonal_batch(
+            0, 0, numel, None, *device, *key, count, rows, columns, 1.0, workspace
+        )
 
     call(0, 0, 3, 3)
     for numbers in (
@@ -119,9 +123,18 @@ def test_what_the_kernel_takes():
     assert not _C.orthogonal_batch_takes(257, 257)
     assert not _C.orthogonal_batch_takes(1, 1025)
     assert _C.orthogonal_batch_workspace(1000, 300, 300, -1) == 0
-    assert _C.orthogonal_batch_workspace(1000, 32, 32, -2) == 0
-    assert _C.orthogonal_batch_workspace(1000, 70, 70, -2) >= 8 * 70 * 70
+
+
+@pytest.mark.parametrize("place", EMULATED, ids=name_of)
+def test_the_workspace_of_a_device(place):
+    """Two processors with room for two blocks each: no more matrices are made at once."""
+    needed = place.core.orthogonal_batch_workspace
+    assert needed(1000, 32, 32, 0) == 0
+    side = 250 if place.architecture == 90 else 150
+    assert needed(1000, side, side, 0) == 4 * 8 * (side * side + 3)
     with pytest.raises(ValueError, match="1024x256"):
-        _C.orthogonal_batch_workspace(1, 300, 300, -2)
+        needed(1, 300, 300, 0)
     with pytest.raises(ValueError, match="need a workspace"):
-        _C.orthogonal_batch(0, 1, 4900, None, -2, 0, 1, 0, *KEY, 1, 70, 70, 1.0, 0)
+        place.core.orthogonal_batch(
+            0, 1, side * side, None, 0, 0, 1, 0, *KEY, 1, side, side, 1.0, 0
+        )

@@ -15,7 +15,7 @@ from core import (
     DTYPES,
     INSTRUCTION_SETS,
     KEY,
-    SERIAL,
+    Place,
     call,
     every_dtype,
     orthogonal,
@@ -164,20 +164,20 @@ def test_keys():
         first, second = (orthogonal(torch.empty(n, n), 1.0, key=Key(1, s)) for s in range(2))
         assert not torch.allclose(first, second, atol=0.01)
         cell = np.array(KEY, dtype=np.uint64)
-        read = call(_C.orthogonal, torch.empty(n, n), cell.ctypes.data, 1, 2, n, n, 0, n, 0, n, 1.0)
+        read = call("orthogonal", torch.empty(n, n), cell.ctypes.data, 1, 2, n, n, 0, n, 0, n, 1.0)
         assert torch.equal(read, orthogonal(torch.empty(n, n), 1.0))
 
 
 def test_bad_arguments():
     untouched = torch.full((3, 3), 7.0)
     with pytest.raises(ValueError, match="made on the CPU"):
-        orthogonal(untouched, 1.0, place=SERIAL)
+        orthogonal(untouched, 1.0, place=Place("another device", 0))
     with pytest.raises(ValueError, match="the rows of the part must be in"):
         orthogonal(untouched, 1.0, (5, 5), (3, 0))
     with pytest.raises(ValueError, match="the columns of the part must be in"):
         orthogonal(untouched, 1.0, (5, 5), (0, -1))
     with pytest.raises(ValueError, match="as many elements as the tensor, 9"):
-        call(_C.orthogonal, untouched, 0, *KEY, 3, 3, 0, 2, 0, 3, 1.0)
+        call("orthogonal", untouched, 0, *KEY, 3, 3, 0, 2, 0, 3, 1.0)
     assert (untouched == 7).all()
     for shape in ((0, 4), (4, 0)):
         orthogonal(torch.empty(shape), 1.0)

@@ -9,7 +9,7 @@ from scipy import stats
 from torch import float32, float64
 
 import reference
-from core import _C, KEY, SERIAL, everywhere, reflectors
+from core import _C, KEY, everywhere, reflectors
 from reference import Key, householder_product
 
 SHAPES = [(1, 1), (2, 1), (2, 2), (3, 3), (9, 4), (64, 64), (130, 65), (200, 3)]
@@ -99,15 +99,6 @@ def test_some_columns_alone(rows, part, dtype, place):
     precision = 2.0**-23 if dtype == float32 else 2.0**-50
     assert torch.allclose(found, vectors[first:, first:last], rtol=precision, atol=0)
     assert torch.equal(found_signs, signs[first:last])
-
-
-def test_a_barrier_is_where_it_has_to_be():
-    expected = reflectors(70, 40, float64, place=SERIAL)
-    _C.set_serial_order(True)
-    try:
-        assert all(map(torch.equal, reflectors(70, 40, float64, place=SERIAL), expected))
-    finally:
-        _C.set_serial_order(False)
 
 
 def test_a_column_of_zeros_is_reflected_too():

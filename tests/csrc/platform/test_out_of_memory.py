@@ -55,7 +55,7 @@ class Operation(NamedTuple):
 
 def law(name, *numbers):
     def write(tensor, draw, threads):
-        call(getattr(_C, name), tensor, draw, 0, 0, *numbers, threads=threads)
+        call(name, tensor, draw, 0, 0, *numbers, threads=threads)
 
     return write
 
@@ -73,7 +73,7 @@ def sparse(zeros, shape=None, offsets=()):
         thresholds = torch.empty(2 * tensor.shape[1], dtype=torch.int64)
         box = box_of(tensor, shape, offsets) if shape else None
         numbers = (*(shape or tensor.shape), zeros, 1.0, thresholds.data_ptr())
-        call(_C.sparse, tensor, draw, 0, 0, *numbers, box=box, threads=threads)
+        call("sparse", tensor, draw, 0, 0, *numbers, box=box, threads=threads)
 
     return write
 
@@ -82,14 +82,14 @@ def orthogonal(shape=None, first=(0, 0)):
     def write(tensor, draw, threads):
         part = (first[0], tensor.shape[0], first[1], tensor.shape[1])
         numbers = (*(shape or tensor.shape), *part, 1.5)
-        call(_C.orthogonal, tensor, draw, 0, 0, *numbers, threads=threads)
+        call("orthogonal", tensor, draw, 0, 0, *numbers, threads=threads)
 
     return write
 
 
 def batch(tensor, draw, threads):
     numbers = (*tensor.shape, 1.5, 0)
-    call(_C.orthogonal_batch, tensor, draw, 0, 0, *numbers, threads=threads)
+    call("orthogonal_batch", tensor, draw, 0, 0, *numbers, threads=threads)
 
 
 def pieces(*sides):

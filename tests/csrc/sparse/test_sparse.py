@@ -7,10 +7,22 @@ import pytest
 import torch
 
 import reference
-from core import CPU, KEY, SERIAL, bits, box_of, draw, every_dtype, everywhere, sparse, words
+from core import (
+    CPU,
+    DEVICES,
+    KEY,
+    bits,
+    box_of,
+    draw,
+    every_dtype,
+    everywhere,
+    name_of,
+    sparse,
+    words,
+)
 from reference import Key
 
-on_the_cpu = pytest.mark.parametrize("place", [CPU, SERIAL], ids=lambda place: place.name)
+either_way = pytest.mark.parametrize("place", [CPU, *DEVICES], ids=name_of)
 SHAPES = [(1, 1), (1, 9), (5, 1), (7, 3), (64, 64), (130, 67), (33, 200), (1000, 2)]
 
 
@@ -193,7 +205,7 @@ def test_a_threshold_far_from_where_it_is_expected(shape, seed, column, side, pl
         assert np.array_equal(is_zero(matrix), expected)
 
 
-@on_the_cpu
+@either_way
 @pytest.mark.parametrize("count", [-1, 6])
 def test_impossible_counts(count, place):
     matrix = torch.ones(5, 4)
@@ -202,7 +214,7 @@ def test_impossible_counts(count, place):
     assert (matrix == 1).all()
 
 
-@on_the_cpu
+@either_way
 def test_no_elements(place):
     for shape in ((0, 5), (5, 0), (0, 0)):
         sparse(torch.empty(shape), 0, 1.0, place=place)

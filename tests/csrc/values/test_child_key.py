@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import winit_cuda as winit
-from core import _C, CPU, CUDA, SERIAL, _memory, _stream
+from core import _C, CPU, DEVICES, memory_of, name_of, stream_of
 from winit_cuda import Key
 from winit_cuda._core import backend
 
@@ -28,9 +28,9 @@ def hashed(seed, stream, j):
 def test_any_number_of_any_key(j):
     for seed in WORDS:
         for stream in WORDS:
-            found = _C.child_stream(seed, stream, j)
+            found = _C.childstream_of(seed, stream, j)
             assert found == hashed(seed, stream, j)
-    assert winit.fold_in(Key(5, 6), j) == Key(5, _C.child_stream(5, 6, j))
+    assert winit.fold_in(Key(5, 6), j) == Key(5, _C.childstream_of(5, 6, j))
 
 
 def test_every_bit_counts():
@@ -42,7 +42,7 @@ def test_every_bit_counts():
             (seed, stream ^ flip, j),
             (seed, stream, j ^ flip),
         ):
-            assert _C.child_stream(*numbers) == hashed(*numbers)
+            assert _C.childstream_of(*numbers) == hashed(*numbers)
 
 
 @pytest.mark.parametrize("parent", [Key(0, 0), Key(2**64 - 1, 2**63), Key(2**63, 7)], ids=str)
@@ -58,19 +58,16 @@ def test_split(parent, monkeypatch):
     assert winit.split(parent, 70) == children
 
 
-PLACES = [CPU, SERIAL, pytest.param(CUDA, marks=pytest.mark.cuda)]
-
-
-@pytest.mark.parametrize("place", PLACES, ids=["cpu", "serial", "cuda"])
+@pytest.mark.parametrize("place", [CPU, *DEVICES], ids=name_of)
 @pytest.mark.parametrize("key_in_memory", [False, True])
 @pytest.mark.parametrize("count", [1, 4, 300])
 def test_keys_are_written(count, key_in_memory, place):
     parent = 2**64 - 3, 2**63 + 5
     memory = torch.full((2 * count + 4,), 7, dtype=torch.int64)
     cell = torch.tensor([-3, 5 - 2**63])
-    with _memory(memory, place) as m, _memory(cell, place) as c:
+    with memory_of(memory, place) as m, memory_of(cell, place) as c:
         words = (c, 8, 9) if key_in_memory else (0, *parent)
-        _C.split_keys(m + 16, count, place.device, _stream(place), *words)
+        place.core.split_keys(m + 16, count, place.device, stream_of(place), *words)
     found = memory.numpy().view(np.uint64).tolist()
     assert found[:2] == found[-2:] == [7, 7]
     assert found[2:-2:2] == [parent[0]] * count

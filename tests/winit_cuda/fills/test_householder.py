@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 
-import numpy as np
 import pytest
 import torch
 
@@ -221,32 +220,18 @@ def test_neither_matmul_precision_nor_autocast_shows(size):
 
 
 @pytest.mark.parametrize("shape", [(5, 3), (3, 5), (260, 258), (3, 1030)], ids=str)
-@pytest.mark.parametrize("is_serial", [False, True], ids=["cpu", "serial"])
 @pytest.mark.parametrize("medium", [1024, 0], ids=["together", "one by one"])
-def test_batches(shape, is_serial, medium, monkeypatch):
+def test_batches(shape, medium, monkeypatch):
     """By the core where it takes them, else by batched products, here of one matrix at a time."""
     monkeypatch.setattr(householder, "_MEDIUM", medium)
     monkeypatch.setattr(householder, "_SPARE_BYTES", 0)
     count = 3
     tensor = nan(*shape, count).permute(2, 0, 1)
     place = describe(tensor)
-    if is_serial:
-        place = (*place[:4], -2, *place[5:])
     write_batch(backend.loaded, place, (0, *KEY), 0.5, count, *shape, tensor)
     for matrix, child in zip(tensor, winit.split(winit.Key(*KEY), count), strict=True):
         expected = write(nan(*shape), Part.whole(*shape), 0.5, Key(child.seed, child.stream))
         assert close(matrix, expected)
-
-
-def test_a_batch_with_its_key_on_the_device():
-    cell = np.array(KEY, dtype=np.uint64)
-    tensors = []
-    for words in ((cell.ctypes.data, 5, 6), (0, *KEY)):
-        tensor = nan(2, 258, 257)
-        place = (*describe(tensor)[:4], -2, 0, 1)
-        write_batch(backend.loaded, place, words, 1.0, 2, 258, 257, tensor)
-        tensors.append(tensor)
-    assert torch.equal(*tensors)
 
 
 def test_nothing_to_write():

@@ -1,0 +1,481 @@
+#include "testing/executor.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+#include <numeric>
+
+#include "testing/arithmetic.h"
+
+namespace winit_cuda {
+namespace emulation {
+namespace {
+
+constexpr uint32_t kEnded = ~0u;  // where a thread is that has returned
+
+// What the groups of a block share.
+struct Block {
+  const Kernel& kernel;
+  DeviceMemory& memory;
+  const unsigned char* parameters;
+  uint32_t index, blocks, threads;
+  unsigned char* shared;
+  int64_t shared_bytes;
+  Watched& watched_shared;
+  Moment moment;
+};
+
+// Some threads of a block, `kWidth` at most.
+template <int kWidth>
+class Group {
+ public:
+  Group(Block& block, unsigned char* registers, const int* threads, int count)
+      : block_(block), registers_(registers) {
+    for (int i = 0; i < kWidth; ++i) {
+      thread_[i] = i < count ? static_cast<uint32_t>(threads[i]) : 0;
+      at_[i] = i < count ? 0 : kEnded;
+      on_[i] = false;
+    }
+    const auto set = [&](uint32_t at, uint32_t bytes, auto value_of) {
+      for (int i = 0; i < kWidth; ++i) {
+        const uint64_t value = value_of(i);
+        std::memcpy(registers_ + uint64_t{at} * kWidth + static_cast<uint64_t>(i) * bytes, &value,
+                    bytes);
+      }
+    };
+    for (const Constant& constant : block.kernel.constants)
+      set(constant.at, constant.bytes, [&](int) { return constant.value; });
+    const uint32_t* places = block.kernel.places;
+    set(places[0], 4, [&](int i) { return thread_[i]; });
+    set(places[1], 4, [&](int) { return block.index; });
+    set(places[2], 4, [&](int) { return block.threads; });
+    set(places[3], 4, [&](int) { return block.blocks; });
+  }
+
+  // Until every thread waits at a barrier or has ended.
+  void run() {
+    while (choose()) step_until_parted();
+  }
+
+  int waiting() const {
+    return static_cast<int>(std::count(std::begin(waits_), std::end(waits_), true));
+  }
+  // The barrier that a thread waits at; the first one's where there are several.
+  const uint32_t* waits_at() const {
+    for (int i = 0; i < kWidth; ++i)
+      if (waits_[i]) return &at_[i];
+    return nullptr;
+  }
+  bool waits_elsewhere(uint32_t barrier) const {
+    for (int i = 0; i < kWidth; ++i)
+      if (waits_[i] && at_[i] != barrier) return true;
+    return false;
+  }
+  void go_on() { std::fill(std::begin(waits_), std::end(waits_), false); }
+
+ private:
+  // Puts those threads on that are furthest behind. `next_` is where others stand.
+  bool choose() {
+    here_ = next_ = kEnded;
+    for (int i = 0; i < kWidth; ++i)
+      if (!waits_[i]) here_ = std::min(here_, at_[i]);
+    if (here_ == kEnded) return false;
+    all_on_ = true;
+    for (int i = 0; i < kWidth; ++i) {
+      on_[i] = !waits_[i] && at_[i] == here_;
+      all_on_ = all_on_ && on_[i];
+      if (!waits_[i] && !on_[i]) next_ = std::min(next_, at_[i]);
+    }
+    return true;
+  }
+
+  void move_to(uint32_t instruction) {
+    for (int i = 0; i < kWidth; ++i)
+      if (on_[i]) at_[i] = instruction;
+  }
+
+  void step_until_parted() {
+    while (here_ < next_) {
+      const Instruction& instruction = block_.kernel.instructions[here_];
+      switch (instruction.operation) {
+        case Operation::bra:
+          if (!branch(instruction)) return;
+          break;
+        case Operation::bar_sync:
+        case Operation::ret:
+          return stop(instruction);
+        default:
+          if (instruction.guard == kNoRegister)
+            execute(instruction);
+          else
+            execute_guarded(instruction);
+          ++here_;
+      }
+    }
+    move_to(here_);
+  }
+
+  bool passes(const Instruction& instruction, int lane) const {
+    if (instruction.guard == kNoRegister) return true;
+    const uint32_t value = read<uint32_t>(instruction.guard, lane);
+    return value != instruction.guarded_by_zero;
+  }
+
+  // False: the threads part.
+  bool branch(const Instruction& instruction) {
+    const auto target = static_cast<uint32_t>(instruction.immediate);
+    int jump = 0, stay = 0;
+    for (int i = 0; i < kWidth; ++i)
+      if (on_[i]) ++(passes(instruction, i) ? jump : stay);
+    if (jump == 0 || stay == 0) {
+      here_ = jump == 0 ? here_ + 1 : target;
+      return true;
+    }
+    for (int i = 0; i < kWidth; ++i)
+      if (on_[i]) at_[i] = passes(instruction, i) ? target : here_ + 1;
+    return false;
+  }
+
+  void stop(const Instruction& instruction) {
+    for (int i = 0; i < kWidth; ++i) {
+      if (!on_[i]) continue;
+      const bool stops = passes(instruction, i), ends = instruction.operation == Operation::ret;
+      at_[i] = stops && ends ? kEnded : here_ + 1;
+      waits_[i] = stops && !ends;
+    }
+  }
+
+  void execute_guarded(const Instruction& instruction) {
+    bool on[kWidth];
+    std::copy(std::begin(on_), std::end(on_), on);
+    const bool all_on = all_on_;
+    for (int i = 0; i < kWidth; ++i) {
+      on_[i] = on_[i] && passes(instruction, i);
+      all_on_ = all_on_ && on_[i];
+    }
+    execute(instruction);
+    std::copy(on, on + kWidth, on_);
+    all_on_ = all_on;
+  }
+
+  // ------------------------------------------------------------------------- registers
+
+  template <class T>
+  T* lanes(uint32_t reg) {
+    return reinterpret_cast<T*>(registers_ + uint64_t{reg} * kWidth);
+  }
+  template <class T>
+  T read(uint32_t reg, int lane) const {
+    return reinterpret_cast<const T*>(registers_ + uint64_t{reg} * kWidth)[lane];
+  }
+
+  template <class T, class Value>
+  void write(uint32_t reg, const Value& value) {
+    T* result = lanes<T>(reg);
+    if (all_on_) {
+#pragma GCC ivdep
+      for (int i = 0; i < kWidth; ++i) result[i] = static_cast<T>(value(i));
+    } else {
+      for (int i = 0; i < kWidth; ++i)
+        if (on_[i]) result[i] = static_cast<T>(value(i));
+    }
+  }
+
+  template <class T>
+  T divisor(T value) const {
+    if (value == 0) throw Fault("a division by zero");
+    return value;
+  }
+
+  void execute(const Instruction& instruction) {
+    const uint32_t* r = instruction.registers;
+    switch (instruction.operation) {
+#define OPERATION(name)
+#define OPERATION1(name, R, A, value) \
+  case Operation::name: {             \
+    const A* first = lanes<A>(r[1]);  \
+    write<R>(r[0], [&](int i) -> R {  \
+      const A a = first[i];           \
+      return value;                   \
+    });                               \
+    break;                            \
+  }
+#define OPERATION2(name, R, A, B, value) \
+  case Operation::name: {                \
+    const A* first = lanes<A>(r[1]);     \
+    const B* second = lanes<B>(r[2]);    \
+    write<R>(r[0], [&](int i) -> R {     \
+      const A a = first[i];              \
+      const B b = second[i];             \
+      return value;                      \
+    });                                  \
+    break;                               \
+  }
+#define OPERATION3(name, R, A, B, C, value) \
+  case Operation::name: {                   \
+    const A* first = lanes<A>(r[1]);        \
+    const B* second = lanes<B>(r[2]);       \
+    const C* third = lanes<C>(r[3]);        \
+    write<R>(r[0], [&](int i) -> R {        \
+      const A a = first[i];                 \
+      const B b = second[i];                \
+      const C c = third[i];                 \
+      return value;                         \
+    });                                     \
+    break;                                  \
+  }
+#define OPERATION4(name, R, A, B, C, D, value) \
+  case Operation::name: {                      \
+    const A* first = lanes<A>(r[1]);           \
+    const B* second = lanes<B>(r[2]);          \
+    const C* third = lanes<C>(r[3]);           \
+    const D* fourth = lanes<D>(r[4]);          \
+    write<R>(r[0], [&](int i) -> R {           \
+      const A a = first[i];                    \
+      const B b = second[i];                   \
+      const C c = third[i];                    \
+      const D d = fourth[i];                   \
+      return value;                            \
+    });                                        \
+    break;                                     \
+  }
+#include "testing/operations.inc"
+      case Operation::ld:
+        return each_on([&](int i) { load(instruction, i); });
+      case Operation::st:
+        return each_on([&](int i) { store(instruction, i); });
+      case Operation::atom_add_u32:
+        return each_on([&](int i) { add(instruction, i); });
+      case Operation::cvta_shared:
+        return convert_address(instruction, block_.shared);
+      case Operation::cvta_param:
+        return convert_address(instruction, block_.parameters);
+      default:
+        throw Fault("an instruction that the device does not know");
+    }
+  }
+
+  // ------------------------------------------------------------------------- memory
+
+  template <class Run>
+  void each_on(const Run& run) {
+    for (int i = 0; i < kWidth; ++i)
+      if (on_[i]) run(i);
+  }
+
+  // Shared memory and parameters have addresses among all others, too.
+  void convert_address(const Instruction& instruction, const unsigned char* base) {
+    const uint64_t* offset = lanes<uint64_t>(instruction.registers[1]);
+    write<uint64_t>(instruction.registers[0],
+                    [&](int i) { return reinterpret_cast<uintptr_t>(base) + offset[i]; });
+  }
+
+  [[noreturn]] void fail(const Instruction& instruction, int lane, const char* what,
+                         uint64_t address, int bytes) const {
+    char text[256];
+    std::snprintf(text, sizeof(text),
+                  "%s of %d bytes at %#llx, by thread %u of block %u, line %u of the PTX", what,
+                  bytes, static_cast<unsigned long long>(address), thread_[lane], block_.index,
+                  instruction.line);
+    throw Fault(text);
+  }
+
+  uint64_t address_of(const Instruction& instruction, int lane) const {
+    const auto offset = static_cast<uint64_t>(instruction.immediate);
+    if (instruction.address_bytes == 8)
+      return offset + read<uint64_t>(instruction.registers[4], lane);
+    return static_cast<uint32_t>(offset + read<uint32_t>(instruction.registers[4], lane));
+  }
+
+  unsigned char* reach(const Instruction& instruction, int lane, int bytes, Access access) {
+    const bool is_read = access == Access::kRead;
+    Space space = instruction.space;
+    uint64_t address = address_of(instruction, lane);
+    const auto within = [&](const unsigned char* base, int64_t size) {
+      return address - reinterpret_cast<uintptr_t>(base) < static_cast<uint64_t>(size);
+    };
+    if (space == Space::kGeneric) {
+      if (within(block_.shared, block_.shared_bytes)) {
+        space = Space::kShared;
+        address -= reinterpret_cast<uintptr_t>(block_.shared);
+      } else if (within(block_.parameters, block_.kernel.parameter_bytes)) {
+        space = Space::kParameter;
+        address -= reinterpret_cast<uintptr_t>(block_.parameters);
+      }
+    }
+    const auto size = static_cast<uint64_t>(bytes);
+    if (address % size != 0) fail(instruction, lane, "a misaligned access", address, bytes);
+    if (space == Space::kParameter) {
+      if (!is_read || address + size > static_cast<uint64_t>(block_.kernel.parameter_bytes))
+        fail(instruction, lane, "an access outside the parameters", address, bytes);
+      return const_cast<unsigned char*>(block_.parameters) + address;
+    }
+    Watched* watched = &block_.watched_shared;
+    Moment moment = block_.moment;
+    uint64_t at = address;
+    unsigned char* pointer = block_.shared + address;
+    if (space == Space::kShared) {
+      if (address + size > static_cast<uint64_t>(block_.shared_bytes) || !watched->takes(bytes))
+        fail(instruction, lane, "an access outside shared memory", address, bytes);
+      moment.launch_began = moment.block_began;  // the blocks before had their own
+    } else {
+      const Region* region = block_.memory.find(address, bytes);
+      if (!region || (!is_read && !region->writable))
+        fail(instruction, lane, is_read ? "a load out of bounds" : "a store out of bounds", address,
+             bytes);
+      watched = region->watched.get();
+      at = address - region->begin;
+      pointer = reinterpret_cast<unsigned char*>(static_cast<uintptr_t>(address));
+    }
+    if (watched && !watched->touch(at, bytes, access, thread_[lane], moment))
+      fail(instruction, lane, is_read ? "a race: a load" : "a race: a store", address, bytes);
+    return pointer;
+  }
+
+  void load(const Instruction& instruction, int lane) {
+    const int bytes = instruction.bytes;
+    const unsigned char* from = reach(instruction, lane, instruction.count * bytes, Access::kRead);
+    if (instruction.count == 1 && bytes == 4 && instruction.register_bytes == 4) {
+      lanes<uint32_t>(instruction.registers[0])[lane] = *reinterpret_cast<const uint32_t*>(from);
+      return;
+    }
+    for (int i = 0; i < instruction.count; ++i, from += bytes) {
+      if (instruction.registers[i] == kNoRegister) continue;
+      uint64_t value = 0;
+      std::memcpy(&value, from, static_cast<size_t>(bytes));
+      std::memcpy(lane_of(instruction.registers[i], instruction.register_bytes, lane), &value,
+                  instruction.register_bytes);
+    }
+  }
+
+  void store(const Instruction& instruction, int lane) {
+    const int bytes = instruction.bytes;
+    unsigned char* to = reach(instruction, lane, instruction.count * bytes, Access::kWrite);
+    for (int i = 0; i < instruction.count; ++i, to += bytes)
+      std::memcpy(to, lane_of(instruction.registers[i], instruction.register_bytes, lane),
+                  static_cast<size_t>(bytes));
+  }
+
+  // registers: what was there, what is added, -, -, the address.
+  void add(const Instruction& instruction, int lane) {
+    unsigned char* cell = reach(instruction, lane, 4, Access::kAdd);
+    uint32_t before;
+    std::memcpy(&before, cell, 4);
+    const uint32_t after = before + read<uint32_t>(instruction.registers[1], lane);
+    std::memcpy(cell, &after, 4);
+    if (instruction.registers[0] != kNoRegister)
+      lanes<uint32_t>(instruction.registers[0])[lane] = before;
+  }
+
+  unsigned char* lane_of(uint32_t reg, int bytes, int lane) {
+    return registers_ + uint64_t{reg} * kWidth + static_cast<uint64_t>(lane) * bytes;
+  }
+
+  Block& block_;
+  unsigned char* registers_;
+  uint32_t thread_[kWidth], at_[kWidth];
+  bool waits_[kWidth] = {}, on_[kWidth];
+  bool all_on_ = false;
+  uint32_t here_ = 0, next_ = 0;
+};
+
+void put_in_order(std::vector<int>& numbers, Order order, std::mt19937& random) {
+  std::iota(numbers.begin(), numbers.end(), 0);
+  if (order == Order::kBackward) std::reverse(numbers.begin(), numbers.end());
+  if (order == Order::kRandom) std::shuffle(numbers.begin(), numbers.end(), random);
+}
+
+// Every thread comes to the same barrier, or none does.
+template <class Groups>
+bool all_wait(const Groups& groups, int threads) {
+  int waiting = 0;
+  const uint32_t* barrier = nullptr;
+  for (const auto& group : groups) {
+    waiting += group.waiting();
+    if (!barrier) barrier = group.waits_at();
+  }
+  if (waiting == 0) return false;
+  if (waiting != threads)
+    throw Fault(std::to_string(waiting) + " of " + std::to_string(threads) +
+                " threads of a block wait at a barrier; the others have ended");
+  for (const auto& group : groups)
+    if (group.waits_elsewhere(*barrier))
+      throw Fault("threads of a block wait at different barriers");
+  return true;
+}
+
+// Aligned for vectors; nothing is in it.
+unsigned char* registers_of(Room& room, int64_t bytes) {
+  const auto words = static_cast<size_t>(bytes / 8 + 8);
+  if (words > room.register_words) {
+    room.registers.reset(new uint64_t[words]);
+    room.register_words = words;
+  }
+  auto* first = reinterpret_cast<unsigned char*>(room.registers.get());
+  return first + (64 - reinterpret_cast<uintptr_t>(first) % 64) % 64;
+}
+
+template <int kWidth>
+void run_block(Block& block, const std::vector<int>& threads, Room& room) {
+  const int count = static_cast<int>(threads.size());
+  const int groups = (count + kWidth - 1) / kWidth;
+  // Where nothing waits, the groups run one after the other in the same registers.
+  const bool apart = block.kernel.has_barrier;
+  const int64_t bytes = (block.kernel.lane_bytes * kWidth + 63) / 64 * 64;
+  unsigned char* registers = registers_of(room, bytes * (apart ? groups : 1));
+  const auto make = [&](int group) {
+    const int begin = group * kWidth;
+    return Group<kWidth>(block, registers + (apart ? group : 0) * bytes, &threads[begin],
+                         std::min(kWidth, count - begin));
+  };
+  if (!apart) {
+    for (int group = 0; group < groups; ++group) make(group).run();
+    return;
+  }
+  std::vector<Group<kWidth>> all;
+  for (int group = 0; group < groups; ++group) all.push_back(make(group));
+  do {
+    for (Group<kWidth>& group : all) group.go_on();
+    for (Group<kWidth>& group : all) group.run();
+    block.moment.now = ++room.moment;
+  } while (all_wait(all, count));
+}
+
+}  // namespace
+
+void run(const Kernel& kernel, const LaunchShape& shape, const unsigned char* parameters,
+         DeviceMemory& memory, Room& room, Order order, bool in_step, std::mt19937& random) {
+  constexpr int64_t kMostShared = 256 * 1024;
+  if (!room.watched_shared) {
+    room.watched_shared = std::make_unique<Watched>(kMostShared, 2);
+    room.shared.resize(kMostShared / 8 + 1);
+  }
+  auto* shared = reinterpret_cast<unsigned char*>(room.shared.data());
+  shared += reinterpret_cast<uintptr_t>(shared) % 16;
+  const int64_t shared_bytes = kernel.dynamic_shared_offset + shape.shared_bytes;
+  std::vector<int> blocks(shape.blocks), threads(shape.threads);
+  put_in_order(blocks, order, random);
+  const uint32_t launch_began = ++room.moment;
+  for (const int index : blocks) {
+    std::memset(shared, 0xFF, static_cast<size_t>(shared_bytes));  // NaN, and no small number
+    put_in_order(threads, order, random);
+    ++room.moment;
+    Block block{kernel,
+                memory,
+                parameters,
+                static_cast<uint32_t>(index),
+                shape.blocks,
+                shape.threads,
+                shared,
+                shared_bytes,
+                *room.watched_shared,
+                Moment{launch_began, room.moment, room.moment}};
+    if (in_step)
+      run_block<kInStep>(block, threads, room);
+    else
+      run_block<1>(block, threads, room);
+  }
+}
+
+}  // namespace emulation
+}  // namespace winit_cuda

@@ -1,0 +1,108 @@
+// The memory that an emulated kernel may touch, and who has touched it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace winit_cuda {
+namespace emulation {
+
+enum class Access { kRead, kWrite, kAdd };
+
+// Which thread, of which block of which launch, between which two barriers. `moment` grows from
+// barrier to barrier, block to block and launch to launch.
+struct Moment {
+  uint32_t launch_began, block_began, now;
+};
+
+// Who read and wrote last, for each unit of 2^unit_bits bytes. Two threads at one unit, one of
+// which writes, are a race where no barrier stands between them, or where they belong to two blocks
+// of one launch; integers may be added to by all. A page that nobody touches costs nothing.
+class Watched {
+ public:
+  Watched(uint64_t bytes, int unit_bits);
+
+  // Whether an access of a thread to `count` bytes from `at` on is no race. They are whole units.
+  bool touch(uint64_t at, int count, Access access, uint32_t thread, const Moment& moment) {
+    bool right = true;
+    Touch* const end = &touches_[(at + static_cast<uint64_t>(count)) >> unit_bits_];
+    for (Touch* touch = &touches_[at >> unit_bits_]; touch != end; ++touch)
+      right = note(*touch, access, thread, moment) && right;
+    return right;
+  }
+  bool takes(int count) const { return count >> unit_bits_ << unit_bits_ == count; }
+
+ private:
+  // Readers: several threads, threads of several blocks. Writers: one that only added.
+  static constexpr uint32_t kSeveral = ~0u, kSeveralBlocks = ~0u - 1, kAdding = 1u << 31;
+
+  struct Touch {
+    uint32_t written, writer, read, reader;
+  };
+
+  // Whether no barrier stands between `thread` and another one that was there at `when`.
+  static bool meets(uint32_t when, uint32_t other, uint32_t thread, const Moment& moment) {
+    if (when < moment.launch_began) return false;
+    return when < moment.block_began || other == kSeveralBlocks ||
+           (when == moment.now && other != thread);
+  }
+
+  static bool note(Touch& touch, Access access, uint32_t thread, const Moment& moment) {
+    const bool both_add = access == Access::kAdd && (touch.writer & kAdding);
+    bool right = both_add || !meets(touch.written, touch.writer & ~kAdding, thread, moment);
+    if (access != Access::kRead) {
+      right = right && !meets(touch.read, touch.reader, thread, moment);
+      touch.written = moment.now;
+      touch.writer = access == Access::kAdd ? thread | kAdding : thread;
+      return right;
+    }
+    if (touch.read != moment.now)
+      touch.reader = meets(touch.read, touch.reader, thread, moment) ? kSeveralBlocks : thread;
+    else if (touch.reader != thread && touch.reader != kSeveralBlocks)
+      touch.reader = kSeveral;
+    touch.read = moment.now;
+    return right;
+  }
+
+  struct Release {
+    uint64_t bytes;
+    void operator()(Touch* touches) const;
+  };
+  int unit_bits_;
+  std::unique_ptr<Touch[], Release> touches_;
+};
+
+// A stretch of memory.
+struct Region {
+  uint64_t begin, end;
+  bool writable;
+  std::shared_ptr<Watched> watched;  // or null, where nothing writes
+
+  bool holds(uint64_t address, int count) const {
+    return address >= begin && address + static_cast<uint64_t>(count) <= end;
+  }
+};
+
+using Contents = std::vector<std::string>;
+
+// The device's own memory: what tests hand over, and the tables of the program.
+class DeviceMemory {
+ public:
+  void add(uint64_t begin, uint64_t bytes, bool writable);
+  void remove(uint64_t begin);
+  // Null where the bytes lie in no region.
+  Region* find(uint64_t address, int count);
+
+  // The bytes of all that kernels may write, and the way back to them.
+  Contents contents() const;
+  void restore(const Contents& contents);
+
+ private:
+  std::vector<Region> regions_;
+  size_t last_ = 0;
+};
+
+}  // namespace emulation
+}  // namespace winit_cuda
