@@ -10,8 +10,7 @@ Every fill begins with the same seven positional arguments:
                  Otherwise (sizes, strides, index_strides, index_offset), counted in elements:
                  (x0, x1, ...) lies at pointer + sum(x * strides) and has the row-major index
                  index_offset + sum(x * index_strides) in the global tensor.
-    device       k >= 0: CUDA device k. -1: the CPU. -2: CPU memory, written by the CUDA kernels
-                 run block by block on the CPU (for tests).
+    device       k >= 0: CUDA device k. -1: the CPU
     cuda_stream  `torch.cuda.current_stream(device).cuda_stream`; 0 on the CPU
     threads      CPU threads to use at most; ignored on CUDA
 
@@ -321,28 +320,6 @@ def advance(generator: Any, step: int, /) -> tuple[int, int]:
 
 def child_stream(seed: int, stream: int, j: int, /) -> int:
     """The stream of child j of a key, 0 <= j < 2**64."""
-
-def prefix_sums(
-    values: int,
-    odd_counts: int,
-    count: int,
-    threads: int,
-    omission: int,
-    device: int,
-    cuda_stream: int,
-    /,
-) -> None:
-    """Run a kernel with shared memory and barriers, for tests of what runs it.
-
-    The `count` uint32 at `values` become their running sums, each chunk of `threads` by itself; the
-    uint32 at `odd_counts` tell how many of each chunk were odd. `omission` leaves out 0: nothing,
-    1, 2: the first or second barrier of a step, 3: a barrier of the odd threads alone.
-
-    RuntimeError: on device -2, threads of a block do not meet at their barriers.
-    """
-
-def set_serial_order(descending: bool, /) -> None:
-    """Let device -2 begin with the last thread of a block, not the first. For tests."""
 
 def fail_after(kind: str, passing: int, /) -> None:
     """Let something fail in the CPU core, after `passing` more that do not. For tests.
