@@ -8,6 +8,16 @@
 
 namespace winit_cuda {
 namespace emulation {
+namespace {
+
+// Address space that a test has reserved for the sake of its strides is not copied.
+constexpr uint64_t kMostCopied = uint64_t{1} << 28;
+
+bool is_copied(const Region& region) {
+  return region.writable && region.end - region.begin <= kMostCopied;
+}
+
+}  // namespace
 Watched::Watched(uint64_t bytes, int unit_bits) : unit_bits_(unit_bits) {
   const uint64_t size = ((bytes >> unit_bits) + 1) * sizeof(Touch);
   void* const pages = mmap(nullptr, size, PROT_READ | PROT_WRITE,
@@ -33,7 +43,7 @@ void DeviceMemory::remove(uint64_t begin) {
 Contents DeviceMemory::contents() const {
   Contents contents;
   for (const Region& region : regions_)
-    if (region.writable)
+    if (is_copied(region))
       contents.emplace_back(reinterpret_cast<const char*>(region.begin), region.end - region.begin);
   return contents;
 }
@@ -41,7 +51,7 @@ Contents DeviceMemory::contents() const {
 void DeviceMemory::restore(const Contents& contents) {
   size_t next = 0;
   for (const Region& region : regions_)
-    if (region.writable) {
+    if (is_copied(region)) {
       const std::string& bytes = contents[next++];
       std::memcpy(reinterpret_cast<char*>(region.begin), bytes.data(), bytes.size());
     }

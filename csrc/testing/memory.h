@@ -95,7 +95,7 @@ class DeviceMemory {
   // Null where the bytes lie in no region.
   Region* find(uint64_t address, int count);
 
-  // The bytes of all that kernels may write, and the way back to them.
+  // The bytes of all that kernels may write, but of very large regions, and the way back to them.
   Contents contents() const;
   void restore(const Contents& contents);
 
