@@ -344,6 +344,17 @@ def prefix_sums(
 def set_serial_order(descending: bool, /) -> None:
     """Let device -2 begin with the last thread of a block, not the first. For tests."""
 
+def listed_groups(
+    dtype: int, numel: int, tile: int, thread: int, limit: int, /
+) -> tuple[int, list[list[int]]]:
+    """Return which groups of elements a thread of a list's CUDA kernel makes, for tests.
+
+    The list has one contiguous tensor of `numel` elements, which is not there: nothing is written.
+    The first number is how many tiles it has. Groups are counted anew every 2^32 elements.
+
+    RuntimeError: the thread makes more than `limit` groups.
+    """
+
 def fail_after(kind: str, passing: int, /) -> None:
     """Let something fail in the CPU core, after `passing` more that do not. For tests.
 

@@ -17,7 +17,7 @@ __global__ void __launch_bounds__(tuning::kFillThreads)
                      const __grid_constant__ typename Map::Numbers numbers,
                      const __grid_constant__ OwnTable table) {
   const Map map = make_map<Map>(numbers, table);
-  fill_span<T>(map, span, this_thread());
+  fill_span<T>(map, span, walk_of<T>(this_thread()));
 }
 
 template <class T, class Map, class OwnTable>
