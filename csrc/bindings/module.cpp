@@ -44,6 +44,16 @@ py::dict build_info() {
   return info;
 }
 
+py::dict cuda_status_of() {
+  const CudaStatus found = cuda_status();
+  py::dict status;
+  status["devices"] = found.devices;
+  status["error"] = found.error;
+  status["driver"] = found.driver;
+  status["runtime"] = found.runtime;
+  return status;
+}
+
 }  // namespace
 }  // namespace winit_cuda
 
@@ -54,7 +64,7 @@ PYBIND11_MODULE(_C, module) {
   module.def("set_simd", [](const std::optional<std::string>& name) {
     winit_cuda::choose_isa(name ? name->c_str() : nullptr);
   });
-  module.def("cuda_device_count", &winit_cuda::cuda_device_count);
+  module.def("cuda_status", &winit_cuda::cuda_status_of);
   winit_cuda::bind_fills(module);
   winit_cuda::bind_fill_list(module);
   winit_cuda::bind_matrices(module);

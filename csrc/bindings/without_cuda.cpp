@@ -14,7 +14,9 @@
 namespace winit_cuda {
 namespace {
 
-[[noreturn]] void refuse() { throw std::runtime_error("winit_cuda was built without CUDA"); }
+constexpr const char* kMissing = "winit_cuda was built without CUDA";
+
+[[noreturn]] void refuse() { throw std::runtime_error(kMissing); }
 
 }  // namespace
 
@@ -29,7 +31,7 @@ void fill_many_cuda(const ManyDescriptors&, const ManyKeys&, const unsigned char
   refuse();
 }
 void prefix_sums_cuda(const PrefixSums&, int64_t, const Launch&) { refuse(); }
-int cuda_device_count() { return 0; }
+CudaStatus cuda_status() { return {0, kMissing, 0, 0}; }
 
 }  // namespace winit_cuda
 
