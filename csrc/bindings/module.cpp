@@ -34,10 +34,8 @@ py::dict build_info() {
 #endif
 #if defined(__clang__)
   info["compiler"] = "Clang " __clang_version__;
-#elif defined(__GNUC__)
-  info["compiler"] = "GCC " __VERSION__;
 #else
-  info["compiler"] = "unknown";
+  info["compiler"] = "GCC " __VERSION__;
 #endif
   info["simd"] = isa_names();
   info["simd_active"] = active_isa_name();

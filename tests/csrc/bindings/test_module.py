@@ -33,7 +33,7 @@ def test_what_the_cuda_runtime_says():
         why = "winit_cuda was built without CUDA"
         assert status == {"devices": 0, "error": why, "driver": 0, "runtime": 0}
     else:
-        major, minor = map(int, _C.build_info()["cuda_version"].split("."))
-        assert status["runtime"] == 1000 * major + 10 * minor
+        major, _, _ = _C.build_info()["cuda_version"].partition(".")
+        assert status["runtime"] // 1000 == int(major)
         assert (status["devices"] > 0) == (status["error"] == "")
         assert status["driver"] > 0 or status["devices"] == 0
