@@ -12,7 +12,7 @@ __global__ void prefix_sums_kernel(const PrefixSums sums) { make_prefix_sums(sum
 }  // namespace
 
 void prefix_sums_cuda(const PrefixSums& sums, int64_t threads, const Launch& launch) {
-  launch_blocks(launch, prefix_sums_grid(sums, threads), &prefix_sums_kernel, sums);
+  launch_blocks<&prefix_sums_kernel>(launch, prefix_sums_grid(sums, threads), sums);
 }
 
 }  // namespace winit_cuda
