@@ -31,6 +31,43 @@ py::tuple philox4x32_10(std::array<uint32_t, 4> counter, std::array<uint32_t, 2>
   return py::make_tuple(words[0], words[1], words[2], words[3]);
 }
 
+// How many tiles a list's kernel has for one contiguous tensor, and which groups of elements a
+// thread makes in one of them, span after span. Nothing is written, so the tensor may be larger
+// than any memory. More than `limit` groups are an error.
+py::tuple listed_groups(int dtype_code, int64_t count, uint32_t tile, int thread, size_t limit) {
+  if (count < 1) throw std::invalid_argument("count must be positive");
+  FillList list;
+  const DType dtype = dtype_of(dtype_code);
+  Box box;
+  box.rank = 1;
+  box.size[0] = count;
+  box.stride[0] = box.index_stride[0] = 1;
+  list.add({reinterpret_cast<void*>(uintptr_t{kStoreBytes}), dtype, box}, uniform_law(dtype, 0, 1));
+  const uint32_t tiles = describe(list, 0, ~size_t{0}).tiles;
+  if (tile >= tiles || thread < 0 || thread >= tuning::kListThreads)
+    throw std::invalid_argument("no such tile or thread");
+  std::vector<std::vector<uint32_t>> groups;
+  size_t made = 0;
+  const auto make = [&](uint32_t group) {
+    if (++made > limit) throw std::runtime_error("a thread makes more groups than it should");
+    groups.back().push_back(group);
+  };
+  const RandomFill& fill = std::get<RandomFill>(list.fills[0]);
+  with_element(dtype, [&](auto element) {
+    using T = typename decltype(element)::type;
+    for_each_walk<T>(fill, {0, tile, tile + 1, tiles}, {thread, tuning::kListThreads},
+                     [&](const Span& span, const Walk& walk) {
+                       groups.emplace_back();
+                       const auto several = [&](uint32_t group) {
+                         for (uint32_t j = 0; j < kGroupsInFlight<T>; ++j)
+                           make(group + j * walk.apart);
+                       };
+                       for_each_group<T>(span, walk, several, make);
+                     });
+  });
+  return py::make_tuple(tiles, groups);
+}
+
 void words(uintptr_t pointer, int64_t count, uint64_t seed, uint64_t stream, uint32_t domain,
            uint64_t index, int device, uintptr_t cuda_stream) {
   if (domain > 7) throw std::invalid_argument("domain must be in [0, 7]");
@@ -87,43 +124,6 @@ void prefix_sums(uintptr_t values, uintptr_t odd_counts, int64_t count, int thre
     prefix_sums_cuda(sums, threads, {device, reinterpret_cast<void*>(cuda_stream)});
 }
 
-// How many tiles a list's kernel has for one contiguous tensor, and which groups of elements a
-// thread makes in one of them, span after span. Nothing is written, so the tensor may be larger
-// than any memory. More than `limit` groups are an error.
-py::tuple listed_groups(int dtype_code, int64_t count, uint32_t tile, int thread, size_t limit) {
-  if (count < 1) throw std::invalid_argument("count must be positive");
-  FillList list;
-  const DType dtype = dtype_of(dtype_code);
-  Box box;
-  box.rank = 1;
-  box.size[0] = count;
-  box.stride[0] = box.index_stride[0] = 1;
-  list.add({reinterpret_cast<void*>(uintptr_t{kStoreBytes}), dtype, box}, uniform_law(dtype, 0, 1));
-  const uint32_t tiles = describe(list, 0, ~size_t{0}).tiles;
-  if (tile >= tiles || thread < 0 || thread >= tuning::kListThreads)
-    throw std::invalid_argument("no such tile or thread");
-  std::vector<std::vector<uint32_t>> groups;
-  size_t made = 0;
-  const auto make = [&](uint32_t group) {
-    if (++made > limit) throw std::runtime_error("a thread makes more groups than it should");
-    groups.back().push_back(group);
-  };
-  const RandomFill& fill = std::get<RandomFill>(list.fills[0]);
-  with_element(dtype, [&](auto element) {
-    using T = typename decltype(element)::type;
-    for_each_walk<T>(fill, {0, tile, tile + 1, tiles}, {thread, tuning::kListThreads},
-                     [&](const Span& span, const Walk& walk) {
-                       groups.emplace_back();
-                       const auto several = [&](uint32_t group) {
-                         for (uint32_t j = 0; j < kGroupsInFlight<T>; ++j)
-                           make(group + j * walk.apart);
-                       };
-                       for_each_group<T>(span, walk, several, make);
-                     });
-  });
-  return py::make_tuple(tiles, groups);
-}
-
 // The failure of a kind (Fault) that is `passing` more away happens.
 void fail_after(const std::string& kind, int64_t passing) {
   for (int i = 0; i < static_cast<int>(std::size(kFaultNames)); ++i)
@@ -135,6 +135,7 @@ void fail_after(const std::string& kind, int64_t passing) {
 
 void bind_engine(py::module_& module) {
   module.def("philox4x32_10", &philox4x32_10);
+  module.def("listed_groups", &listed_groups);
   module.def("words", &words);
   module.def("child_stream", [](uint64_t seed, uint64_t stream, uint64_t j) {
     return child_stream(seed, stream, j);
@@ -144,7 +145,6 @@ void bind_engine(py::module_& module) {
   module.def("advance", &advance);
   module.def("prefix_sums", &prefix_sums);
   module.def("set_serial_order", &set_serial_order);
-  module.def("listed_groups", &listed_groups);
   module.def("fail_after", &fail_after);
 }
 
