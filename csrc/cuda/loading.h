@@ -48,7 +48,6 @@ class RelaxedCapture {
 
 // Loads a kernel on the current device, and returns what it takes.
 inline cudaFuncAttributes load(const void* kernel) {
-  const RelaxedCapture relaxed;
   cudaFuncAttributes attributes;
   const cudaError_t error = cudaFuncGetAttributes(&attributes, kernel);
   const bool is_captured =
@@ -64,7 +63,10 @@ inline cudaFuncAttributes load(const void* kernel) {
 template <auto* kKernel>
 void prepare(int device) {
   static DoneOnDevices loaded;
-  loaded.once(device, [] { load(reinterpret_cast<const void*>(kKernel)); });
+  loaded.once(device, [] {
+    const RelaxedCapture relaxed;
+    load(reinterpret_cast<const void*>(kKernel));
+  });
 }
 
 // The same for a kernel with dynamic shared memory, of which it may then have all there is: more
@@ -73,6 +75,7 @@ template <auto* kKernel>
 void prepare_with_shared_memory(int device) {
   static DoneOnDevices prepared;
   prepared.once(device, [device] {
+    const RelaxedCapture relaxed;
     const void* kernel = reinterpret_cast<const void*>(kKernel);
     const int own = static_cast<int>(load(kernel).sharedSizeBytes);
     check_cuda(
