@@ -45,6 +45,17 @@ class BuildInfo(TypedDict):
     simd: list[str]
     simd_active: str
 
+class CudaStatus(TypedDict):
+    """What the CUDA runtime says of this machine; 12040 is version 12.4."""
+
+    devices: int
+    error: str
+    """Why it sees no device, in its words; empty where it sees one."""
+    driver: int
+    """The newest CUDA that the driver knows; 0 where there is no driver."""
+    runtime: int
+    """The CUDA that the core was linked with; 0 where it was built without."""
+
 DTYPES: Final[dict[str, int]]
 """Name of a floating dtype, as in `str(torch.float32)` without "torch.", to its code."""
 
@@ -321,6 +332,17 @@ def advance(generator: Any, step: int, /) -> tuple[int, int]:
 def child_stream(seed: int, stream: int, j: int, /) -> int:
     """The stream of child j of a key, 0 <= j < 2**64."""
 
+def listed_groups(
+    dtype: int, numel: int, tile: int, thread: int, limit: int, /
+) -> tuple[int, list[list[int]]]:
+    """Return which groups of elements a thread of a list's CUDA kernel makes, for tests.
+
+    The list has one contiguous tensor of `numel` elements, which is not there: nothing is written.
+    The first number is how many tiles it has. Groups are counted anew every 2^32 elements.
+
+    RuntimeError: the thread makes more than `limit` groups.
+    """
+
 def fail_after(kind: str, passing: int, /) -> None:
     """Let something fail in the CPU core, after `passing` more that do not. For tests.
 
@@ -338,8 +360,8 @@ def set_simd(name: str | None, /) -> None:
 def free_kept_memory() -> int:
     """Give back what orthogonal matrices left for the next ones; bytes, at most 64 MB."""
 
-def cuda_device_count() -> int:
-    """Number of CUDA devices, 0 where there is no driver; never raises."""
+def cuda_status() -> CudaStatus:
+    """What the CUDA runtime says of this machine; never raises."""
 
 FillListItem: TypeAlias = tuple[str | int | float | Box | None, ...]
 """(law, pointer, dtype, numel, box, *numbers): a fill, as above, of at least one element.

@@ -5,10 +5,12 @@
 #include <iterator>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "bindings/bindings.h"
 #include "bindings/place.h"
 #include "fill/fill.h"
+#include "many/kernel.h"
 #include "platform/faults.h"
 #include "values/child_key.h"
 
@@ -25,6 +27,43 @@ py::tuple philox4x32_10(std::array<uint32_t, 4> counter, std::array<uint32_t, 2>
   uint32_t words[4];
   philox_block(stream_key, join(counter[0], counter[1]), words);
   return py::make_tuple(words[0], words[1], words[2], words[3]);
+}
+
+// How many tiles a list's kernel has for one contiguous tensor, and which groups of elements a
+// thread makes in one of them, span after span. Nothing is written, so the tensor may be larger
+// than any memory. More than `limit` groups are an error.
+py::tuple listed_groups(int dtype_code, int64_t count, uint32_t tile, int thread, size_t limit) {
+  if (count < 1) throw std::invalid_argument("count must be positive");
+  FillList list;
+  const DType dtype = dtype_of(dtype_code);
+  Box box;
+  box.rank = 1;
+  box.size[0] = count;
+  box.stride[0] = box.index_stride[0] = 1;
+  list.add({reinterpret_cast<void*>(uintptr_t{kStoreBytes}), dtype, box}, uniform_law(dtype, 0, 1));
+  const uint32_t tiles = describe(list, 0, ~size_t{0}).tiles;
+  if (tile >= tiles || thread < 0 || thread >= tuning::kListThreads)
+    throw std::invalid_argument("no such tile or thread");
+  std::vector<std::vector<uint32_t>> groups;
+  size_t made = 0;
+  const auto make = [&](uint32_t group) {
+    if (++made > limit) throw std::runtime_error("a thread makes more groups than it should");
+    groups.back().push_back(group);
+  };
+  const RandomFill& fill = std::get<RandomFill>(list.fills[0]);
+  with_element(dtype, [&](auto element) {
+    using T = typename decltype(element)::type;
+    for_each_walk<T>(fill, {0, tile, tile + 1, tiles}, {thread, tuning::kListThreads},
+                     [&](const Span& span, const Walk& walk) {
+                       groups.emplace_back();
+                       const auto several = [&](uint32_t group) {
+                         for (uint32_t j = 0; j < kGroupsInFlight<T>; ++j)
+                           make(group + j * walk.apart);
+                       };
+                       for_each_group<T>(span, walk, several, make);
+                     });
+  });
+  return py::make_tuple(tiles, groups);
 }
 
 void words(uintptr_t pointer, int64_t count, uint64_t seed, uint64_t stream, uint32_t domain,
@@ -76,6 +115,7 @@ void fail_after(const std::string& kind, int64_t passing) {
 
 void bind_engine(py::module_& module) {
   module.def("philox4x32_10", &philox4x32_10);
+  module.def("listed_groups", &listed_groups);
   module.def("words", &words);
   module.def("child_stream", [](uint64_t seed, uint64_t stream, uint64_t j) {
     return child_stream(seed, stream, j);

@@ -34,14 +34,22 @@ py::dict build_info() {
 #endif
 #if defined(__clang__)
   info["compiler"] = "Clang " __clang_version__;
-#elif defined(__GNUC__)
-  info["compiler"] = "GCC " __VERSION__;
 #else
-  info["compiler"] = "unknown";
+  info["compiler"] = "GCC " __VERSION__;
 #endif
   info["simd"] = isa_names();
   info["simd_active"] = active_isa_name();
   return info;
+}
+
+py::dict cuda_status_of() {
+  const CudaStatus found = cuda_status();
+  py::dict status;
+  status["devices"] = found.devices;
+  status["error"] = found.error;
+  status["driver"] = found.driver;
+  status["runtime"] = found.runtime;
+  return status;
 }
 
 }  // namespace
@@ -54,7 +62,7 @@ PYBIND11_MODULE(_C, module) {
   module.def("set_simd", [](const std::optional<std::string>& name) {
     winit_cuda::choose_isa(name ? name->c_str() : nullptr);
   });
-  module.def("cuda_device_count", &winit_cuda::cuda_device_count);
+  module.def("cuda_status", &winit_cuda::cuda_status_of);
   winit_cuda::bind_fills(module);
   winit_cuda::bind_fill_list(module);
   winit_cuda::bind_matrices(module);

@@ -13,7 +13,9 @@
 namespace winit_cuda {
 namespace {
 
-[[noreturn]] void refuse() { throw std::runtime_error("winit_cuda was built without CUDA"); }
+constexpr const char* kMissing = "winit_cuda was built without CUDA";
+
+[[noreturn]] void refuse() { throw std::runtime_error(kMissing); }
 
 }  // namespace
 
@@ -27,7 +29,7 @@ void words_cuda(const StreamKey&, Domain, uint64_t, int64_t, uint32_t*, const La
 void fill_many_cuda(const ManyDescriptors&, const ManyKeys&, const unsigned char*, const Launch&) {
   refuse();
 }
-int cuda_device_count() { return 0; }
+CudaStatus cuda_status() { return {0, kMissing, 0, 0}; }
 
 }  // namespace winit_cuda
 

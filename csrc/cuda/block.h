@@ -63,17 +63,12 @@ static __device__ inline CudaBlock this_block() {
   return {reinterpret_cast<char*>(dynamic_shared)};
 }
 
-// Blocks of the kernel that the device runs at once. More than 48 KB of shared memory have to be
-// asked for, kernel by kernel and device by device.
-template <class Kernel>
-int64_t resident_blocks(Kernel* kernel, int threads, int64_t shared_bytes, int device) {
-  constexpr int64_t kUnasked = 48 * 1024;
-  if (shared_bytes > kUnasked)
-    check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                    static_cast<int>(shared_bytes)),
-               "cudaFuncSetAttribute");
+// Blocks of the kernel that the device, the current one, runs at once.
+template <auto* kKernel>
+int64_t resident_blocks(int threads, int64_t shared_bytes, int device) {
+  prepare_with_shared_memory<kKernel>(device);
   int resident = 0;
-  check_cuda(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, kernel, threads,
+  check_cuda(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, kKernel, threads,
                                                            static_cast<size_t>(shared_bytes)),
              "cudaOccupancyMaxActiveBlocksPerMultiprocessor");
   return int64_t{resident} * attribute(cudaDevAttrMultiProcessorCount, device);
@@ -81,14 +76,13 @@ int64_t resident_blocks(Kernel* kernel, int threads, int64_t shared_bytes, int d
 
 // Launches the kernel for so many blocks' work; the device gets no more blocks than it runs at
 // once, each of which goes through what is left.
-template <class... Parameters, class... Arguments>
-void launch_blocks(const Launch& launch, const BlockGrid& work, void (*kernel)(Parameters...),
-                   const Arguments&... arguments) {
+template <auto* kKernel, class... Arguments>
+void launch_blocks(const Launch& launch, const BlockGrid& work, const Arguments&... arguments) {
   const CurrentDevice current(launch.device);
-  const int64_t resident = resident_blocks(kernel, work.threads, work.shared_bytes, launch.device);
+  const int64_t resident = resident_blocks<kKernel>(work.threads, work.shared_bytes, launch.device);
   const auto blocks = static_cast<unsigned>(std::max<int64_t>(1, std::min(work.blocks, resident)));
-  kernel<<<blocks, static_cast<unsigned>(work.threads), static_cast<size_t>(work.shared_bytes),
-           static_cast<cudaStream_t>(launch.stream)>>>(arguments...);
+  kKernel<<<blocks, static_cast<unsigned>(work.threads), static_cast<size_t>(work.shared_bytes),
+            static_cast<cudaStream_t>(launch.stream)>>>(arguments...);
   check_cuda(cudaGetLastError(), "kernel launch");
 }
 

@@ -4,11 +4,19 @@
 
 namespace winit_cuda {
 
-int cuda_device_count() {
-  int count = 0;
-  if (cudaGetDeviceCount(&count) == cudaSuccess) return count;
-  cudaGetLastError();
-  return 0;
+CudaStatus cuda_status() {
+  CudaStatus status;
+  cudaDriverGetVersion(&status.driver);
+  cudaRuntimeGetVersion(&status.runtime);
+  const cudaError_t error = cudaGetDeviceCount(&status.devices);
+  if (error != cudaSuccess) {
+    status.devices = 0;
+    status.error = cudaGetErrorString(error);
+  } else if (status.devices == 0) {
+    status.error = cudaGetErrorString(cudaErrorNoDevice);
+  }
+  cudaGetLastError();  // the error is told here; the next call starts clean
+  return status;
 }
 
 }  // namespace winit_cuda

@@ -6,12 +6,13 @@
 #include <algorithm>
 
 #include "cuda/device.h"
+#include "cuda/loading.h"
 #include "platform/grid.h"
 #include "platform/stream.h"
 #include "platform/tuning.h"
 
 #if CUDART_VERSION < 12010
-#error "winit_cuda needs CUDA 12.1 or later"
+#error "winit_cuda needs CUDA 12.1 or later: its kernels have parameters longer than 4 KB"
 #endif
 
 namespace winit_cuda {
@@ -19,12 +20,6 @@ namespace winit_cuda {
 static __device__ inline ThreadIndex this_thread() {
   return {static_cast<int64_t>(blockIdx.x) * tuning::kFillThreads + threadIdx.x,
           static_cast<int64_t>(gridDim.x) * tuning::kFillThreads};
-}
-
-inline int attribute(cudaDeviceAttr name, int device) {
-  int value = 0;
-  check_cuda(cudaDeviceGetAttribute(&value, name, device), "cudaDeviceGetAttribute");
-  return value;
 }
 
 // As many blocks as the threads need, but no more than the device runs at once: each would make its
@@ -42,13 +37,13 @@ unsigned blocks_for(int64_t threads, Kernel* kernel, int device) {
   return static_cast<unsigned>(std::min<int64_t>(wanted, int64_t{resident} * processors));
 }
 
-// Launches `kernel` for `work` threads' worth of steps.
-template <class... Parameters, class... Arguments>
-void launch_on(const Launch& launch, int64_t work, void (*kernel)(Parameters...),
-               const Arguments&... arguments) {
+// Launches a kernel for `work` threads' worth of steps.
+template <auto* kKernel, class... Arguments>
+void launch_on(const Launch& launch, int64_t work, const Arguments&... arguments) {
   const CurrentDevice current(launch.device);
-  kernel<<<blocks_for(work, kernel, launch.device), tuning::kFillThreads, 0,
-           static_cast<cudaStream_t>(launch.stream)>>>(arguments...);
+  prepare<kKernel>(launch.device);
+  kKernel<<<blocks_for(work, kKernel, launch.device), tuning::kFillThreads, 0,
+            static_cast<cudaStream_t>(launch.stream)>>>(arguments...);
   check_cuda(cudaGetLastError(), "kernel launch");
 }
 

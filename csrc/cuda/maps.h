@@ -3,7 +3,8 @@
 // A map with a quantile table gets it in shared memory: the threads of a warp read different
 // segments at once, which constant memory would serialize. The normal law's table lies in device
 // memory; a one-sided truncated law brings its own among the kernel's arguments, so that no launch
-// allocates, copies or waits. Such arguments may be longer than 4 KB from CUDA 12.1 on.
+// allocates, copies or waits. Such arguments may be longer than 4 KB from CUDA 12.1 on, of nvcc and
+// of the driver (530); with an older driver the core is not used.
 #pragma once
 
 #include <algorithm>

@@ -17,7 +17,7 @@ __global__ void __launch_bounds__(tuning::kFillThreads)
                      const __grid_constant__ typename Map::Numbers numbers,
                      const __grid_constant__ OwnTable table) {
   const Map map = make_map<Map>(numbers, table);
-  fill_span<T>(map, span, this_thread());
+  fill_span<T>(map, span, walk_of<T>(this_thread()));
 }
 
 template <class T, class Map, class OwnTable>
@@ -66,17 +66,17 @@ void fill_cuda(const RandomFill& fill, const Launch& launch) {
     const auto table = own_table_of<Map>(numbers);
     using OwnTable = std::decay_t<decltype(table)>;
     if (!is_aligned(fill)) {
-      launch_on(launch, rows.rows * rows.slots, &fill_rows_kernel<T, Map, OwnTable>, fill, rows,
-                numbers, table);
+      launch_on<&fill_rows_kernel<T, Map, OwnTable>>(launch, rows.rows * rows.slots, fill, rows,
+                                                     numbers, table);
     } else if (fill.source.key_pointer) {
-      launch_on(launch, threads_for<T>(element_count(fill.target.box)),
-                &fill_keyed_kernel<T, Map, OwnTable>, fill, numbers, table);
+      launch_on<&fill_keyed_kernel<T, Map, OwnTable>>(
+          launch, threads_for<T>(element_count(fill.target.box)), fill, numbers, table);
     } else {
       for (int64_t begin = 0; begin < element_count(fill.target.box);) {
         const Span span = span_at<T>(fill, fill.source.key, begin);
         const int64_t count = element_count<T>(span);
-        launch_on(launch, threads_for<T>(count), &fill_span_kernel<T, Map, OwnTable>, span, numbers,
-                  table);
+        launch_on<&fill_span_kernel<T, Map, OwnTable>>(launch, threads_for<T>(count), span, numbers,
+                                                       table);
         begin += count;
       }
     }
@@ -85,11 +85,11 @@ void fill_cuda(const RandomFill& fill, const Launch& launch) {
 
 void words_cuda(const StreamKey& key, Domain domain, uint64_t index, int64_t count, uint32_t* words,
                 const Launch& launch) {
-  launch_on(launch, count, &words_kernel, key, domain, index, count, words);
+  launch_on<&words_kernel>(launch, count, key, domain, index, count, words);
 }
 
 void split_keys_cuda(const Source& source, int64_t count, uint64_t* words, const Launch& launch) {
-  launch_on(launch, count, &split_keys_kernel, source, count, words);
+  launch_on<&split_keys_kernel>(launch, count, source, count, words);
 }
 
 }  // namespace winit_cuda

@@ -94,30 +94,71 @@ WINIT_HD void make_group(const Map& map, const Span& span, uint32_t group,
   pack<T>(values, units);
 }
 
-// The groups of one thread.
-template <class T, class Map>
-WINIT_HD void fill_span(const Map& map, const Span& span, const ThreadIndex& at) {
+// Which groups of a span are one thread's: kGroupsInFlight of them, which lie `apart` from each
+// other, from `first` on, as many `step` groups further on, and so forth.
+struct Walk {
+  uint32_t first, step, apart;
+};
+
+// So many threads make the longest span in one go. No device runs as many at once.
+template <class T>
+constexpr int64_t kMostThreads = kSpanBlocks / kGroupsInFlight<T>;
+
+// The walk of one of at most kMostThreads<T> threads.
+template <class T>
+WINIT_HD Walk walk_of(const ThreadIndex& at) {
   constexpr uint32_t kDepth = kGroupsInFlight<T>;
   const uint32_t thread = static_cast<uint32_t>(at.thread);
   const uint32_t apart = at.threads % kNeighbours == 0 ? kNeighbours : 1;
   const uint32_t step = static_cast<uint32_t>(at.threads) * kDepth;
-  const uint32_t ahead = (kDepth - 1) * apart;
+  return Walk{thread / apart * (apart * kDepth) + thread % apart, step, apart};
+}
+
+// The walk of one of any number of threads, as the grid of a tensor in a list may have: 32 bits do
+// not count those of 128 GiB. The threads beyond kMostThreads<T> find nothing to do.
+template <class T>
+WINIT_HD Walk walk_in_large_grid(const ThreadIndex& at) {
+  constexpr int64_t kMost = kMostThreads<T>;
+  Walk walk = walk_of<T>({at.thread < kMost ? at.thread : kMost, at.threads});
+  if (at.threads > kMost) walk.step = kMost * kGroupsInFlight<T>;
+  return walk;
+}
+
+// Calls several(group) for each kGroupsInFlight groups of a walk, and one(group) for each of those
+// left at the end, the last of which may hold span.rest elements.
+template <class T, class Several, class One>
+WINIT_HD void for_each_group(const Span& span, const Walk& walk, const Several& several,
+                             const One& one) {
+  constexpr uint32_t kDepth = kGroupsInFlight<T>;
+  const uint32_t ahead = (kDepth - 1) * walk.apart;
   const uint32_t end = span.whole > ahead ? span.whole - ahead : 0;
-  uint32_t group = thread / apart * (apart * kDepth) + thread % apart;
+  uint32_t group = walk.first;
   WINIT_ROLLED
-  for (; group < end; group += step) {
-    StoreUnit* out = static_cast<StoreUnit*>(span.pointer) + size_t{group} * kUnits<T>;
-    WINIT_UNROLL
-    for (uint32_t j = 0; j < kDepth; ++j) {
-      StoreUnit units[kUnits<T>];
-      make_group<T>(map, span, group + j * apart, units);
-      for (int i = 0; i < kUnits<T>; ++i) out[j * apart * kUnits<T> + i] = units[i];
-    }
-  }
+  for (; group < end; group += walk.step) several(group);
   WINIT_ROLLED
-  for (uint32_t j = 0; j < kDepth; ++j, group += apart) {
+  for (uint32_t j = 0; j < kDepth; ++j, group += walk.apart) {
     if (group > span.whole || (group == span.whole && span.rest == 0)) break;
-    StoreUnit* out = static_cast<StoreUnit*>(span.pointer) + size_t{group} * kUnits<T>;
+    one(group);
+  }
+}
+
+// The values of one thread.
+template <class T, class Map>
+WINIT_HD void fill_span(const Map& map, const Span& span, const Walk& walk) {
+  const auto unit = [&](uint32_t group) {
+    return static_cast<StoreUnit*>(span.pointer) + size_t{group} * kUnits<T>;
+  };
+  const auto several = [&](uint32_t group) {
+    StoreUnit* out = unit(group);
+    WINIT_UNROLL
+    for (uint32_t j = 0; j < kGroupsInFlight<T>; ++j) {
+      StoreUnit units[kUnits<T>];
+      make_group<T>(map, span, group + j * walk.apart, units);
+      for (int i = 0; i < kUnits<T>; ++i) out[j * walk.apart * kUnits<T> + i] = units[i];
+    }
+  };
+  const auto one = [&](uint32_t group) {
+    StoreUnit* out = unit(group);
     StoreUnit units[kUnits<T>];
     make_group<T>(map, span, group, units);
     if (group < span.whole) {
@@ -126,7 +167,8 @@ WINIT_HD void fill_span(const Map& map, const Span& span, const ThreadIndex& at)
       for (int i = 0; i < kGroupOf<T> - 1; ++i)
         if (i < static_cast<int>(span.rest)) reinterpret_cast<T*>(out)[i] = unpack<T>(units, i);
     }
-  }
+  };
+  for_each_group<T>(span, walk, several, one);
 }
 
 WINIT_HD StreamKey key_of(const Source& source) {
@@ -138,9 +180,10 @@ WINIT_HD StreamKey key_of(const Source& source) {
 template <class T, class Map>
 WINIT_HD void fill_aligned(const Map& map, const RandomFill& fill, const ThreadIndex& at) {
   const StreamKey key = key_of(fill.source);
+  const Walk walk = walk_of<T>(at);
   for (int64_t begin = 0; begin < fill.target.box.size[0];) {
     const Span span = span_at<T>(fill, key, begin);
-    fill_span<T>(map, span, at);
+    fill_span<T>(map, span, walk);
     begin += element_count<T>(span);
   }
 }

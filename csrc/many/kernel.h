@@ -102,6 +102,19 @@ WINIT_HD void fill_short_rows(const Map& map, const RandomFill& fill, DType dtyp
   });
 }
 
+// Calls visit(span, walk) for all that a thread makes of a contiguous tensor in some of its tiles.
+// A tensor has a thread for every few elements, whatever its size.
+template <class T, class Visit>
+WINIT_HD void for_each_walk(const RandomFill& fill, const TensorTiles& tiles, const ThreadIndex& at,
+                            const Visit& visit) {
+  for (int64_t begin = 0; begin < fill.target.box.size[0];) {
+    const Span span = span_at<T>(fill, fill.source.key, begin);
+    for_each_tile(tiles, at,
+                  [&](const ThreadIndex& place) { visit(span, walk_in_large_grid<T>(place)); });
+    begin += element_count<T>(span);
+  }
+}
+
 template <class T, class Map, class Tables>
 WINIT_HD void draw_span_tiles(const ManyView& view, const TensorTiles& tiles, const ThreadIndex& at,
                               Tables& tables) {
@@ -109,11 +122,8 @@ WINIT_HD void draw_span_tiles(const ManyView& view, const TensorTiles& tiles, co
   const auto& packed = *view.shared<PackedNumbers<typename Map::Numbers>>(tensor.numbers);
   const Map map(unpack<Map>(view, packed, tables));
   const RandomFill fill = fill_of(view, tiles.number, packed);
-  for (int64_t begin = 0; begin < tensor.count;) {
-    const Span span = span_at<T>(fill, fill.source.key, begin);
-    for_each_tile(tiles, at, [&](const ThreadIndex& place) { fill_span<T>(map, span, place); });
-    begin += element_count<T>(span);
-  }
+  for_each_walk<T>(fill, tiles, at,
+                   [&](const Span& span, const Walk& walk) { fill_span<T>(map, span, walk); });
 }
 
 template <class Map, class Tables>

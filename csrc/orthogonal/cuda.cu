@@ -31,21 +31,21 @@ void reflectors_cuda(const Reflectors& reflectors, const Source& source, const L
   fill_cuda(reflector_normals(reflectors, source), launch);
   const BlockGrid grid = reflectors_grid(reflectors);
   if (reflectors.dtype == DType::kFloat64)
-    launch_blocks(launch, grid, &reflectors_kernel<double>, reflectors);
+    launch_blocks<&reflectors_kernel<double>>(launch, grid, reflectors);
   else
-    launch_blocks(launch, grid, &reflectors_kernel<float>, reflectors);
+    launch_blocks<&reflectors_kernel<float>>(launch, grid, reflectors);
 }
 
 int64_t orthogonal_batch_workspace_cuda(const OrthogonalBatch& batch, int device) {
   const CurrentDevice current(device);
   const BatchPlan plan = plan_on(batch, device);
-  return batch_workspace(plan, resident_blocks(&orthogonal_batch_kernel, plan.grid.threads,
-                                               plan.grid.shared_bytes, device));
+  return batch_workspace(plan, resident_blocks<&orthogonal_batch_kernel>(
+                                   plan.grid.threads, plan.grid.shared_bytes, device));
 }
 
 void orthogonal_batch_cuda(const OrthogonalBatch& batch, const Launch& launch) {
   const BatchPlan plan = plan_on(batch, launch.device);
-  launch_blocks(launch, plan.grid, &orthogonal_batch_kernel, batch, plan);
+  launch_blocks<&orthogonal_batch_kernel>(launch, plan.grid, batch, plan);
 }
 
 }  // namespace winit_cuda

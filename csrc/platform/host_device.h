@@ -5,25 +5,22 @@
 // narrow CPU.
 #pragma once
 
+#if !defined(__GNUC__) && !defined(__clang__)
+#error "winit_cuda needs GCC or Clang: MSVC and Windows are not supported"
+#endif
+
 #include <cstdint>
 #include <cstring>
 
 #if defined(__CUDACC__)
 #define WINIT_HD static __host__ __device__ __forceinline__
 #define WINIT_HD_MEMBER __host__ __device__ __forceinline__
-#elif defined(__GNUC__) || defined(__clang__)
+#else
 #define WINIT_HD static inline __attribute__((always_inline))
 #define WINIT_HD_MEMBER inline __attribute__((always_inline))
-#else
-#define WINIT_HD static inline
-#define WINIT_HD_MEMBER inline
 #endif
 
-#if defined(__GNUC__) || defined(__clang__)
 #define WINIT_NO_INLINE __attribute__((noinline))
-#else
-#define WINIT_NO_INLINE
-#endif
 
 // Before a template for host and device that is handed a function of the host alone: nvcc would
 // warn of the call, which the device never makes.

@@ -1,5 +1,7 @@
-// A stream of a CUDA device, for code that is compiled without CUDA, too.
+// CUDA devices and their streams, for code that is compiled without CUDA, too.
 #pragma once
+
+#include <string>
 
 namespace winit_cuda {
 
@@ -10,7 +12,15 @@ struct Launch {
   void* stream;
 };
 
-// Zero where there is no CUDA build, no driver or no device.
-int cuda_device_count();
+// What the CUDA runtime says of this machine. Versions are as CUDA counts them: 12040 is 12.4.
+struct CudaStatus {
+  int devices = 0;
+  std::string error;  // why it sees none, in its words; empty where it sees one
+  int driver = 0;     // the newest CUDA that the driver knows; 0 where there is no driver
+  int runtime = 0;    // 0 where the core was built without CUDA
+};
+
+// Fails at nothing.
+CudaStatus cuda_status();
 
 }  // namespace winit_cuda

@@ -27,13 +27,13 @@ __global__ void __launch_bounds__(tuning::kFillThreads)
 void sparse_cuda(const SparseFill& fill, const Launch& launch) {
   if (fill.zeros_per_column == 0) return fill_cuda(fill.normal, launch);
   const Rows rows = rows_of(fill.normal.target.box);
-  launch_blocks(launch, selection_grid(fill, tuning::kSelectionThreads), &select_thresholds_kernel,
-                fill, search_of(fill));
+  launch_blocks<&select_thresholds_kernel>(launch, selection_grid(fill, tuning::kSelectionThreads),
+                                           fill, search_of(fill));
   with_element(fill.normal.target.dtype, [&](auto element) {
     using T = typename decltype(element)::type;
     using Map = NormalMap<ScalarLanes<T>>;
-    launch_on(launch, rows.rows * rows.slots, &sparse_rows_kernel<T, Map>, fill, rows,
-              fill.normal.law.numbers_of<Map>());
+    launch_on<&sparse_rows_kernel<T, Map>>(launch, rows.rows * rows.slots, fill, rows,
+                                           fill.normal.law.numbers_of<Map>());
   });
 }
 

@@ -239,7 +239,7 @@ class Group {
     });                                        \
     break;                                     \
   }
-#include "testing/operations.inc"
+#include "testing/operations.h"
       case Operation::ld:
         return each_on([&](int i) { load(instruction, i); });
       case Operation::st:

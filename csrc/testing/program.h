@@ -15,7 +15,7 @@ enum class Operation : uint16_t {
 #define OPERATION2 OPERATION
 #define OPERATION3 OPERATION
 #define OPERATION4 OPERATION
-#include "testing/operations.inc"
+#include "testing/operations.h"
   kCount
 };
 

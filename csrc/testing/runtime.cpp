@@ -19,26 +19,33 @@ namespace {
 // Of one architecture, by name.
 using Program = std::map<std::string, Kernel>;
 
-struct Device {
+// The devices there are, by their compute capability.
+constexpr int kArchitectures[] = {75, 90};
+constexpr int kDevices = static_cast<int>(std::size(kArchitectures));
+
+// What all devices share, and how they run.
+struct Machine {
   std::mutex mutex;  // one launch at a time
-  int architecture = 0, processors = 2, resident_blocks = 2;
+  int processors = 2, resident_blocks = 2;
   bool in_step = true;
   std::mt19937 random{1};
   Room room;
   std::map<int, Program> programs;
   DeviceMemory memory;
   std::map<const void*, std::string> functions;  // of the host's stubs
-  std::map<const void*, int64_t> allowed_shared;
+  std::map<const void*, int64_t> allowed_shared[kDevices];
   bool (*load_kernel)(int, const char*) = nullptr;
   std::string calls;  // a line each
-
-  int64_t most_shared() const { return architecture == 75 ? 64 * 1024 : 227 * 1024; }
 };
 
-Device& device() {
-  static Device device;
-  return device;
+Machine& machine() {
+  static Machine machine;
+  return machine;
 }
+
+thread_local int current_device = 0;
+int architecture() { return kArchitectures[current_device]; }
+int64_t most_shared(int device) { return kArchitectures[device] == 75 ? 64 * 1024 : 227 * 1024; }
 
 struct Shape {
   dim3 grid, block;
@@ -59,34 +66,37 @@ template <class... Parts>
 void note(const Parts&... parts) {
   std::ostringstream line;
   ((line << parts << ' '), ...);
-  device().calls += line.str() + '\n';
+  machine().calls += line.str() + '\n';
 }
 
+// Of the current device.
 const Kernel* find_kernel(const void* function) {
-  Device& d = device();
-  const auto name = d.functions.find(function);
-  if (name == d.functions.end()) return nullptr;
-  Program& program = d.programs[d.architecture];
+  Machine& m = machine();
+  const auto name = m.functions.find(function);
+  if (name == m.functions.end()) return nullptr;
+  Program& program = m.programs[architecture()];
   auto kernel = program.find(name->second);
   if (kernel == program.end()) {
-    if (!d.load_kernel || !d.load_kernel(d.architecture, name->second.c_str())) return nullptr;
+    if (!m.load_kernel || !m.load_kernel(architecture(), name->second.c_str())) return nullptr;
     kernel = program.find(name->second);
   }
   return kernel == program.end() ? nullptr : &kernel->second;
 }
 
 int64_t allowed_shared(const void* function) {
-  const auto found = device().allowed_shared.find(function);
-  return found == device().allowed_shared.end() ? 48 * 1024 : found->second;
+  const auto& allowed = machine().allowed_shared[current_device];
+  const auto found = allowed.find(function);
+  return found == allowed.end() ? 48 * 1024 : found->second;
 }
 
 cudaError_t launch(const void* function, dim3 grid, dim3 block, void** arguments, size_t shared,
                    const void* stream) {
-  Device& d = device();
-  const std::lock_guard<std::mutex> lock(d.mutex);
+  Machine& m = machine();
+  const std::lock_guard<std::mutex> lock(m.mutex);
   fault.clear();
   const Kernel* kernel = find_kernel(function);
-  if (!kernel) return said(fault.empty() ? cudaErrorNoKernelImageForDevice : cudaErrorLaunchFailure);
+  if (!kernel)
+    return said(fault.empty() ? cudaErrorNoKernelImageForDevice : cudaErrorLaunchFailure);
   note("launch", kernel->name, grid.x, block.x, shared, stream);
   if (grid.x == 0 || grid.x > 0x7FFFFFFFu || grid.y != 1 || grid.z != 1 || block.x == 0 ||
       block.x > kernel->most_threads || block.y != 1 || block.z != 1)
@@ -104,14 +114,14 @@ cudaError_t launch(const void* function, dim3 grid, dim3 block, void** arguments
                 static_cast<size_t>(kernel->parameters[i].bytes));
   try {
     // No result may depend on the order of the threads.
-    const Contents before = d.memory.contents();
+    const Contents before = m.memory.contents();
     Contents first;
     for (const Order order : {Order::kForward, Order::kBackward, Order::kRandom}) {
-      if (order != Order::kForward) d.memory.restore(before);
-      run(*kernel, {grid.x, block.x, dynamic}, bytes, d.memory, d.room, order, d.in_step, d.random);
+      if (order != Order::kForward) m.memory.restore(before);
+      run(*kernel, {grid.x, block.x, dynamic}, bytes, m.memory, m.room, order, m.in_step, m.random);
       if (order == Order::kForward)
-        first = d.memory.contents();
-      else if (d.memory.contents() != first)
+        first = m.memory.contents();
+      else if (m.memory.contents() != first)
         throw Fault("the order of the threads changes the result");
     }
   } catch (const Fault& broken) {
@@ -140,7 +150,7 @@ void __cudaUnregisterFatBinary(void**) {}
 void __cudaRegisterVar(void**, char*, char*, const char*, int, size_t, int, int) {}
 void __cudaRegisterFunction(void**, const char* function, char*, const char* name, int, uint3*,
                             uint3*, dim3*, dim3*, int*) {
-  device().functions[function] = name;
+  machine().functions[function] = name;
 }
 unsigned __cudaPushCallConfiguration(dim3 grid, dim3 block, size_t shared_bytes, void* stream) {
   pushed = {grid, block, shared_bytes, stream};
@@ -179,40 +189,69 @@ const char* cudaGetErrorString(cudaError_t error) {
       error == cudaErrorLaunchFailure ? fault : "error " + std::to_string(static_cast<int>(error));
   return text.c_str();
 }
+cudaError_t cudaDriverGetVersion(int* version) {
+  *version = CUDART_VERSION;
+  return cudaSuccess;
+}
+cudaError_t cudaRuntimeGetVersion(int* version) {
+  *version = CUDART_VERSION;
+  return cudaSuccess;
+}
 cudaError_t cudaGetDeviceCount(int* count) {
-  *count = 1;
+  *count = kDevices;
   return cudaSuccess;
 }
 cudaError_t cudaGetDevice(int* current) {
-  *current = 0;
+  *current = current_device;
   return cudaSuccess;
 }
 cudaError_t cudaSetDevice(int wanted) {
   note("cudaSetDevice", wanted);
-  return wanted == 0 ? cudaSuccess : said(cudaErrorInvalidDevice);
+  if (wanted < 0 || wanted >= kDevices) return said(cudaErrorInvalidDevice);
+  current_device = wanted;
+  return cudaSuccess;
 }
-cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr name, int) {
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr name, int device) {
   if (name == cudaDevAttrMultiProcessorCount)
-    *value = device().processors;
+    *value = machine().processors;
   else if (name == cudaDevAttrMaxSharedMemoryPerBlockOptin)
-    *value = static_cast<int>(device().most_shared());
+    *value = static_cast<int>(most_shared(device));
   else
     return said(cudaErrorInvalidValue);
   return cudaSuccess;
 }
 cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int* blocks, const void*, int,
                                                                    size_t, unsigned) {
-  *blocks = device().resident_blocks;
+  *blocks = machine().resident_blocks;
+  return cudaSuccess;
+}
+cudaError_t cudaThreadExchangeStreamCaptureMode(cudaStreamCaptureMode* mode) {
+  thread_local cudaStreamCaptureMode current = cudaStreamCaptureModeGlobal;
+  Machine& m = machine();
+  const std::lock_guard<std::mutex> lock(m.mutex);
+  note("cudaThreadExchangeStreamCaptureMode", *mode);
+  std::swap(*mode, current);
+  return cudaSuccess;
+}
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* function) {
+  Machine& m = machine();
+  const std::lock_guard<std::mutex> lock(m.mutex);
+  const Kernel* kernel = find_kernel(function);
+  if (!kernel) return said(cudaErrorNoKernelImageForDevice);
+  note("cudaFuncGetAttributes", kernel->name);
+  *attributes = {};
+  attributes->sharedSizeBytes = static_cast<size_t>(kernel->static_shared_bytes);
+  attributes->maxThreadsPerBlock = static_cast<int>(kernel->most_threads);
   return cudaSuccess;
 }
 cudaError_t cudaFuncSetAttribute(const void* function, cudaFuncAttribute name, int value) {
-  Device& d = device();
-  const std::lock_guard<std::mutex> lock(d.mutex);
+  Machine& m = machine();
+  const std::lock_guard<std::mutex> lock(m.mutex);
   note("cudaFuncSetAttribute", name, value);
   const Kernel* kernel = find_kernel(function);
-  if (!kernel || value + kernel->static_shared_bytes > d.most_shared())
+  if (!kernel || value + kernel->static_shared_bytes > most_shared(current_device))
     return said(cudaErrorInvalidValue);
-  d.allowed_shared[function] = value + kernel->static_shared_bytes;
+  m.allowed_shared[current_device][function] = value + kernel->static_shared_bytes;
   return cudaSuccess;
 }
 
@@ -220,19 +259,19 @@ cudaError_t cudaFuncSetAttribute(const void* function, cudaFuncAttribute name, i
 
 // ------------------------------------------------------------------------- for Python
 
-TOLD void emulated_configure(int architecture, int processors, int resident_blocks, int in_step,
+TOLD void emulated_configure(int device, int processors, int resident_blocks, int in_step,
                              uint32_t seed) {
-  Device& d = device();
-  d.architecture = architecture;
-  d.processors = processors;
-  d.resident_blocks = resident_blocks;
-  d.in_step = in_step != 0;
-  d.random.seed(seed);
+  Machine& m = machine();
+  current_device = device;
+  m.processors = processors;
+  m.resident_blocks = resident_blocks;
+  m.in_step = in_step != 0;
+  m.random.seed(seed);
 }
 TOLD void emulated_memory(uint64_t begin, uint64_t bytes, int writable) {
-  device().memory.add(begin, bytes, writable != 0);
+  machine().memory.add(begin, bytes, writable != 0);
 }
-TOLD void emulated_no_memory(uint64_t begin) { device().memory.remove(begin); }
+TOLD void emulated_no_memory(uint64_t begin) { machine().memory.remove(begin); }
 
 TOLD int emulated_operations(char* names, int room) {
   std::string all;
@@ -241,12 +280,12 @@ TOLD int emulated_operations(char* names, int room) {
 #define OPERATION2 OPERATION
 #define OPERATION3 OPERATION
 #define OPERATION4 OPERATION
-#include "testing/operations.inc"
+#include "testing/operations.h"
   std::strncpy(names, all.c_str(), static_cast<size_t>(room));
   return static_cast<int>(all.size());
 }
 TOLD void emulated_loader(bool (*load_kernel)(int, const char*)) {
-  device().load_kernel = load_kernel;
+  machine().load_kernel = load_kernel;
 }
 TOLD void emulated_kernel(int architecture, const char* name, const Instruction* instructions,
                           int64_t instruction_count, const Constant* constants,
@@ -264,18 +303,18 @@ TOLD void emulated_kernel(int architecture, const char* name, const Instruction*
   kernel.most_threads = numbers[4];
   kernel.has_barrier = numbers[5] != 0;
   std::copy_n(places, 4, kernel.places);
-  device().programs[architecture][name] = std::move(kernel);
+  machine().programs[architecture][name] = std::move(kernel);
 }
 
 TOLD void emulated_fault(const char* what) { fault = what; }
-TOLD void emulated_forget() { device().programs.clear(); }
+TOLD void emulated_forget() { machine().programs.clear(); }
 
 // What the runtime was called for since the last time: launches, attributes, devices.
 TOLD const char* emulated_calls() {
   static thread_local std::string calls;
-  Device& d = device();
-  const std::lock_guard<std::mutex> lock(d.mutex);
-  calls.swap(d.calls);
-  d.calls.clear();
+  Machine& m = machine();
+  const std::lock_guard<std::mutex> lock(m.mutex);
+  calls.swap(m.calls);
+  m.calls.clear();
   return calls.c_str();
 }

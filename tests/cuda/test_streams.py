@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -139,6 +141,26 @@ def replays(graph, tensor, count):
         graph.replay()
         seen.append(tensor.cpu())
     return seen
+
+
+FIRST_USE = """
+import torch, winit_cuda as winit
+weight = torch.zeros(300, 200, device="cuda")
+gate = torch.zeros(8, 24, 24, device="cuda")
+key, graph = winit.key(0), torch.cuda.CUDAGraph()
+with torch.cuda.graph(graph):
+    winit.normal_(weight, key=key)
+    winit.sparse_(weight, 0.5, key=key)
+    winit.orthogonal_(gate, batch_dims=1, key=key)
+    winit.normal_(weight, key=key)
+graph.replay()
+assert torch.equal(weight.cpu(), winit.normal_(torch.empty(300, 200), key=key))
+assert (gate @ gate.mT - torch.eye(24, device="cuda")).abs().max() < 1e-5
+"""
+
+
+def test_the_first_use_of_a_kernel_may_be_in_a_capture():
+    subprocess.run([sys.executable, "-W", "error", "-c", FIRST_USE], check=True, timeout=300)
 
 
 @every_random

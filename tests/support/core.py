@@ -48,7 +48,7 @@ class Place(NamedTuple):
             return _C
         device = emulated_device()
         assert isinstance(device, EmulatedDevice)
-        device.configure(self.architecture)
+        device.configure(self.device)
         return device.core
 
 
@@ -56,8 +56,8 @@ CPU = Place("cpu", -1)
 CUDA = Place("cuda", 0)
 INSTRUCTION_SETS = [Place(name, -1, name) for name in _C.build_info()["simd"]]
 EMULATED = [
-    Place(f"sm_{number}", 0, None, number)
-    for number in ARCHITECTURES
+    Place(f"sm_{number}", device, None, number)
+    for device, number in enumerate(ARCHITECTURES)
     if isinstance(find_build(), Path)
 ]
 # The test of a real device skips where there is none; where one is emulated, it need not be said.

@@ -1,4 +1,4 @@
-"""A CUDA device without a GPU: the compiled kernels' PTX, run behind the core's own launch code.
+"""CUDA devices without a GPU: the compiled kernels' PTX, run behind the core's own launch code.
 
 A build with `-DWINIT_CUDA_EMULATED_DEVICE=ON` (csrc/testing) leaves a second copy of the core
 beside the real one. Its calls of the CUDA runtime end in an emulated device, which reads the PTX
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 ARCHITECTURES = (75, 90)
-"""The oldest that is built for, and one with the conversions that newer ones have."""
+"""Of devices 0 and 1: the oldest that is built for, and one with the conversions of newer ones."""
 
 
 class _Instruction(ctypes.Structure):
@@ -91,18 +91,20 @@ class EmulatedDevice:
         loader = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_int, ctypes.c_char_p)
         self._loader = loader(self._load_or_tell)
         self.library.emulated_loader(self._loader)
-        self.configure(ARCHITECTURES[-1])
 
     def configure(
         self,
-        architecture: int,
+        device: int,
         processors: int = 2,
         resident_blocks: int = 2,
         in_step: bool = True,
         seed: int = 0,
     ) -> None:
-        """What the device is; whether threads go in step, or one by one from barrier to barrier."""
-        self.library.emulated_configure(architecture, processors, resident_blocks, in_step, seed)
+        """Make a device current, and say what it is and how it runs.
+
+        Threads go in step, or one by one from barrier to barrier.
+        """
+        self.library.emulated_configure(device, processors, resident_blocks, in_step, seed)
 
     @contextlib.contextmanager
     def memory(self, storage: torch.UntypedStorage) -> Iterator[None]:

@@ -9,7 +9,10 @@ The policy, in one place:
    as `torch.nn.init` fills it: with its values, drawn from its generator.
 3. "native": as "auto", but where ATen would be needed a RuntimeError says why.
 4. "aten": always ATen.
-5. An explicit key= names values that only the core can compute: on ATen it is a RuntimeError.
+5. A core that was built with CUDA and does not serve a CUDA device, because of its driver or
+   architecture, says so in a warning when ATen first fills a tensor there: other values than on
+   the CPU are not what it was built for.
+6. An explicit key= names values that only the core can compute: on ATen it is a RuntimeError.
 
 `backend_info()` tells what this comes to on this machine.
 """
@@ -28,7 +31,8 @@ from typing import Any, Literal
 import torch
 
 from .._version import __version__
-from .checks import wrong
+from . import cuda_support
+from .checks import warn, wrong
 
 Choice = Literal["auto", "native", "aten"]
 CHOICES = ("auto", "native", "aten")
@@ -58,6 +62,7 @@ core: Any = loaded
 _choice: Choice = "auto"
 _lock = threading.Lock()
 _cuda_problems: dict[int, str | None] = {}
+_warned: set[int] = set()
 
 
 def choice() -> Choice:
@@ -140,34 +145,19 @@ def cuda_problem(index: int) -> str | None:
 def _find_cuda_problem(index: int) -> str | None:
     if loaded is None:
         return f"the native core is not there ({import_error})"
-    build = loaded.build_info()
-    if not build["cuda"]:
-        return "the native core was built without CUDA"
-    if torch.version.hip is not None:
-        return "this torch runs on ROCm, the native core on CUDA"
-    if index >= loaded.cuda_device_count():
-        return "the native core does not see this device"
-    capability = torch.cuda.get_device_capability(index)
-    built = build["cuda_architectures"]
-    if not any(runs_on(name, capability) for name in built):
-        shown = f"{capability[0]}.{capability[1]}"
-        return f"the native core was built for {', '.join(built)}, not for its architecture {shown}"
-    return None
+    return cuda_support.problem(loaded, index)
 
 
-def runs_on(architecture: str, capability: tuple[int, int]) -> bool:
-    """Whether code for an architecture runs on a device of this compute capability.
-
-    Binary code ("90") runs on devices of its major version that are not older, code with features
-    of one architecture ("90a") on that one only, PTX ("90+PTX") on every device that is not older.
-    """
-    number = int("".join(filter(str.isdigit, architecture)))
-    major, minor = divmod(number, 10)
-    if architecture.endswith("+PTX"):
-        return capability >= (major, minor)
-    if architecture.endswith(("a", "f")):
-        return capability == (major, minor)
-    return capability[0] == major and capability[1] >= minor
+def warn_of_fallback(index: int) -> None:
+    """Warn once for each CUDA device that the core was built for, but does not serve."""
+    if index in _warned or _choice == "aten" or loaded is None or not loaded.build_info()["cuda"]:
+        return
+    _warned.add(index)
+    if (reason := cuda_problem(index)) is not None:
+        warn(
+            f"winit_cuda: torch fills the tensors of cuda:{index}, with other values than on the "
+            f"CPU, because {reason}"
+        )
 
 
 @dataclass(frozen=True)
@@ -192,6 +182,9 @@ class BackendInfo:
     import_error: str | None
     core: dict[str, Any]
     """What the loaded core says of itself: compiler, instruction sets, CUDA architectures."""
+    cuda: dict[str, Any] = field(default_factory=dict)
+    """What its CUDA runtime says: "devices" and, where there are none, "error"; the versions of
+    "driver" (0: there is none) and "runtime", 12040 for 12.4. Empty in a core without CUDA."""
     devices: tuple[DeviceUse, ...] = field(default_factory=tuple)
 
     def __str__(self) -> str:
@@ -199,8 +192,10 @@ class BackendInfo:
             f"winit_cuda  {self.version}, torch {self.torch_version}",
             f"built       {self.build.get('reason', 'no record of the build')}",
             f"core        {self._core_line()}",
-            f"choice      {self.choice}",
         ]
+        if self.cuda:
+            lines.append(f"CUDA        {self._cuda_line()}")
+        lines.append(f"choice      {self.choice}")
         lines += [f"{use.device:<11} {use.backend}: {use.reason}" for use in self.devices]
         return "\n".join(lines)
 
@@ -213,6 +208,14 @@ class BackendInfo:
             cuda = f"CUDA {self.core['cuda_version']} for {architectures}"
         return f"loaded: {self.core['compiler']}, {self.core['simd_active']}, {cuda}"
 
+    def _cuda_line(self) -> str:
+        driver, runtime = map(
+            cuda_support.version_name, (self.cuda["driver"], self.cuda["runtime"])
+        )
+        known = f"driver up to {driver}" if self.cuda["driver"] else "no driver"
+        seen = f"{self.cuda['devices']} devices"
+        return f"{known}, runtime {runtime}, {self.cuda['error'] or seen}"
+
 
 def backend_info() -> BackendInfo:
     """Return what was built, what loads, and what fills the tensors of each device, with reasons.
@@ -222,6 +225,7 @@ def backend_info() -> BackendInfo:
         >>> winit.backend_info().devices[0].device
         'cpu'
     """
+    core_says = dict(loaded.build_info()) if loaded is not None else {}
     return BackendInfo(
         version=__version__,
         torch_version=str(torch.__version__),
@@ -229,7 +233,8 @@ def backend_info() -> BackendInfo:
         build=_build_record(),
         loaded=loaded is not None,
         import_error=import_error,
-        core=dict(loaded.build_info()) if loaded is not None else {},
+        core=core_says,
+        cuda=dict(loaded.cuda_status()) if core_says.get("cuda") else {},
         devices=tuple(_device_uses()),
     )
 

@@ -29,6 +29,8 @@ def run(
 ) -> None:
     """Fill `tensor` as `torch.nn.init` does; `reason` says why the core does not."""
     refuse_native_only(function, key, reason, fill.shard)
+    if tensor.is_cuda:
+        backend.warn_of_fallback(tensor.get_device())
     if fill.aten_dtypes is not None and tensor.dtype not in fill.aten_dtypes:
         raise _no_kernel(function, tensor.dtype, reason)
     drawn_from = torch.default_generator if generator is None else generator

@@ -25,3 +25,15 @@ def test_instruction_sets():
     assert _C.build_info()["simd_active"] == info["simd"][-1]
     with pytest.raises(ValueError, match="'sse9' is not an instruction set"):
         _C.set_simd("sse9")
+
+
+def test_what_the_cuda_runtime_says():
+    status = _C.cuda_status()
+    if not _C.build_info()["cuda"]:
+        why = "winit_cuda was built without CUDA"
+        assert status == {"devices": 0, "error": why, "driver": 0, "runtime": 0}
+    else:
+        major, _, _ = _C.build_info()["cuda_version"].partition(".")
+        assert status["runtime"] // 1000 == int(major)
+        assert (status["devices"] > 0) == (status["error"] == "")
+        assert status["driver"] > 0 or status["devices"] == 0

@@ -45,7 +45,7 @@ def test_constants_in_memory_that_is_not_aligned_to_the_item():
         for start in range(1, 9):
             memory = np.full(1200 + start, 0xA5, dtype=np.uint8)
             address = memory.ctypes.data + start
-            constant(address, _C.DTYPES[name], 1000 // size, None, -1, 0, 1, value)
+            constant(_C, address, _C.DTYPES[name], 1000 // size, None, -1, 0, 1, value)
             end = start + 1000 // size * size
             assert memory[start:end].tobytes() == pattern.tobytes() * (1000 // size)
             assert (memory[:start] == 0xA5).all()

@@ -129,12 +129,12 @@ def test_what_the_kernel_takes():
 def test_the_workspace_of_a_device(place):
     """Two processors with room for two blocks each: no more matrices are made at once."""
     needed = place.core.orthogonal_batch_workspace
-    assert needed(1000, 32, 32, 0) == 0
+    assert needed(1000, 32, 32, place.device) == 0
     side = 250 if place.architecture == 90 else 150
-    assert needed(1000, side, side, 0) == 4 * 8 * (side * side + 3)
+    assert needed(1000, side, side, place.device) == 4 * 8 * (side * side + 3)
     with pytest.raises(ValueError, match="1024x256"):
-        needed(1, 300, 300, 0)
+        needed(1, 300, 300, place.device)
     with pytest.raises(ValueError, match="need a workspace"):
         place.core.orthogonal_batch(
-            0, 1, side * side, None, 0, 0, 1, 0, *KEY, 1, side, side, 1.0, 0
+            0, 1, side * side, None, place.device, 0, 1, 0, *KEY, 1, side, side, 1.0, 0
         )

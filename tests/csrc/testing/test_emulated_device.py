@@ -52,7 +52,7 @@ BLOCKS, THREADS = 3, 32
 def device(place, request):
     device = emulated_device()
     assert isinstance(device, EmulatedDevice)
-    device.configure(place.architecture, in_step=request.param)
+    device.configure(place.device, in_step=request.param)
     return device
 
 
@@ -99,7 +99,7 @@ def test_a_launch_that_no_device_takes(device, threads, said):
 def test_a_fault_is_an_exception_of_the_core(place):
     values = torch.empty(100)
     with pytest.raises(RuntimeError, match="kernel launch: a store out of bounds of 16 bytes"):
-        place.core.uniform(values.data_ptr(), 0, 100, None, 0, 0, 1, 0, 1, 2, 0.0, 1.0)
+        place.core.uniform(values.data_ptr(), 0, 100, None, place.device, 0, 1, 0, 1, 2, 0.0, 1.0)
 
 
 # Hardware that computes something else: the comparison with the CPU has to see it.

@@ -150,24 +150,6 @@ def test_each_cuda_device_is_listed():
     assert devices[1].backend == "native"
 
 
-@pytest.mark.parametrize(
-    ("architecture", "capability", "runs"),
-    [
-        ("75", (7, 5), True),
-        ("80", (8, 9), True),
-        ("86", (8, 0), False),
-        ("80", (9, 0), False),
-        ("90a", (9, 0), True),
-        ("100a", (10, 3), False),
-        ("120", (12, 1), True),
-        ("90+PTX", (12, 0), True),
-        ("90+PTX", (8, 9), False),
-    ],
-)
-def test_architectures(architecture, capability, runs):
-    assert backend.runs_on(architecture, capability) == runs
-
-
 def test_a_folder_in_which_nothing_was_built_warns_in_one_line(tmp_path):
     source = tmp_path / "winit_cuda"
     unbuilt = shutil.ignore_patterns("_C.*.so", "_build.json", "__pycache__")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import warnings
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 import winit_cuda as winit
 from initializers import ORTHOGONAL, Initializer, Unchanged, every, every_random, needs_core
-from winit_cuda._core import torch_init
+from winit_cuda._core import backend, torch_init
+from winit_cuda._dispatch import aten
 
 HALF = [torch.float16, torch.bfloat16]
 
@@ -62,8 +64,8 @@ def test_complex_tensors_go_to_aten(initializer):
 @every
 def test_integer_tensors(initializer):
     tensor = torch.ones(initializer.shape, dtype=torch.int32)
-    for backend in ("auto", "aten"):
-        with winit.use_backend(backend):
+    for name in ("auto", "aten"):
+        with winit.use_backend(name):
             if initializer.is_random:
                 with Unchanged(tensor), pytest.raises(TypeError, match=r"torch\.int32"):
                     initializer(tensor)
@@ -165,3 +167,20 @@ def test_numbers_torch_cannot_compute_with():
         warnings.simplefilter("ignore")
         with pytest.raises(RuntimeError, match="trunc_normal_: torch cannot compute this"):
             winit.trunc_normal_(tensor, mean=1e308)
+
+
+def test_a_lost_cuda_device_is_told_before_torch_writes(monkeypatch):
+    done: list[object] = []
+    monkeypatch.setattr(backend, "warn_of_fallback", done.append)
+    fill = SimpleNamespace(
+        shard=None,
+        aten_dtypes=None,
+        aten_needs_memory=False,
+        aten=lambda *_: done.append("filled"),
+    )
+    tensor = SimpleNamespace(is_cuda=True, get_device=lambda: 3)
+    aten.run(fill, "f", tensor, (), None, None, "because")
+    assert done == [3, "filled"]
+    with pytest.raises(RuntimeError, match=r"key needs the native core, .* but because"):
+        aten.run(fill, "f", tensor, (), None, winit.key(0), "because")
+    assert done == [3, "filled"]

@@ -42,7 +42,7 @@ OPERATION2(cvt_rn_satfinite_e4m3x2_f32, U16, F32, F32,
 OPERATION2(cvt_rn_satfinite_e5m2x2_f32, U16, F32, F32,
            static_cast<U16>(rounded(kFloat8E5M2, a) << 8 | rounded(kFloat8E5M2, b)))
 
-#define COMPARISONS(type, T)                  \
+#define COMPARISONS(type, T)                    \
   OPERATION2(setp_lt_##type, U32, T, T, a < b)  \
   OPERATION2(setp_le_##type, U32, T, T, a <= b) \
   OPERATION2(setp_gt_##type, U32, T, T, a > b)  \
@@ -62,29 +62,30 @@ OPERATION2(setp_neu_f32, U32, F32, F32, a != b)
 OPERATION2(setp_neu_f64, U32, F64, F64, a != b)
 OPERATION1(not_pred, U32, U32, a ^ 1)
 
-#define INTEGERS(type, U)                                                      \
-  OPERATION2(setp_eq_##type, U32, U, U, a == b)                                \
-  OPERATION2(setp_ne_##type, U32, U, U, a != b)                                \
-  OPERATION3(selp_##type, U, U, U, U32, c ? a : b)                             \
-  OPERATION2(add_##type, U, U, U, static_cast<U>(a + b))                       \
-  OPERATION2(sub_##type, U, U, U, static_cast<U>(a - b))                       \
-  OPERATION2(mul_lo_##type, U, U, U, static_cast<U>(U64{a} * b))               \
-  OPERATION3(mad_lo_##type, U, U, U, U, static_cast<U>(U64{a} * b + c))        \
-  OPERATION1(neg_##type, U, U, static_cast<U>(-a))                             \
-  OPERATION2(and_##type, U, U, U, a & b)                                       \
-  OPERATION2(or_##type, U, U, U, a | b)                                        \
-  OPERATION2(xor_##type, U, U, U, a ^ b)                                       \
-  OPERATION1(not_##type, U, U, static_cast<U>(~a))                             \
+#define INTEGERS(type, U)                                               \
+  OPERATION2(setp_eq_##type, U32, U, U, a == b)                         \
+  OPERATION2(setp_ne_##type, U32, U, U, a != b)                         \
+  OPERATION3(selp_##type, U, U, U, U32, c ? a : b)                      \
+  OPERATION2(add_##type, U, U, U, static_cast<U>(a + b))                \
+  OPERATION2(sub_##type, U, U, U, static_cast<U>(a - b))                \
+  OPERATION2(mul_lo_##type, U, U, U, static_cast<U>(U64{a} * b))        \
+  OPERATION3(mad_lo_##type, U, U, U, U, static_cast<U>(U64{a} * b + c)) \
+  OPERATION1(neg_##type, U, U, static_cast<U>(-a))                      \
+  OPERATION2(and_##type, U, U, U, a& b)                                 \
+  OPERATION2(or_##type, U, U, U, a | b)                                 \
+  OPERATION2(xor_##type, U, U, U, a ^ b)                                \
+  OPERATION1(not_##type, U, U, static_cast<U>(~a))                      \
   OPERATION2(shl_##type, U, U, U32, b < 8 * sizeof(U) ? static_cast<U>(a << b) : U{0})
 INTEGERS(b16, U16)
 INTEGERS(b32, U32)
 INTEGERS(b64, U64)
 #undef INTEGERS
 
-#define SIGNED_OR_NOT(type, T)                                                                  \
-  OPERATION2(shr_##type, T, T, U32, static_cast<T>(a >> (b < 8 * sizeof(T) ? b : 8 * sizeof(T) - 1) >> \
-                                                   (b < 8 * sizeof(T) ? 0 : 1)))                \
-  OPERATION2(min_##type, T, T, T, a < b ? a : b)                                                \
+#define SIGNED_OR_NOT(type, T)                                                  \
+  OPERATION2(shr_##type, T, T, U32,                                             \
+             static_cast<T>(a >> (b < 8 * sizeof(T) ? b : 8 * sizeof(T) - 1) >> \
+                            (b < 8 * sizeof(T) ? 0 : 1)))                       \
+  OPERATION2(min_##type, T, T, T, a < b ? a : b)                                \
   OPERATION2(max_##type, T, T, T, a > b ? a : b)
 SIGNED_OR_NOT(s16, S16)
 SIGNED_OR_NOT(u16, U16)
@@ -113,7 +114,7 @@ OPERATION3(mad_wide_u32, U64, U32, U32, U64, U64{a} * b + c)
 
 OPERATION2(add_rn_f32, F32, F32, F32, a + b)
 OPERATION2(sub_rn_f32, F32, F32, F32, a - b)
-OPERATION2(mul_rn_f32, F32, F32, F32, a * b)
+OPERATION2(mul_rn_f32, F32, F32, F32, a* b)
 OPERATION2(div_rn_f32, F32, F32, F32, a / b)
 OPERATION1(sqrt_rn_f32, F32, F32, __builtin_sqrtf(a))
 OPERATION3(fma_rn_f32, F32, F32, F32, F32, __builtin_fmaf(a, b, c))
@@ -123,7 +124,7 @@ OPERATION1(neg_f32, U32, U32, a ^ 0x80000000u)
 OPERATION1(abs_f32, U32, U32, a & 0x7FFFFFFFu)
 OPERATION2(add_rn_f64, F64, F64, F64, a + b)
 OPERATION2(sub_rn_f64, F64, F64, F64, a - b)
-OPERATION2(mul_rn_f64, F64, F64, F64, a * b)
+OPERATION2(mul_rn_f64, F64, F64, F64, a* b)
 OPERATION2(div_rn_f64, F64, F64, F64, a / b)
 OPERATION1(rcp_rn_f64, F64, F64, 1 / a)
 OPERATION1(sqrt_rn_f64, F64, F64, __builtin_sqrt(a))
