@@ -55,6 +55,7 @@ def test_every_major_architecture_where_no_gpu_is(
         (CUDA_12_4, [(8, 6), (12, 0)], "86-real 90-virtual"),
         # Tegra's code is for itself.
         (CUDA_13, [(8, 7)], "87-real 87-virtual"),
+        ("75 80 86 90", [(8, 7)], "86-virtual"),
         ("75 80 86 87 90", [(8, 9)], "86-real 86-virtual"),
         # Older than anything that is served.
         (CUDA_12_4, [(6, 1)], "75-real 80-real 90-real 90-virtual"),
