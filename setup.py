@@ -37,7 +37,7 @@ from setuptools.command.build_py import build_py
 
 from build_backend.architectures import choose_architectures
 from build_backend.driver import find_driver
-from build_backend.plan import fail, plan_build
+from build_backend.plan import fail, plan_build, without_host_compiler
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -59,13 +59,14 @@ def find_tool(name: str) -> str:
     return shutil.which(name) or fail(f"{name} was not found: pip install {name}")
 
 
-def run(command: Iterable[str]) -> None:
+def run(command: Iterable[str], advice: str | None = None) -> None:
     """Run a command whose output belongs to the build's; its failure is the build's."""
     command = list(command)
     print(shlex.join(command), flush=True)
     status = subprocess.run(command).returncode
     if status != 0:
-        fail(f"{Path(command[0]).name} failed with exit status {status}; its messages are above")
+        said = f"{Path(command[0]).name} failed with exit status {status}; its messages are above"
+        fail(f"{said}; {advice}" if advice else said)
 
 
 def check_nvcc(nvcc: Nvcc, host_compiler: str | None) -> None:
@@ -74,7 +75,8 @@ def check_nvcc(nvcc: Nvcc, host_compiler: str | None) -> None:
         source = Path(directory, "empty.cu")
         source.write_text("__global__ void empty() {}\n")
         command = [nvcc.path, "-std=c++17", "-c", str(source), "-o", str(source.with_suffix(".o"))]
-        run(command + (["-ccbin", host_compiler] if host_compiler else []))
+        advice = without_host_compiler(os.environ) or "WINIT_CUDA_BUILD=cpu leaves CUDA out"
+        run(command + (["-ccbin", host_compiler] if host_compiler else []), advice)
 
 
 class BuildCore(build_ext):

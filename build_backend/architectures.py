@@ -43,7 +43,7 @@ def choose_architectures(
     """
     wanted = environment.get("CMAKE_CUDA_ARCHITECTURES", "").strip()
     if wanted and wanted not in ("native", "all-major"):
-        return wanted.split(";")
+        return cmake_architectures(wanted)
     if not wanted and environment.get("TORCH_CUDA_ARCH_LIST", "").strip():
         return torch_architectures(environment["TORCH_CUDA_ARCH_LIST"])
     known = known_architectures(nvcc)
@@ -107,6 +107,21 @@ def _runs_on(version: Version, gpu: Version) -> bool:
 
 def _number(version: Version) -> str:
     return f"{version[0]}{version[1]}"
+
+
+def cmake_architectures(text: str) -> list[str]:
+    """Return the architectures of a list as CMake takes it, in which "90" is code and PTX."""
+    chosen: list[str] = []
+    for item in text.split(";"):
+        match = re.fullmatch(r"(\d+[af]?)(-real|-virtual)?", item)
+        if match is None:
+            fail(
+                f"CMAKE_CUDA_ARCHITECTURES has {item!r}: expected native, all-major, or items "
+                "such as 90, 90-real, 90-virtual"
+            )
+        number, kind = match.groups()
+        chosen += [item] if kind else [f"{number}-real", f"{number}-virtual"]
+    return list(dict.fromkeys(chosen))
 
 
 def torch_architectures(text: str) -> list[str]:

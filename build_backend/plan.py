@@ -77,7 +77,7 @@ def plan_build(
     nvccs = list(system_nvccs(environment, default_cuda))
     nvcc = next((nvcc for nvcc in nvccs if not nvcc.too_old), None) or installed()
     if nvcc is not None:
-        return _with_nvcc(nvcc, environment, driver())
+        return _with_nvcc(nvcc, driver())
     return _without_nvcc(wanted, nvccs[0] if nvccs else None, environment, default_cuda, driver())
 
 
@@ -106,19 +106,17 @@ def _without_compiler(environment: Mapping[str, str]) -> str | None:
     return "no C++ compiler was found (c++, g++, clang++)"
 
 
-def _without_host_compiler(environment: Mapping[str, str]) -> str | None:
-    """Say that nvcc has no C++ compiler to work with; None where it has one."""
-    if environment.get("CUDAHOSTCXX") or environment.get("NVCC_CCBIN"):
+def without_host_compiler(environment: Mapping[str, str]) -> str | None:
+    """Say that nvcc seems to have no C++ compiler to work with; None where it has one."""
+    named = ("CUDAHOSTCXX", "NVCC_CCBIN", "NVCC_PREPEND_FLAGS", "NVCC_APPEND_FLAGS")
+    if any(environment.get(name) for name in named):
         return None
     if shutil.which("g++", path=environment.get("PATH", "")):
         return None
     return "nvcc needs g++, which was not found: install it, or set CUDAHOSTCXX"
 
 
-def _with_nvcc(nvcc: Nvcc, environment: Mapping[str, str], driver: Driver | None) -> Plan:
-    missing = _without_host_compiler(environment)
-    if missing:
-        return _no(f"{missing}, or set WINIT_CUDA_BUILD=cpu")
+def _with_nvcc(nvcc: Nvcc, driver: Driver | None) -> Plan:
     reason = f"native core for the CPU and CUDA: {nvcc}"
     if driver and nvcc.version and driver.cuda[0] < nvcc.version[0]:
         reason += (
@@ -142,7 +140,7 @@ def _without_nvcc(
         why = f"nvcc was not found in CUDA_HOME, CUDA_PATH, PATH or {default_cuda}"
     needed: tuple[str, ...] = ()
     if driver or wanted == "cuda":
-        obstacle = _without_host_compiler(environment) or why_not_from_pypi(driver)
+        obstacle = without_host_compiler(environment) or why_not_from_pypi(driver)
         if obstacle:
             why += f", and {obstacle}"
         else:

@@ -79,11 +79,18 @@ def test_the_environment_overrides(tmp_path: Path) -> None:
     environment["TORCH_CUDA_ARCH_LIST"] = "8.0"
     assert chosen() == "80-real"
     environment["CMAKE_CUDA_ARCHITECTURES"] = "90a-real;100"
-    assert chosen() == "90a-real 100"
+    assert chosen() == "90a-real 100-real 100-virtual"
     environment["CMAKE_CUDA_ARCHITECTURES"] = "native"
     assert chosen() == "86-real 86-virtual"
     environment["CMAKE_CUDA_ARCHITECTURES"] = "all-major"  # of a wheel for other machines
     assert chosen() == "80-real 90-real 90-virtual"
+
+
+@pytest.mark.parametrize("text", ["all", "OFF", "90;", "9.0", "sm_90", "80;native"])
+def test_other_words_of_cmake_are_refused(tmp_path: Path, text: str) -> None:
+    """The core must know for which GPUs it was compiled."""
+    with pytest.raises(SystemExit, match="CMAKE_CUDA_ARCHITECTURES has "):
+        choose_architectures({"CMAKE_CUDA_ARCHITECTURES": text}, nvcc(tmp_path, CUDA_13), ())
 
 
 def test_native_needs_a_gpu(tmp_path: Path) -> None:

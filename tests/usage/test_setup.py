@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import subprocess
 import sys
 from importlib.metadata import version
@@ -11,6 +12,9 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
+
+from build_backend.toolkit import Nvcc
+from machine import program
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -41,6 +45,29 @@ def test_what_is_not_compiled_needs_no_plan() -> None:
     """An sdist is packed wherever Python is, whatever is to be built of it."""
     done = run_setup("--version", WINIT_CUDA_BUILD="gpu")
     assert (done.returncode, done.stdout.split()[-1:]) == (0, [version("winit_cuda")])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="nvcc is a shell script here")
+@pytest.mark.parametrize(
+    ("host", "advice"),
+    [("g++", "WINIT_CUDA_BUILD=cpu leaves CUDA out"), ("clang++", "nvcc needs g\\+\\+, which was")],
+)
+def test_a_failing_nvcc_ends_the_build_with_advice(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    host: str,
+    advice: str,
+) -> None:
+    pytest.importorskip("setuptools", minversion="64")
+    check_nvcc = runpy.run_path(str(ROOT / "setup.py"))["check_nvcc"]
+    for name in ("CUDAHOSTCXX", "NVCC_CCBIN", "NVCC_PREPEND_FLAGS", "NVCC_APPEND_FLAGS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PATH", str(program(tmp_path, host).parent))
+    nvcc = Nvcc(str(program(tmp_path, "nvcc", "echo 'nvcc fatal: gcc?' >&2; exit 3")), None)
+    with pytest.raises(SystemExit, match=f"nvcc failed with exit status 3; .* above; {advice}"):
+        check_nvcc(nvcc, None)
+    assert capfd.readouterr().err == "nvcc fatal: gcc?\n"
 
 
 # ------------------------------------------------------------------------------ what was installed
