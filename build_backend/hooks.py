@@ -7,7 +7,9 @@ packages that pip installs into the environment of the build, and forgets with i
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
+from setuptools import build_meta
 from setuptools.build_meta import (
     build_editable,
     build_sdist,
@@ -17,6 +19,11 @@ from setuptools.build_meta import (
 )
 
 from .plan import fail, plan_build
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    ConfigSettings = Mapping[str, str | list[str] | None] | None
 
 __all__ = [
     "build_editable",
@@ -30,19 +37,17 @@ __all__ = [
 ]
 
 
-def get_requires_for_build_wheel(config_settings: object = None) -> list[str]:
+def get_requires_for_build_wheel(config_settings: ConfigSettings = None) -> list[str]:
     """Return what the build needs besides build-system.requires; end it where it cannot be done."""
-    del config_settings
     plan = plan_build(os.environ)
     if plan.problem and not plan.requirements:
         fail(plan.problem)
-    return list(plan.requirements)
+    return [*build_meta.get_requires_for_build_wheel(config_settings), *plan.requirements]
 
 
 get_requires_for_build_editable = get_requires_for_build_wheel
 
 
-def get_requires_for_build_sdist(config_settings: object = None) -> list[str]:
-    """Return nothing: an sdist is packed, not compiled."""
-    del config_settings
-    return []
+def get_requires_for_build_sdist(config_settings: ConfigSettings = None) -> list[str]:
+    """Return what setuptools needs: an sdist is packed, not compiled."""
+    return list(build_meta.get_requires_for_build_sdist(config_settings))

@@ -6,6 +6,7 @@ import shutil
 import sys
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -36,6 +37,11 @@ def without_nvcc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         installed=lambda: None,
     )
     monkeypatch.setattr(hooks, "plan_build", machine)
+    own = SimpleNamespace(  # setuptools would run setup.py on the machine that this is
+        get_requires_for_build_wheel=lambda settings: ["wheel", *(settings or [])],
+        get_requires_for_build_sdist=lambda settings: [*(settings or [])],
+    )
+    monkeypatch.setattr(hooks, "build_meta", own)
     return tmp_path / "bin"
 
 
@@ -45,6 +51,7 @@ def without_nvcc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_nvcc_is_asked_for(monkeypatch: pytest.MonkeyPatch, hook: str, wanted: str) -> None:
     monkeypatch.setenv("WINIT_CUDA_BUILD", wanted)
     assert getattr(hooks, hook)() == [
+        "wheel",
         "nvidia-cuda-nvcc>=13.0,<13.1",
         "nvidia-cuda-crt>=13.0,<13.1",
         "nvidia-cuda-runtime>=13.0,<13.1",
@@ -55,14 +62,14 @@ def test_nvcc_is_asked_for(monkeypatch: pytest.MonkeyPatch, hook: str, wanted: s
 @pytest.mark.parametrize("hook", HOOKS)
 def test_nothing_is_asked_for_where_nvcc_is(without_nvcc: Path, hook: str) -> None:
     program(without_nvcc, "nvcc", nvcc("12.4"))
-    assert getattr(hooks, hook)({}) == []
+    assert getattr(hooks, hook)({"option": "x"}) == ["wheel", "option"]
 
 
 @pytest.mark.usefixtures("without_nvcc")
 @pytest.mark.parametrize("wanted", ["cpu", "none"])
 def test_who_declines_is_asked_for_nothing(monkeypatch: pytest.MonkeyPatch, wanted: str) -> None:
     monkeypatch.setenv("WINIT_CUDA_BUILD", wanted)
-    assert hooks.get_requires_for_build_editable(None) == []
+    assert hooks.get_requires_for_build_editable(None) == ["wheel"]
 
 
 def test_what_pip_cannot_help_ends_the_build_before_it_begins(

@@ -189,8 +189,8 @@ class BackendInfo:
     torch_version: str
     choice: Choice
     build: dict[str, Any]
-    """How the package was built: "core" ("cuda", "cpu" or "none"), "reason" and, with CUDA, "toolkit"
-    (which nvcc); may be empty."""
+    """How the package was built: "core" ("cuda", "cpu" or "none"), "reason" and, where nvcc
+    compiled it, "toolkit"; may be empty."""
     loaded: bool
     import_error: str | None
     core: dict[str, Any]
