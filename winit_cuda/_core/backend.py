@@ -177,7 +177,8 @@ class BackendInfo:
     torch_version: str
     choice: Choice
     build: dict[str, Any]
-    """How the package was built: "core" ("cuda", "cpu" or "none") and "reason"; may be empty."""
+    """How the package was built: "core" ("cuda", "cpu" or "none"), "reason" and, where nvcc
+    compiled it, "toolkit"; may be empty."""
     loaded: bool
     import_error: str | None
     core: dict[str, Any]

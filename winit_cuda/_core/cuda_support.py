@@ -102,12 +102,14 @@ def runs_on(architecture: str, capability: tuple[int, int]) -> bool:
 
     Binary code ("90") runs on devices of its major version that are not older, code with features
     of one architecture ("90a") on that one only, PTX ("90+PTX") on every device that is not older.
+    Tegra and the other devices of its major version do not run each other's binary code.
     """
     number = int("".join(filter(str.isdigit, architecture)))
     major, minor = divmod(number, 10)
     if architecture.endswith("+PTX"):
         return capability >= (major, minor)
-    if architecture.endswith(("a", "f")):
+    tegra = {(8, 7), (10, 1)}
+    if architecture.endswith(("a", "f")) or not tegra.isdisjoint({(major, minor), capability}):
         return capability == (major, minor)
     return capability[0] == major and capability[1] >= minor
 
