@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from winit_cuda._command.console import format_significant, markdown_table
 
 from ...report import join_json, machine_lines, rounded
+from ..graphs import relative
 from .banks import LAYOUTS, predicted_clocks
 from .results import BASE, FILL, verdicts
-from .timing import relative
 from .variants import FILLS, LISTS
 
 if TYPE_CHECKING:

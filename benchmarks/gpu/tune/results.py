@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from .timing import Times, relative
+from ..graphs import Times, relative
 from .variants import CONTROL, Variant
 
 BASE, AGAIN = (variant.name for variant in CONTROL)

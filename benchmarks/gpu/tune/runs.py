@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from ..graphs import seconds_of_a_call, slices, take_turns
 from .build import BuildError, Library
 from .kernels import DTYPES, LAWS, Fills, ListOfFills, ProductList, product_fill
 from .results import AGAIN, BASE, FILL, Case, Crossover, Measured
-from .timing import seconds_of_a_call, slices, take_turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from .timing import Launch
+    from ..graphs import Launch
     from .variants import Variant
 
 _ROUNDS = 11

@@ -62,7 +62,7 @@ def slices(elements: int, dtype: torch.dtype, device: str) -> list[torch.Tensor]
 def take_turns(
     sides: Mapping[str, Launch], launches: int, rounds: int, device: str
 ) -> dict[str, Times]:
-    """Time so many launches of each side a round."""
+    """Time so many launches of each side a round; on the CPU by the clock, to see that it runs."""
     if device != "cuda":
         clock = {name: _on_the_host(launch, launches) for name, launch in sides.items()}
     else:
