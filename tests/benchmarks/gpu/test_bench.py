@@ -235,6 +235,7 @@ def test_without_a_gpu_it_says_so(monkeypatch, capsys, tmp_path):
     assert "no CUDA device" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
     assert machine.describe_gpu() == {}
+    assert machine.bandwidths() == {}
 
 
 @pytest.mark.usefixtures("no_rivals")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -41,6 +44,63 @@ def test_sides_take_turns_back_and_forth():
     assert [name for name, number in calls if number == 0] == list("baabba")
     assert {len(each.rounds) for each in times.values()} == {2}
     assert {number for _, number in calls} == {0, 1}
+
+
+class Device:
+    """Stands for torch.cuda: it notes what happens, and every replay takes 3 ms."""
+
+    def __init__(self):
+        self.events: list[str] = []
+
+    def note(self, what: str):
+        return lambda *_, **__: self.events.append(what)
+
+    @contextlib.contextmanager
+    def stream(self, _stream):
+        self.events.append("other stream")
+        yield
+        self.events.append("stream before")
+
+    def graph(self):
+        names = {"capture_begin": "begin", "capture_end": "end", "replay": "replay"}
+        return SimpleNamespace(**{name: self.note(what) for name, what in names.items()})
+
+    def event(self, *, enable_timing):
+        assert enable_timing
+        return SimpleNamespace(
+            record=self.note("event"),
+            synchronize=self.note("wait"),
+            elapsed_time=lambda _end: 3.0,
+        )
+
+
+@pytest.fixture
+def device(monkeypatch):
+    made = Device()
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", made.graph)
+    monkeypatch.setattr(torch.cuda, "Event", made.event)
+    monkeypatch.setattr(torch.cuda, "Stream", lambda: None)
+    monkeypatch.setattr(torch.cuda, "stream", made.stream)
+    monkeypatch.setattr(torch.cuda, "synchronize", made.note("wait"))
+    return made
+
+
+def test_launches_are_captured_once_and_replayed_between_events(device):
+    times = graphs.take_turns({"a": device.note("launch")}, launches=2, rounds=1, device="cuda")
+    captured = ["other stream", "begin", "launch", "launch", "end", "stream before"]
+    replay = ["event", "replay", "event", "wait"]
+    assert device.events == ["launch", "wait", *captured, *replay, *replay]
+    assert times["a"].rounds == (0.0015,)
+
+
+def test_a_launch_that_fails_ends_the_capture(device):
+    def launch(_number):
+        if "begin" in device.events:
+            raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError, match="no"):
+        graphs.take_turns({"a": launch}, launches=2, rounds=1, device="cuda")
+    assert device.events[-2:] == ["begin", "end"]
 
 
 def test_a_call_is_timed_by_the_clock():
