@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -14,6 +14,7 @@ from ..cases import (
     Fill,
     Goal,
 )
+from ..many import SmallTensors
 from ..matrices import OrthogonalBatch
 from ..plans import Plan
 from ..plot import CHARTED
@@ -27,9 +28,9 @@ _LARGE = {
     ("xavier_uniform_", "float32"): Goal(2.5, 0.95),
     ("normal_", "float32"): Goal(3, 0.90),
     ("kaiming_normal_", "float32"): Goal(3, 0.90),
-    ("trunc_normal_", "float32"): Goal(15, 0.85),
-    ("uniform_", "bfloat16"): Goal(3, 0.85),
-    ("normal_", "bfloat16"): Goal(4, 0.70),
+    ("trunc_normal_", "float32"): Goal(15, 0.80),
+    ("uniform_", "bfloat16"): Goal(3, 0.75),
+    ("normal_", "bfloat16"): Goal(4, 0.50),
     ("uniform_", "float64"): Goal(1.5),
     ("normal_", "float64"): Goal(2),
 }
@@ -38,7 +39,7 @@ _MATRICES = {
     ("orthogonal_", 22): Goal(8),
     ("orthogonal_", 24): Goal(8),
 }
-_BATCH = 100.0
+_BATCH, _LIST = 100.0, 20.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +53,13 @@ class GpuFill(Fill):
         if self.bytes >= _LARGE_BYTES:
             return _LARGE.get((self.name, self.dtype))
         return _MATRICES.get((self.name, self.exponent))
+
+
+@dataclass(frozen=True, kw_only=True)
+class GpuSmallTensors(SmallTensors):
+    """A model's small tensors, with what they have to reach on an H200."""
+
+    goal = Goal(_LIST)
 
 
 def gpu_plan(dry_run: bool) -> Plan:
@@ -90,16 +98,26 @@ def _cases(
             device=device,
         )
 
-    for name in (*CHARTED, "xavier_uniform_", "kaiming_normal_", "constant_"):
-        yield from (case(name, exponent) for exponent in sizes)
-    yield from (case(name, 4) for name in INITIALIZERS)  # the call alone
+    count, side = batch
+    floats = (*CHARTED, "xavier_uniform_", "kaiming_normal_")
+    largest, other_dtypes = (
+        max(sizes_of_other_dtypes),
+        [name for name in DTYPES if name != "float32"],
+    )
+    # Where goals are.
+    yield from (case(name, max(sizes)) for name in floats)
+    yield from (case(name, largest, dtype) for dtype in other_dtypes for name in CHARTED)
     yield case("sparse_", sparse)
     yield from (case("orthogonal_", exponent) for exponent in orthogonal)
-    count, side = batch
-    yield OrthogonalBatch(
-        count=count, side=side, wanted=_BATCH, dtype="float32", threads=threads, device=device
-    )
-    for dtype in DTYPES:
-        if dtype != "float32":
-            for name in CHARTED:
-                yield from (case(name, exponent, dtype) for exponent in sizes_of_other_dtypes)
+    common: Any = {"dtype": "float32", "threads": threads, "device": device}
+    yield OrthogonalBatch(count=count, side=side, wanted=_BATCH, **common)
+    yield GpuSmallTensors(**common)
+    yield from (case(name, 4) for name in INITIALIZERS)  # the call alone
+    # Over sizes.
+    for name in (*floats, "constant_"):
+        skipped = 0 if name == "constant_" else max(sizes)
+        yield from (case(name, exponent) for exponent in sizes if exponent != skipped)
+    for dtype in other_dtypes:
+        for name in CHARTED:
+            rest = (each for each in sizes_of_other_dtypes if each != largest)
+            yield from (case(name, exponent, dtype) for exponent in rest)

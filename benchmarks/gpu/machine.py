@@ -10,6 +10,8 @@ import torch
 
 import winit_cuda
 
+from .graphs import take_turns
+
 # Fields of nvidia-smi; what a driver does not know it answers with [N/A].
 _FIELDS = (
     "name",
@@ -25,7 +27,6 @@ _FIELDS = (
 )
 # Distributions whose version decides what a rival does; CuPy's carries the version of CUDA.
 _DISTRIBUTIONS = ("triton", "jax", "jaxlib", "cupy-cuda12x", "cupy-cuda13x", "cupy")
-
 
 # About half a second of fills, in which nvidia-smi answers.
 _WORK_BYTES, _WORK_FILLS = 1 << 30, 2000
@@ -48,6 +49,20 @@ def describe_gpu(at_work: bool = False) -> dict[str, object]:
         "l2_bytes": l2_bytes(),
         "nvidia_smi": _nvidia_smi(),
     }
+
+
+def bandwidths() -> dict[str, float]:
+    """Bytes a second that a copy reads and writes, and that a fill writes, of this GPU."""
+    if not torch.cuda.is_available():
+        return {}
+    source, target = (torch.rand(_WORK_BYTES // 4, device="cuda") for _ in range(2))
+    sides = {
+        "copy": lambda _: target.copy_(source),
+        "fill": lambda _: target.fill_(0.5),
+    }
+    times = take_turns(sides, 8, 9, "cuda")
+    moved = {"copy": 2 * _WORK_BYTES, "fill": _WORK_BYTES}
+    return {name: moved[name] / each.median for name, each in times.items()}
 
 
 def l2_bytes() -> int | None:

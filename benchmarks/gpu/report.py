@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from winit_cuda._command.console import format_ratio, format_significant, markdown_table
 
+from ..many import SmallTensors
 from ..matrices import OrthogonalBatch
 from ..report import (
     join_json,
@@ -18,6 +20,7 @@ from ..tables import format_outcomes, format_timing
 from .chart import draw
 from .machine import versions
 from .rivals import (
+    MEMORY,
     RIVALS,
     TORCH,
     US,
@@ -32,9 +35,10 @@ if TYPE_CHECKING:
 
 
 def write(report: GpuReport, folder: Path) -> Iterator[Path]:
-    """Write results.json, chart.svg and results.md, and say what was written."""
+    """Write data, chart and page named as in benchmarks/results, and say what was written."""
     folder.mkdir(parents=True, exist_ok=True)
-    data, chart, page = (folder / name for name in ("results.json", "chart.svg", "results.md"))
+    stem = file_stem(report)
+    data, chart, page = (folder / f"{stem}.{suffix}" for suffix in ("json", "svg", "md"))
     data.write_text(as_json(report), encoding="utf-8")
     yield data
     why_no_chart = draw(report, chart)
@@ -42,6 +46,14 @@ def write(report: GpuReport, folder: Path) -> Iterator[Path]:
         yield chart
     page.write_text(as_markdown(report, why_no_chart), encoding="utf-8")
     yield page
+
+
+def file_stem(report: GpuReport) -> str:
+    """The name of the files: device, what was done and day."""
+    model = "dry-run" if report.dry_run else f"cuda-{report.title}"
+    name = re.sub(r"[^a-z0-9]+", "-", model.lower()).strip("-")
+    incomplete = "" if report.complete else "-incomplete"
+    return f"{name}-acceptance-{str(report.machine['date'])[:10]}{incomplete}"
 
 
 # ------------------------------------------------------------------------- Markdown
@@ -57,7 +69,7 @@ _LEGEND = (
 
 
 def as_markdown(report: GpuReport, why_no_chart: str = "") -> str:
-    matrices = ("orthogonal_", OrthogonalBatch.name, "sparse_")
+    matrices = ("orthogonal_", OrthogonalBatch.name, "sparse_", SmallTensors.name)
     calls = [row for row in report.rows if row.case.numel == 16]
     square = [row for row in report.rows if row.case.name in matrices]
     square = [row for row in square if row not in calls]
@@ -68,12 +80,16 @@ def as_markdown(report: GpuReport, why_no_chart: str = "") -> str:
         "\n".join(_facts(report)),
         "The DRY RUN shows that everything starts. Its times say nothing." * report.dry_run,
         f"{_LEGEND} {_about_l2(report)}",
-        f"No chart: {why_no_chart}." if why_no_chart else "![Throughput over size](chart.svg)",
+        f"No chart: {why_no_chart}."
+        if why_no_chart
+        else f"![Throughput over size]({file_stem(report)}.svg)",
         "## Goals for an H200",
         _goals(report.rows),
         "## Throughput",
         *(_table(report, rows) for rows in _by_dtype(fills)),
-        "## Matrices",
+        "## Launches alone",
+        _launches(report.rows),
+        "## Matrices and lists",
         _table(report, square),
         "## One call on a 4x4 tensor",
         _table(report, calls),
@@ -91,6 +107,8 @@ def _facts(report: GpuReport) -> Iterator[str]:
         measured = state.get("nvidia_smi")
         told = ", ".join(f"{k} {v}" for k, v in measured.items()) if measured else ""  # type: ignore[attr-defined]
         yield f"- GPU {when}: {told or 'nvidia-smi gives nothing'}"
+    for name, rate in report.bandwidths.items():
+        yield f"- memory, by a {name}: {rate / 1e9:.0f} GB/s"
     yield from (f"- {use.device}: {use.backend}, {use.reason}" for use in report.backend.devices)
 
 
@@ -148,6 +166,33 @@ def _table(report: GpuReport, rows: Sequence[GpuRow]) -> str:
     return markdown_table(header, lines, "llll" + "r" * (3 + len(rivals))) if lines else ""
 
 
+_LAUNCHES = (
+    "Device time of one launch, without the call: captured in a graph between two events, each "
+    "launch on memory of its own beyond the L2 cache."
+)
+
+
+def _launches(rows: Sequence[GpuRow]) -> str:
+    lines = []
+    for row in rows:
+        if US not in row.device:
+            continue
+        ours = row.device[US]
+        others = [row.device.get(side) for side in (MEMORY, TORCH)]
+        of_fill, ratio = (other / ours if other else None for other in others)
+        lines.append(
+            [
+                *_name(row.case),
+                f"{format_significant(ours * 1e6)} µs",
+                format_significant(row.case.bytes / ours / 1e9),
+                f"{of_fill:.2f}" if of_fill else "-",
+                format_ratio(ratio) if ratio else "-",
+            ]
+        )
+    header = ["initializer", "dtype", "shape", "winit_cuda", "GB/s", "of fill_", TORCH]
+    return f"{_LAUNCHES}\n\n{markdown_table(header, lines, 'lllrrrr')}" if lines else ""
+
+
 def _notes(report: GpuReport) -> Iterator[str]:
     """Each reason once, with the number of cases it kept a side from."""
     if not report.complete:
@@ -173,6 +218,7 @@ def as_json(report: GpuReport) -> str:
         "versions": versions(),
         "gpu_idle": report.gpu_idle,
         "gpu_at_work": report.gpu_at_work,
+        "bandwidths": {name: rounded(rate) for name, rate in report.bandwidths.items()},
         "backend": asdict(report.backend),
     }
     return join_json(head, map(_row_as_data, report.rows))
@@ -187,5 +233,6 @@ def _row_as_data(row: GpuRow) -> dict[str, object]:
         "seconds": {name: timing_as_data(timing) for name, timing in row.timings.items()},
         "ratios": {name: rounded(ratio) for name, ratio in row.ratios.items()},
         "goal": asdict(row.case.goal) if row.case.goal else None,
+        "device_seconds": {name: rounded(seconds) for name, seconds in row.device.items()},
         "notes": row.notes,
     }

@@ -118,16 +118,19 @@ def _compiled(name: str, device: str) -> Callable[[torch.Tensor], torch.Tensor]:
     return torch.compile(_COMPILED[name], dynamic=True, fullgraph=True, backend=backend)
 
 
-@functools.lru_cache(maxsize=1)
-def _forget_other_dtypes(_dtype: str) -> None:
-    """Beyond a few programs of one function torch refuses to compile another."""
-    torch.compiler.reset()
-
-
 def compiled_fill(case: Case, tensor: torch.Tensor) -> Side:
     function = _compiled(_one_of(case, *_COMPILED), case.device)
-    _forget_other_dtypes(case.dtype)
+    _refuse_long_compilation(case)
     return on_tensor(tensor, partial(function, tensor.view(-1)))
+
+
+def _refuse_long_compilation(case: Case) -> None:
+    """A program for each law, dtype and size would take longer than all measuring."""
+    if case.dtype not in _COMPILED_DTYPES:
+        raise AbsentError(f"compiled for {' and '.join(_COMPILED_DTYPES)} only, to save time")
+
+
+_COMPILED_DTYPES = ("float32", "bfloat16")
 
 
 # ------------------------------------------------------------------------- cuRAND through CuPy
@@ -159,9 +162,15 @@ def _curand_generator(library: Any) -> int:
 # ------------------------------------------------------------------------- JAX
 
 
+_JAX_SIZES = (1 << 16, 1 << 22, 1 << 28)  # each is a program
+
+
 def jax_fill(implementation: str, case: Case, tensor: torch.Tensor) -> Side:
     """jax.random under jit, with the bit generator `implementation`, into memory of JAX's own."""
     name = _one_of(case, *LAWS)
+    _refuse_long_compilation(case)
+    if case.device == "cuda" and case.numel not in _JAX_SIZES:
+        raise AbsentError("compiled for 2^16, 2^22 and 2^28 elements only, to save time")
     # Before the first import: JAX would otherwise take most of the device's memory at once.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     jax = _installed("jax")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .rivals import MEMORY, TORCH, US
@@ -23,6 +23,8 @@ class GpuRow:
     ratios: dict[str, float]
     """Time of the side / time of winit_cuda, the median over the rounds."""
     notes: dict[str, str]
+    device: dict[str, float] = field(default_factory=dict)
+    """Seconds of a launch alone, captured in a graph, of the plain laws."""
 
     @property
     def failure(self) -> str:
@@ -61,6 +63,8 @@ class GpuReport:
     machine: dict[str, object]
     gpu_idle: dict[str, object]
     gpu_at_work: dict[str, object]
+    bandwidths: dict[str, float]
+    """What memory gives here, in bytes a second, by a copy and by a fill."""
     backend: BackendInfo
     rows: list[GpuRow]
 

@@ -1,8 +1,8 @@
 """Small runs of every kernel, compared with the CPU: the program that compute-sanitizer watches.
 
 ``python -m benchmarks.gpu.sanitizer_cases --device cuda`` calls the core itself, so that no
-kernel of another library runs among its own. On ``--device cpu`` the kernels' bodies run in the
-serial launcher.
+kernel of another library runs among its own. ``--device cpu`` shows without a GPU that the program
+runs: it compares the CPU with itself.
 
 Memory that a kernel has to write whole comes to it uninitialized, and a kernel reads it before it
 is copied back, so that initcheck sees every element left out. Other memory comes with a pattern,
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 # The device codes of the core.
-CPU, SERIAL, CUDA = -1, -2, 0
+CPU, CUDA = -1, 0
 
 KEY = (0x0123456789ABCDEF, 0x0FEDCBA987654321)  # (seed, stream), both below 2**63 for torch
 PATTERN = 0xA5
@@ -307,7 +307,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run every case; 1 where one fails or differs from the CPU."""
     parser = argparse.ArgumentParser(description="Run every kernel once, and compare with the CPU.")
     parser.add_argument("--device", choices=("cpu", "cuda"), required=True)
-    device = CUDA if parser.parse_args(argv).device == "cuda" else SERIAL
+    device = CUDA if parser.parse_args(argv).device == "cuda" else CPU
     total, wrong = 0, []
     for case in cases():
         total += 1

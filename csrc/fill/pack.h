@@ -2,14 +2,20 @@
 // of 16 bytes.
 #pragma once
 
+#include "platform/tuning.h"
 #include "values/dtype.h"
 
 namespace winit_cuda {
 
-constexpr int kStoreBytes = 16;
+constexpr int kStoreBytes = tuning::kStoreBytes, kStoreWords = kStoreBytes / 4;
 
 struct alignas(kStoreBytes) StoreUnit {
-  uint32_t words[4];
+  uint32_t words[kStoreWords];
+};
+
+// How a unit is stored: plainly. benchmarks/gpu/tune has other ways.
+struct PlainStore {
+  static WINIT_HD_MEMBER void put(StoreUnit* to, const StoreUnit& unit) { *to = unit; }
 };
 
 // Two elements in the low bits of the result, the first below the second. A device that rounds two
@@ -46,7 +52,7 @@ WINIT_HD uint32_t round_pair(float first, float second) {
 template <class T, int kUnits>
 WINIT_HD void pack(const float* values, StoreUnit (&units)[kUnits]) {
   constexpr int kInWord = 4 / static_cast<int>(sizeof(T));
-  for (int i = 0; i < 4 * kUnits; ++i) {
+  for (int i = 0; i < kStoreWords * kUnits; ++i) {
     const float* first = values + kInWord * i;
     uint32_t word;
     if constexpr (kInWord == 1)
@@ -55,14 +61,15 @@ WINIT_HD void pack(const float* values, StoreUnit (&units)[kUnits]) {
       word = round_pair<T>(first[0], first[1]);
     else
       word = round_pair<T>(first[0], first[1]) | round_pair<T>(first[2], first[3]) << 16;
-    units[i / 4].words[i % 4] = word;
+    units[i / kStoreWords].words[i % kStoreWords] = word;
   }
 }
 template <class T, int kUnits>
 WINIT_HD void pack(const double* values, StoreUnit (&units)[kUnits]) {
-  for (int i = 0; i < 4 * kUnits; ++i) {
+  for (int i = 0; i < kStoreWords * kUnits; ++i) {
     const uint64_t bits = bits_of(values[i / 2]);
-    units[i / 4].words[i % 4] = static_cast<uint32_t>(i % 2 ? bits >> 32 : bits);
+    units[i / kStoreWords].words[i % kStoreWords] =
+        static_cast<uint32_t>(i % 2 ? bits >> 32 : bits);
   }
 }
 

@@ -16,9 +16,7 @@ namespace winit_cuda {
 
 // The number of elements one thread makes in a go: whole blocks of words and whole stores.
 template <class T>
-constexpr int kGroupOf = sizeof(T) == 1   ? 16
-                         : sizeof(T) == 2 ? 8
-                                          : 4;
+constexpr int kGroupOf = sizeof(T) < 4 ? kStoreBytes / static_cast<int>(sizeof(T)) : 4;
 
 // float64 takes the words of two domains, its own and the next.
 template <class T>
@@ -61,9 +59,10 @@ WINIT_HD int64_t element_count(const Span& span) {
   return int64_t{span.whole} * kGroupOf<T> + span.rest;
 }
 
-// A thread makes this many groups in a go: four blocks of words.
+// A thread makes this many groups in a go.
 template <class T>
-constexpr uint32_t kGroupsInFlight = 16 / kGroupOf<T> / (kRefined<T> ? 2 : 1);
+constexpr uint32_t kGroupsInFlight =
+    4 * tuning::kFillWordBlocksInFlight / kGroupOf<T> / (kRefined<T> ? 2 : 1);
 
 // The groups that a thread makes in a go lie this far apart, and those of its neighbours between
 // them: the threads of a warp write whole lines of memory.
@@ -143,7 +142,7 @@ WINIT_HD void for_each_group(const Span& span, const Walk& walk, const Several& 
 }
 
 // The values of one thread.
-template <class T, class Map>
+template <class T, class Store = PlainStore, class Map>
 WINIT_HD void fill_span(const Map& map, const Span& span, const Walk& walk) {
   const auto unit = [&](uint32_t group) {
     return static_cast<StoreUnit*>(span.pointer) + size_t{group} * kUnits<T>;
@@ -154,7 +153,8 @@ WINIT_HD void fill_span(const Map& map, const Span& span, const Walk& walk) {
     for (uint32_t j = 0; j < kGroupsInFlight<T>; ++j) {
       StoreUnit units[kUnits<T>];
       make_group<T>(map, span, group + j * walk.apart, units);
-      for (int i = 0; i < kUnits<T>; ++i) out[j * walk.apart * kUnits<T> + i] = units[i];
+      for (int i = 0; i < kUnits<T>; ++i)
+        Store::put(out + j * walk.apart * kUnits<T> + i, units[i]);
     }
   };
   const auto one = [&](uint32_t group) {
@@ -162,7 +162,7 @@ WINIT_HD void fill_span(const Map& map, const Span& span, const Walk& walk) {
     StoreUnit units[kUnits<T>];
     make_group<T>(map, span, group, units);
     if (group < span.whole) {
-      for (int i = 0; i < kUnits<T>; ++i) out[i] = units[i];
+      for (int i = 0; i < kUnits<T>; ++i) Store::put(out + i, units[i]);
     } else {
       for (int i = 0; i < kGroupOf<T> - 1; ++i)
         if (i < static_cast<int>(span.rest)) reinterpret_cast<T*>(out)[i] = unpack<T>(units, i);

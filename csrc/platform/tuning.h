@@ -69,14 +69,40 @@ constexpr int64_t kStretchesTogether = 16;
 
 // ------------------------------------------------------------------------- launches on CUDA
 
+// What benchmarks/gpu/tune tries other values of; a build takes them from the CMake variable
+// WINIT_TUNING.
+#if !defined(WINIT_TUNE_FILL_THREADS)
+#define WINIT_TUNE_FILL_THREADS 256
+#endif
+#if !defined(WINIT_TUNE_FILL_WORD_BLOCKS)
+#define WINIT_TUNE_FILL_WORD_BLOCKS 4
+#endif
+#if !defined(WINIT_TUNE_STORE_BYTES)
+#define WINIT_TUNE_STORE_BYTES 16
+#endif
+#if !defined(WINIT_TUNE_LIST_THREADS)
+#define WINIT_TUNE_LIST_THREADS 256
+#endif
+#if !defined(WINIT_TUNE_LIST_BLOCKS_PER_PROCESSOR)
+#define WINIT_TUNE_LIST_BLOCKS_PER_PROCESSOR 2
+#endif
+#if !defined(WINIT_TUNE_LIST_WORD_BLOCKS)
+#define WINIT_TUNE_LIST_WORD_BLOCKS 8
+#endif
+
 // Threads of a block, by kernel.
-constexpr int kFillThreads = 256, kListThreads = 256, kSelectionThreads = 512;
+constexpr int kFillThreads = WINIT_TUNE_FILL_THREADS, kListThreads = WINIT_TUNE_LIST_THREADS;
+constexpr int kSelectionThreads = 512;
 constexpr int kBatchThreads = 512;  // 2 lanes of 256 columns
+// Blocks of words that a thread of a fill makes at once, and the bytes that it stores at once.
+constexpr int kFillWordBlocksInFlight = WINIT_TUNE_FILL_WORD_BLOCKS;
+constexpr int kStoreBytes = WINIT_TUNE_STORE_BYTES;
 // Blocks of a list's kernel that a multiprocessor holds. Two leave each thread 128 registers; asked
 // for three, 80, the compiler spills the float64 laws.
-constexpr int kListBlocksPerProcessor = 2;
+constexpr int kListBlocksPerProcessor = WINIT_TUNE_LIST_BLOCKS_PER_PROCESSOR;
 // What a thread of a list's kernel gets: blocks of words, or stores of 16 bytes.
-constexpr int64_t kListWordBlocksPerThread = 8, kListStoresPerThread = 8;
+constexpr int64_t kListWordBlocksPerThread = WINIT_TUNE_LIST_WORD_BLOCKS;
+constexpr int64_t kListStoresPerThread = 8;
 
 }  // namespace tuning
 }  // namespace winit_cuda

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,6 +16,7 @@ from benchmarks import cases, plans
 from benchmarks.gpu import bench, chart, machine, report, rivals, rows
 from benchmarks.gpu import cases as gpu_cases
 from benchmarks.gpu.rivals import MEMORY, RIVALS, TORCH, US
+from benchmarks.many import SmallTensors
 from benchmarks.matrices import OrthogonalBatch
 from benchmarks.measure import Timing, measure_all
 from benchmarks.plot import CHARTED
@@ -64,12 +67,25 @@ def test_every_goal_is_measured():
     assert goals["orthogonal_", (2048, 2048)] == cases.Goal(8)
     assert goals["orthogonal_", (4096, 4096)] == cases.Goal(8)
     assert goals[OrthogonalBatch.name, (1000, 64, 64)] == cases.Goal(100)
+    assert goals[SmallTensors.name, (300,)] == cases.Goal(20)
     assert case("eye_", 4).goal.ratio == 1
+
+
+def test_what_has_a_goal_comes_before_the_rest():
+    """A run that is cut has measured it."""
+    plan = gpu_cases.gpu_plan(dry_run=False).cases
+    wanted = {(each.name, each.dtype) for each in plan if each.goal}
+    seen = [(each.name, each.dtype) for each in plan[:50] if each.goal]
+    assert wanted == set(seen)
+    assert [each.numel for each in plan[:3]] == [1 << 28] * 3
 
 
 def test_the_dry_run_is_small_and_on_the_cpu():
     plan = gpu_cases.gpu_plan(dry_run=True).cases
-    assert all(each.numel <= 4096 and each.device == "cpu" for each in plan)
+    assert {each.device for each in plan} == {"cpu"}
+    small = [each for each in plan if not isinstance(each, SmallTensors)]
+    assert all(each.numel <= 4096 for each in small)
+    assert len(plan) == len(small) + 1
     assert [each.shape for each in plan if isinstance(each, OrthogonalBatch)] == [(4, 16, 16)]
     assert {each.dtype for each in plan} == set(cases.DTYPES)
 
@@ -149,6 +165,42 @@ def test_a_fill_that_does_nothing_is_a_failure(monkeypatch):
     assert "torch.nn.init" in row.timings
 
 
+@pytest.mark.usefixtures("no_rivals")
+def test_many_tensors_are_one_case():
+    many = gpu_cases.GpuSmallTensors(dtype="float32", threads=1, device="cpu")
+    row = bench.measure(many, replace(FAST, budget=0.01))
+    assert set(row.timings) == {US, MEMORY, TORCH}
+    assert row.failure == ""
+    assert row.device == {}
+
+
+@pytest.mark.usefixtures("no_rivals")
+def test_the_plain_laws_have_times_of_the_launch_alone():
+    row = bench.measure(case("uniform_"), FAST)
+    assert set(row.device) == {US, MEMORY, TORCH}
+    assert set(bench.measure(case("uniform_", dtype="float8_e5m2"), FAST).device) == {US, MEMORY}
+    assert bench.measure(case("ones_"), FAST).device == {}
+    assert bench.measure(case("uniform_", 4), FAST).device == {}
+
+
+@pytest.mark.usefixtures("no_rivals")
+def test_a_launch_that_cannot_be_captured_costs_no_case(monkeypatch):
+    monkeypatch.setattr(bench, "take_turns_in_graphs", lambda *_: 1 / 0)
+    row = bench.measure(case("normal_"), FAST)
+    assert row.device == {}
+    assert row.notes == {"launches alone": "ZeroDivisionError: division by zero"}
+    assert US in row.timings
+
+
+def test_what_compiles_for_long_is_kept_to_a_few_programs():
+    tensor = torch.zeros(1 << 10)
+    for side in ("torch.compile", "JAX rbg"):
+        with pytest.raises(rivals.AbsentError, match="only, to save time"):
+            RIVALS[side](case("uniform_", dtype="float16"), tensor)
+    with pytest.raises(rivals.AbsentError, match=r"2\^16, 2\^22 and 2\^28"):
+        RIVALS["JAX rbg"](case("uniform_", device="cuda"), tensor)
+
+
 def test_a_batch_is_measured_without_rivals():
     row = bench.measure(BATCH, FAST)
     assert set(row.timings) == {US, MEMORY, TORCH}
@@ -182,6 +234,18 @@ def test_without_a_gpu_it_says_so(monkeypatch, capsys, tmp_path):
     assert "no CUDA device" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
     assert machine.describe_gpu() == {}
+    assert machine.bandwidths() == {}
+
+
+@pytest.mark.usefixtures("no_rivals")
+def test_when_the_time_is_over_it_writes_what_it_has(monkeypatch, tmp_path):
+    plan = replace(FAST, cases=(case("ones_"),) * 40)
+    monkeypatch.setattr(bench, "gpu_plan", lambda _: plan)
+    seconds = iter(range(100))
+    monkeypatch.setattr(bench, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
+    assert bench.main([str(tmp_path), "--dry-run", "--seconds", "3"]) == 130
+    (page,) = tmp_path.glob("dry-run-acceptance-*-incomplete.md")
+    assert "INCOMPLETE: stopped after 3 of 40 cases" in page.read_text()
 
 
 @pytest.mark.usefixtures("no_rivals")
@@ -205,6 +269,7 @@ def made_up_report(made, **changes):
         "machine": {"date": "2025-03-04", "torch": "2.11", "winit_cuda": "0.1", "cpu": "Fast"},
         "gpu_idle": {"name": "Made Up 100", "l2_bytes": 50 << 20},
         "gpu_at_work": {"nvidia_smi": {"clocks.sm": "1980 MHz"}},
+        "bandwidths": {"copy": 4.3e12},
         "backend": winit_cuda.backend_info(),
     }
     return rows.GpuReport(rows=made, **{**given, **changes})
@@ -213,9 +278,9 @@ def made_up_report(made, **changes):
 def made_up_row(each, notes=None, **seconds):
     sides = {US: 1e-3, "fill_": 9.2e-4, "torch.nn.init": 2e-3, **seconds}
     timings = {side: Timing(each, 0.0, 7, capped=False) for side, each in sides.items()}
-    return rows.GpuRow(
-        each, timings, {side: time / 1e-3 for side, time in sides.items()}, notes or {}
-    )
+    ratios = {side: time / 1e-3 for side, time in sides.items()}
+    launches = {US: 1e-4, "fill_": 9e-5, "torch.nn.init": 3e-4} if each.name in CHARTED else {}
+    return rows.GpuRow(each, timings, ratios, notes or {}, launches)
 
 
 ROWS = [
@@ -243,6 +308,8 @@ def test_the_page_has_times_ratios_and_goals():
         in page.partition("## Throughput")[2]
     )
     assert "| uniform_ | float32 | 32x32 | L2 |" in page
+    assert "| uniform_ | float32 | 1024x1024 | 100 µs | 41.9 | 0.90 | 3.00x |" in page
+    assert "- memory, by a copy: 4300 GB/s" in page
     matrices = page.partition("## Matrices")[2].partition("## One call")[0]
     assert "| orthogonal_ | float32 | 2048x2048 |" in matrices
     assert "| orthogonal_, batch | float32 | 4x16x16 |" in matrices
@@ -264,21 +331,25 @@ def test_json_holds_every_side():
     assert data["rows"][0]["seconds"]["fill_"]["median"] == 9.2e-4
     assert data["rows"][0]["bytes"] == 4096
     assert data["gpu_idle"]["name"] == "Made Up 100"
+    assert data["rows"][0]["device_seconds"]["winit_cuda"] == 1e-4
+    assert data["bandwidths"] == {"copy": 4.3e12}
     assert "CUDA of torch" in data["versions"]
 
 
 def test_an_empty_report_can_be_written(tmp_path):
     empty = made_up_report([], complete=False, gpu_idle={})
     names = [path.name for path in report.write(empty, tmp_path)]
-    assert {"results.json", "results.md"} <= set(names)
+    assert {Path(name).suffix for name in names} >= {".json", ".md"}
 
 
 def test_without_matplotlib_the_page_says_so(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     names = [path.name for path in report.write(made_up_report(ROWS), tmp_path)]
-    assert names == ["results.json", "results.md"]
-    assert "No chart: " in (tmp_path / "results.md").read_text()
-    assert "winit_cuda[plot]" in (tmp_path / "results.md").read_text()
+    stem = "cuda-made-up-100-acceptance-2025-03-04"
+    assert names == [f"{stem}.json", f"{stem}.md"]
+    page = (tmp_path / f"{stem}.md").read_text()
+    assert "No chart: " in page
+    assert "winit_cuda[plot]" in page
 
 
 def test_the_chart_has_both_panels_of_each_law():

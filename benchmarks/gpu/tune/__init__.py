@@ -1,0 +1,1 @@
+"""Tunes the kernels on a GPU: variants, checked for their bits and measured in turns."""
