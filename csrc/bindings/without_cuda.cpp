@@ -30,6 +30,8 @@ void fill_many_cuda(const ManyDescriptors&, const ManyKeys&, const unsigned char
 }
 void prefix_sums_cuda(const PrefixSums&, int64_t, const Launch&) { refuse(); }
 int cuda_device_count() { return 0; }
+int cuda_current_device() { return -1; }
+void set_cuda_device(int) { refuse(); }
 
 }  // namespace winit_cuda
 

@@ -84,7 +84,7 @@ int64_t resident_blocks(Kernel* kernel, int threads, int64_t shared_bytes, int d
 template <class... Parameters, class... Arguments>
 void launch_blocks(const Launch& launch, const BlockGrid& work, void (*kernel)(Parameters...),
                    const Arguments&... arguments) {
-  const CurrentDevice current(launch.device);
+  require_current(launch.device);
   const int64_t resident = resident_blocks(kernel, work.threads, work.shared_bytes, launch.device);
   const auto blocks = static_cast<unsigned>(std::max<int64_t>(1, std::min(work.blocks, resident)));
   kernel<<<blocks, static_cast<unsigned>(work.threads), static_cast<size_t>(work.shared_bytes),

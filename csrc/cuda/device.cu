@@ -11,4 +11,13 @@ int cuda_device_count() {
   return 0;
 }
 
+int cuda_current_device() {
+  int device = 0;
+  if (cudaGetDevice(&device) == cudaSuccess) return device;
+  cudaGetLastError();
+  return -1;
+}
+
+void set_cuda_device(int device) { check_cuda(cudaSetDevice(device), "cudaSetDevice"); }
+
 }  // namespace winit_cuda

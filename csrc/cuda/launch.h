@@ -46,7 +46,7 @@ unsigned blocks_for(int64_t threads, Kernel* kernel, int device) {
 template <class... Parameters, class... Arguments>
 void launch_on(const Launch& launch, int64_t work, void (*kernel)(Parameters...),
                const Arguments&... arguments) {
-  const CurrentDevice current(launch.device);
+  require_current(launch.device);
   kernel<<<blocks_for(work, kernel, launch.device), tuning::kFillThreads, 0,
            static_cast<cudaStream_t>(launch.stream)>>>(arguments...);
   check_cuda(cudaGetLastError(), "kernel launch");

@@ -3,8 +3,8 @@
 
 namespace winit_cuda {
 
-// Where a launch goes. `stream` is a cudaStream_t as torch gives it; the device is made current for
-// the launch, and the one before it restored. No launch synchronizes.
+// Where a launch goes. `stream` is a cudaStream_t as torch gives it; the device must be the current
+// one. No launch synchronizes.
 struct Launch {
   int device;
   void* stream;
@@ -12,5 +12,11 @@ struct Launch {
 
 // Zero where there is no CUDA build, no driver or no device.
 int cuda_device_count();
+
+// The current device of this thread; -1 where there is none.
+int cuda_current_device();
+
+// Makes a device current, inside of torch's guard, which restores the one before.
+void set_cuda_device(int device);
 
 }  // namespace winit_cuda

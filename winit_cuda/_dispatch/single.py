@@ -36,7 +36,9 @@ from .._keys.generators import buffer
 from . import aten
 
 if TYPE_CHECKING:
+    from .._core.target import Place
     from .._fills.fill import Fill, Numbers
+    from .._keys.generators import Words
 
 _threads = torch.get_num_threads
 _is_compiling = torch.compiler.is_dynamo_compiling
@@ -95,7 +97,7 @@ def fill(
             what.quick(pointer, code, numel, threads, draw, seed, word, first, second)
         else:
             place = (pointer, code, numel, None, device, stream, threads)
-            what.write(place, words, numbers, tensor)
+            _write_natively(what, place, words, numbers, tensor)
         increment_version((tensor,))
     except BaseException as error:
         _failed(function, tensor, error)
@@ -153,11 +155,23 @@ def write(
             words = generators.words(
                 function, place[4], generator, key, is_shard=what.shard is not None
             )
-            what.write(place, words, numbers, tensor)
+            _write_natively(what, place, words, numbers, tensor)
             increment_version((tensor,))
     except BaseException as error:
         _failed(function, tensor, error)
     return tensor
+
+
+def _write_natively(
+    what: Fill, place: Place, words: Words, numbers: Numbers, tensor: torch.Tensor
+) -> None:
+    """Fill by the core, on the current device."""
+    device = place[4]
+    if device < 0 or backend.loaded.cuda_current_device() == device:
+        what.write(place, words, numbers, tensor)
+    else:
+        with target.on_device(device):
+            what.write(place, words, numbers, tensor)
 
 
 def _failed(function: str, tensor: torch.Tensor, error: BaseException) -> NoReturn:
