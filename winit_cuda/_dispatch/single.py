@@ -86,11 +86,14 @@ def fill(
             numbers = what.as_floats(function, numbers)
             break
     is_direct = what.check(function, code, numbers)
-    if key is None and generator is None and device < 0:
-        words = buffer.from_default
-    else:
-        words = generators.words(function, device, generator, key, is_shard=what.shard is not None)
+    words = None
     try:
+        if key is None and generator is None and device < 0:
+            words = buffer.from_default
+        else:
+            words = generators.words(
+                function, device, generator, key, is_shard=what.shard is not None
+            )
         if is_direct and device < 0:
             draw, seed, word = words
             first, second = numbers
@@ -100,7 +103,7 @@ def fill(
             _write_natively(what, place, words, numbers, tensor)
         increment_version((tensor,))
     except BaseException as error:
-        _failed(function, tensor, error)
+        _failed(function, tensor, words, error)
     return tensor
 
 
@@ -141,7 +144,7 @@ def write(
         return tensor
     target.check_overlap(function, tensor)
     target.check_memory(function, tensor)
-    reason = target.problem(tensor)
+    reason, words = target.problem(tensor), None
     try:
         if reason is not None and not tensor.is_neg():
             aten.run(what, function, tensor, numbers, generator, key, reason)
@@ -158,7 +161,7 @@ def write(
             _write_natively(what, place, words, numbers, tensor)
             increment_version((tensor,))
     except BaseException as error:
-        _failed(function, tensor, error)
+        _failed(function, tensor, words, error)
     return tensor
 
 
@@ -174,9 +177,13 @@ def _write_natively(
             what.write(place, words, numbers, tensor)
 
 
-def _failed(function: str, tensor: torch.Tensor, error: BaseException) -> NoReturn:
+def _failed(
+    function: str, tensor: torch.Tensor, words: Words | None, error: BaseException
+) -> NoReturn:
     """Raise an error of a write, in its handler."""
-    if not is_from_below(function, error):  # a signal handler's, in the middle of the work
+    if is_from_below(function, error):
+        generators.put_back(words)
+    else:  # a signal handler's, in the middle of the work
         increment_version((tensor,))
     reraise(function, error)
 

@@ -33,10 +33,13 @@ class Core:
     def __init__(self, machine: Machine, below: Any) -> None:
         self.machine, self.below = machine, below
         self.launches: list[str] = []
-        self.failing: str | None = None
-        """The error that every launch ends with, once its key is drawn."""
+        self._failing: int | None = None
         for name in ("uniform", "normal", "trunc_normal", "sparse", "orthogonal_batch"):
             setattr(self, name, self._fill(name))
+
+    def fail_after(self, passing: int | None) -> None:
+        """Let a launch fail, once, when its key is drawn, after so many more; None: never."""
+        self._failing = None if passing is None else len(self.launches) + passing
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.below, name)
@@ -73,9 +76,10 @@ class Core:
             key, words = 0, self.below.drawn(key, *words)
         elif key:
             self._check_there(device, key, 16)
-        if self.failing is not None:
-            raise RuntimeError(f"kernel launch: {self.failing}")
         self.launches.append(name)
+        if self._failing is not None and len(self.launches) > self._failing:
+            self._failing = None
+            raise RuntimeError("kernel launch: out of memory")
         call(key, *words)
         graph = self.machine.capturing.get(stream)
         if graph is not None:
