@@ -23,6 +23,7 @@ _MIXING = {
     _Tensor.copy_,
     _Tensor.data.__set__,  # type: ignore[attr-defined]
     _Tensor.grad.__set__,  # type: ignore[attr-defined]
+    torch._has_compatible_shallow_copy_type,
     _Tensor.__getitem__,
     _Tensor.__setitem__,
 }
