@@ -12,6 +12,7 @@ import torch
 import standin
 import winit_cuda as winit
 from initializers import RANDOM, needs_core
+from winit_cuda._core import backend
 from winit_cuda._fills import householder, structured
 
 pytestmark = [
@@ -111,3 +112,11 @@ def test_launches_that_fail(machine, shape, function, kind):
     errors = failures(machine.core, shape, function, kind, RuntimeError)
     assert all(re.match(r"\w+_: kernel launch", error) for error in errors)
     assert errors or function is CALLS["one value"][1]
+
+
+@pytest.mark.parametrize("kind", ["default", "cuda"])
+def test_out_of_memory_in_torch_s_own_function(machine, monkeypatch, kind):
+    """Where the core does not serve the device: torch draws before it has all its memory."""
+    monkeypatch.setitem(backend._cuda_problems, 0, "it is too old")
+    call = (machine.memory, (6, 5), winit.orthogonal_, kind, torch.cuda.OutOfMemoryError)
+    assert len(failures(*call)) > 3
