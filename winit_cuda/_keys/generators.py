@@ -76,7 +76,7 @@ def words(function: str, device: int, generator: Any, key: Any, *, is_shard: boo
             generator = _default(device) if is_seeded_apart(device) else None
         if generator is not None and generator.device != _CPU:
             return _CudaDraw(generator), 0, 0
-        return _HostDraw(generator or torch.default_generator), buffer.address, 0
+        return _HostDraw(generator), buffer.address, 0
     return buffer.from_default if generator is None else buffer.from_generator(generator)
 
 
@@ -163,13 +163,16 @@ def _default(device: int) -> torch.Generator:
 class _HostDraw:
     """Draws from a CPU generator for a fill on a CUDA device, into the thread's buffer."""
 
-    def __init__(self, generator: torch.Generator) -> None:
-        self._generator = generator
+    __slots__ = ("_before", "_generator")
+
+    def __init__(self, generator: torch.Generator | None) -> None:
+        self._generator = torch.default_generator if generator is None else generator
         self._before: torch.Tensor | None = None
 
     def __call__(self) -> None:
-        self._before = self._generator.get_state()
-        buffer.words.random_(generator=self._generator)
+        generator = self._generator
+        self._before = generator.get_state()
+        buffer.words.random_(generator=generator)
 
     def undo(self) -> None:
         """Set the generator back, unless another thread has drawn from it since."""
@@ -184,6 +187,8 @@ class _HostDraw:
 
 class _CudaDraw:
     """Draws from a CUDA generator, whose offset moves on."""
+
+    __slots__ = ("_generator", "_offset")
 
     def __init__(self, generator: torch.Generator) -> None:
         self._generator = generator

@@ -51,6 +51,7 @@ class OnDevices(TorchFunctionMode):
             _Tensor.is_cuda.__get__: lambda tensor, *_: self.where(tensor) >= 0,  # type: ignore[attr-defined]
             _Tensor.is_cpu.__get__: lambda tensor, *_: tensor.is_cpu and self.where(tensor) < 0,  # type: ignore[attr-defined]
             _Tensor.device.__get__: self._device,  # type: ignore[attr-defined]
+            _Tensor.grad.__get__: self._gradient,  # type: ignore[attr-defined]
             _Tensor.get_device: lambda tensor: self._index(tensor),
             _Tensor.is_pinned: lambda tensor, *_: self._block(tensor) == PINNED,
             _Tensor.cuda: self._cuda,
@@ -149,6 +150,13 @@ class OnDevices(TorchFunctionMode):
     def _device(self, tensor: torch.Tensor, *_: object) -> torch.device:
         where = self.where(tensor)
         return tensor.device if where < 0 else torch.device("cuda", where)
+
+    def _gradient(self, tensor: torch.Tensor, *_: object) -> torch.Tensor | None:
+        """The gradient, which autograd has put where it knows no devices."""
+        gradient = tensor.grad
+        if gradient is not None and self.where(tensor) >= 0 > self.where(gradient):
+            self._move(gradient, self.where(tensor))
+        return gradient
 
     def _index(self, tensor: torch.Tensor) -> int:
         where = self.where(tensor)
