@@ -10,7 +10,7 @@ Every fill begins with the same seven positional arguments:
                  Otherwise (sizes, strides, index_strides, index_offset), counted in elements:
                  (x0, x1, ...) lies at pointer + sum(x * strides) and has the row-major index
                  index_offset + sum(x * index_strides) in the global tensor.
-    device       k >= 0: CUDA device k. -1: the CPU
+    device       k >= 0: CUDA device k, which must be the thread's current one. -1: the CPU.
     cuda_stream  `torch.cuda.current_stream(device).cuda_stream`; 0 on the CPU
     threads      CPU threads to use at most; ignored on CUDA
 
@@ -370,6 +370,16 @@ The laws are those of the functions "uniform", "normal" and "trunc_normal", with
 these end with; "constant" with a value, which is rounded once to `dtype`; and "constant_bits" with
 bits and an item size (1, 2, 4 or 8), which writes the low bytes of the bits, whatever `dtype`.
 """
+
+def cuda_current_device() -> int:
+    """The CUDA device that the core would launch on, -1 where there is no driver; never raises.
+
+    `torch.cuda.current_device()` may name another one, which torch only makes current when it has
+    work for it.
+    """
+
+def set_cuda_device(device: int, /) -> None:
+    """Make a CUDA device current in this thread; for use inside of `torch.cuda.device`."""
 
 class FillList:
     """Fills of one device, set up once and run many times with other keys.

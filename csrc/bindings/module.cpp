@@ -63,6 +63,8 @@ PYBIND11_MODULE(_C, module) {
     winit_cuda::choose_isa(name ? name->c_str() : nullptr);
   });
   module.def("cuda_status", &winit_cuda::cuda_status_of);
+  module.def("cuda_current_device", &winit_cuda::cuda_current_device);
+  module.def("set_cuda_device", &winit_cuda::set_cuda_device);
   winit_cuda::bind_fills(module);
   winit_cuda::bind_fill_list(module);
   winit_cuda::bind_matrices(module);

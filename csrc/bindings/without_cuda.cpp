@@ -30,6 +30,8 @@ void fill_many_cuda(const ManyDescriptors&, const ManyKeys&, const unsigned char
   refuse();
 }
 CudaStatus cuda_status() { return {0, kMissing, 0, 0}; }
+int cuda_current_device() { return -1; }
+void set_cuda_device(int) { refuse(); }
 
 }  // namespace winit_cuda
 

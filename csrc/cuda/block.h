@@ -78,7 +78,7 @@ int64_t resident_blocks(int threads, int64_t shared_bytes, int device) {
 // once, each of which goes through what is left.
 template <auto* kKernel, class... Arguments>
 void launch_blocks(const Launch& launch, const BlockGrid& work, const Arguments&... arguments) {
-  const CurrentDevice current(launch.device);
+  require_current(launch.device);
   const int64_t resident = resident_blocks<kKernel>(work.threads, work.shared_bytes, launch.device);
   const auto blocks = static_cast<unsigned>(std::max<int64_t>(1, std::min(work.blocks, resident)));
   kKernel<<<blocks, static_cast<unsigned>(work.threads), static_cast<size_t>(work.shared_bytes),

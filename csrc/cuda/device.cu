@@ -19,4 +19,13 @@ CudaStatus cuda_status() {
   return status;
 }
 
+int cuda_current_device() {
+  int device = 0;
+  if (cudaGetDevice(&device) == cudaSuccess) return device;
+  cudaGetLastError();
+  return -1;
+}
+
+void set_cuda_device(int device) { check_cuda(cudaSetDevice(device), "cudaSetDevice"); }
+
 }  // namespace winit_cuda

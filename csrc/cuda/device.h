@@ -1,4 +1,4 @@
-// What every launch of a kernel needs around it: errors as exceptions, the device made current.
+// What every launch of a kernel needs around it: errors as exceptions, its device current.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -20,23 +20,16 @@ inline int attribute(cudaDeviceAttr name, int device) {
   return value;
 }
 
-// Makes a device current and restores the one before.
-class CurrentDevice {
- public:
-  explicit CurrentDevice(int device) {
-    check_cuda(cudaGetDevice(&before_), "cudaGetDevice");
-    changed_ = device != before_;
-    if (changed_) check_cuda(cudaSetDevice(device), "cudaSetDevice");
-  }
-  ~CurrentDevice() {
-    if (changed_) cudaSetDevice(before_);
-  }
-  CurrentDevice(const CurrentDevice&) = delete;
-  CurrentDevice& operator=(const CurrentDevice&) = delete;
-
- private:
-  int before_ = 0;
-  bool changed_ = false;
-};
+// Every launch goes to the current device, and so does every question about it. Python makes it
+// current, with torch's guard: to restore the one before by hand would make a context there, some
+// 500 MB, where nothing else needs one.
+inline void require_current(int device) {
+  int current = 0;
+  check_cuda(cudaGetDevice(&current), "cudaGetDevice");
+  if (current != device)
+    throw std::runtime_error("CUDA device " + std::to_string(device) +
+                             " must be current for a launch on it; it is device " +
+                             std::to_string(current));
+}
 
 }  // namespace winit_cuda

@@ -40,7 +40,7 @@ unsigned blocks_for(int64_t threads, Kernel* kernel, int device) {
 // Launches a kernel for `work` threads' worth of steps.
 template <auto* kKernel, class... Arguments>
 void launch_on(const Launch& launch, int64_t work, const Arguments&... arguments) {
-  const CurrentDevice current(launch.device);
+  require_current(launch.device);
   prepare<kKernel>(launch.device);
   kKernel<<<blocks_for(work, kKernel, launch.device), tuning::kFillThreads, 0,
             static_cast<cudaStream_t>(launch.stream)>>>(arguments...);

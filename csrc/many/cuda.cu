@@ -78,7 +78,7 @@ void fill_many_cuda(const ManyDescriptors& descriptors, const ManyKeys& keys,
   parameters.memory = memory;
   parameters.keys = keys.there ? keys.there + 2 * descriptors.first : nullptr;
   if (!memory) write_descriptors(descriptors, keys.here, parameters.bytes);
-  const CurrentDevice current(launch.device);
+  require_current(launch.device);
   prepare<&fill_many_kernel>(launch.device);
   fill_many_kernel<<<blocks_for(descriptors.tiles, launch.device), tuning::kListThreads, 0,
                      static_cast<cudaStream_t>(launch.stream)>>>(parameters);

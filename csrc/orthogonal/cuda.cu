@@ -37,7 +37,7 @@ void reflectors_cuda(const Reflectors& reflectors, const Source& source, const L
 }
 
 int64_t orthogonal_batch_workspace_cuda(const OrthogonalBatch& batch, int device) {
-  const CurrentDevice current(device);
+  require_current(device);
   const BatchPlan plan = plan_on(batch, device);
   return batch_workspace(plan, resident_blocks<&orthogonal_batch_kernel>(
                                    plan.grid.threads, plan.grid.shared_bytes, device));

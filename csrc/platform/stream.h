@@ -5,8 +5,8 @@
 
 namespace winit_cuda {
 
-// Where a launch goes. `stream` is a cudaStream_t as torch gives it; the device is made current for
-// the launch, and the one before it restored. No launch synchronizes.
+// Where a launch goes. `stream` is a cudaStream_t as torch gives it; the device must be the current
+// one. No launch synchronizes.
 struct Launch {
   int device;
   void* stream;
@@ -22,5 +22,11 @@ struct CudaStatus {
 
 // Fails at nothing.
 CudaStatus cuda_status();
+
+// The current device of this thread; -1 where there is none.
+int cuda_current_device();
+
+// Makes a device current, inside of torch's guard, which restores the one before.
+void set_cuda_device(int device);
 
 }  // namespace winit_cuda

@@ -14,16 +14,14 @@ import torch
 import winit_cuda as winit
 from core import DTYPES, draw
 from initializers import FIXED, ORTHOGONAL, RANDOM, Initializer, Unchanged, every, every_elementwise
+from standin import OTHER_DEVICES, needs_two_devices
 from winit_cuda._core import backend, target
 from winit_cuda._fills import householder
-
-pytestmark = pytest.mark.cuda
+from winit_cuda._keys.keys import words_of_cuda_generator
 
 KEY = winit.Key(0x0123456789ABCDEF, 0xFEDCBA9876543210)
-OTHER_DEVICES = range(1, torch.cuda.device_count())
 
 every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
-several_devices = pytest.mark.skipif(not OTHER_DEVICES, reason="needs two CUDA devices")
 
 
 def same_bits(a, b):
@@ -159,6 +157,7 @@ def test_odd_sizes(law, dtype):
         assert same_bits(*(function(each, *numbers, key=KEY) for each in tensors))
 
 
+# Only a GPU has memory of this size, and kernels that count in 32 bits where they may not.
 def require_free(count):
     free = torch.cuda.mem_get_info()[0]
     if free < count:
@@ -170,6 +169,7 @@ def expected_at(law, dtype, index, count=1000):
     return draw(name, count, dtype, *numbers, key=(KEY.seed, KEY.stream), index=index)
 
 
+@pytest.mark.cuda
 @every_law
 @pytest.mark.parametrize("offset", [0, 1], ids=["aligned", "misaligned"])
 def test_more_than_2_32_elements(law, offset):
@@ -182,6 +182,7 @@ def test_more_than_2_32_elements(law, offset):
         assert same_bits(tensor[index : index + 1000], expected_at(law, dtype, index))
 
 
+@pytest.mark.cuda
 def test_more_than_2_32_bytes_of_float64():
     count = (1 << 29) + (1 << 18) + 3
     require_free(10 * count)
@@ -191,6 +192,7 @@ def test_more_than_2_32_bytes_of_float64():
         assert same_bits(found, expected_at("normal", torch.float64, index))
 
 
+@pytest.mark.cuda
 @every_law
 def test_more_than_2_32_elements_transposed(law):
     dtype, rows, columns = torch.float8_e5m2, (1 << 16) + 1, (1 << 16) + 3
@@ -203,6 +205,7 @@ def test_more_than_2_32_elements_transposed(law):
         assert same_bits(tensor[row], expected)
 
 
+@pytest.mark.cuda
 def test_more_than_2_32_constants():
     count = (1 << 32) + 19
     require_free(2 * count)
@@ -217,7 +220,7 @@ def test_more_than_2_32_constants():
 # ------------------------------------------------------------------------- devices
 
 
-@several_devices
+@needs_two_devices
 @pytest.mark.parametrize("index", OTHER_DEVICES)
 @every
 def test_a_device_that_is_not_current(initializer, index):
@@ -229,7 +232,7 @@ def test_a_device_that_is_not_current(initializer, index):
         assert agree(initializer, found, expected)
 
 
-@several_devices
+@needs_two_devices
 @pytest.mark.parametrize("index", OTHER_DEVICES)
 def test_a_stream_of_a_device_that_is_not_current(index):
     device = torch.device("cuda", index)
@@ -244,17 +247,19 @@ def test_a_stream_of_a_device_that_is_not_current(index):
     assert same_bits(tensor, winit.normal_(torch.empty(1_000_003), key=KEY))
 
 
-@several_devices
+@needs_two_devices
 @pytest.mark.parametrize("index", OTHER_DEVICES)
 def test_default_generator_of_a_device_that_is_not_current(index):
     generator = torch.cuda.default_generators[index]
     generator.manual_seed(5)
     offset = generator.get_offset()
     found = winit.normal_(torch.empty(99, device=f"cuda:{index}"), generator=generator)
-    assert same_bits(found, winit.normal_(torch.empty(99), key=winit.Key(5, offset)))
+    assert same_bits(
+        found, winit.normal_(torch.empty(99), key=winit.Key(*words_of_cuda_generator(5, offset)))
+    )
 
 
-@several_devices
+@needs_two_devices
 def test_a_generator_of_another_device_is_an_error():
     tensor, generator = torch.ones(9, device="cuda:0"), torch.cuda.default_generators[1]
     with Unchanged(tensor, generator), pytest.raises(RuntimeError, match="generator must be on"):

@@ -8,8 +8,6 @@ import torch
 import winit_cuda as winit
 from initializers import Unchanged
 
-pytestmark = pytest.mark.cuda
-
 KEY = winit.Key(5, 6)
 DTYPES = [torch.float64, torch.float32, torch.bfloat16, torch.float16, torch.float8_e4m3fn]
 every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)

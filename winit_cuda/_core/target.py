@@ -6,7 +6,8 @@ core's terms. `address` is the short way of ordinary tensors.
 
 from __future__ import annotations
 
-from typing import Any
+import contextlib
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -21,6 +22,9 @@ from .torch_internals import (
     is_zero_tensor,
     unwrapped,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # (pointer, dtype, numel, box, device, cuda_stream, threads), as every fill of the core begins.
 Place = tuple[int, int, int, Any, int, int, int]
@@ -141,6 +145,18 @@ def describe(tensor: torch.Tensor) -> Place:
         index = tensor.get_device()
         return pointer, code, numel, box, index, cuda_stream(index), 1
     return pointer, code, numel, box, -1, 0, torch.get_num_threads()
+
+
+@contextlib.contextmanager
+def on_device(index: int) -> Iterator[None]:
+    """Make a CUDA device the current one, as the core's launches ask for.
+
+    By torch's guard, which makes no context on the device before where there was none. The core is
+    told, too: with CUDA 11 torch only notes which device is to be current.
+    """
+    with torch.cuda.device(index):
+        backend.loaded.set_cuda_device(index)
+        yield
 
 
 def row_major_strides(sizes: tuple[int, ...]) -> tuple[int, ...]:

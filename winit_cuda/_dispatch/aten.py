@@ -2,7 +2,8 @@
 
 Each fill names its function of `torch.nn.init`; here is what must hold around the call.
 An error comes before the generator is drawn from and the tensor written. Torch's function may run
-out of memory when it has begun: it then works on a copy, and on the CPU the generator is set back.
+out of memory when it has begun: it then works on a copy, and the generator of a CPU or CUDA tensor
+is set back.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import torch
 
 from .._core import backend
 from .._core.checks import unfit
+from .._keys.generators import is_capturing
 
 if TYPE_CHECKING:
     from .._fills.fill import Fill, Numbers
@@ -33,11 +35,10 @@ def run(
         backend.warn_of_fallback(tensor.get_device())
     if fill.aten_dtypes is not None and tensor.dtype not in fill.aten_dtypes:
         raise _no_kernel(function, tensor.dtype, reason)
-    drawn_from = torch.default_generator if generator is None else generator
-    values, before = tensor, None
+    values, drawn_from, before = tensor, _drawn_from(tensor, generator), None
     if fill.aten_needs_memory:
         values = torch.empty_like(tensor, requires_grad=False)
-        before = drawn_from.get_state() if tensor.is_cpu else None
+        before = None if drawn_from is None else drawn_from.get_state()
     try:
         fill.aten(values, numbers, generator)
         if values is not tensor:
@@ -46,13 +47,22 @@ def run(
     except NotImplementedError as error:  # an older torch, or another device, has fewer kernels
         raise _no_kernel(function, tensor.dtype, reason) from error
     except ArithmeticError as error:
-        if before is not None:
+        if drawn_from is not None and before is not None:
             drawn_from.set_state(before)
         raise RuntimeError(f"{function}: torch cannot compute this ({error}); {reason}") from error
     except RuntimeError:
-        if before is not None:
+        if drawn_from is not None and before is not None:
             drawn_from.set_state(before)
         raise
+
+
+def _drawn_from(tensor: torch.Tensor, generator: Any) -> Any:
+    """The generator that a fill draws from, where that can be read and set back; else None."""
+    if tensor.is_cpu:
+        return torch.default_generator if generator is None else generator
+    if not tensor.is_cuda or is_capturing(tensor.get_device()):  # a captured one cannot
+        return None
+    return torch.cuda.default_generators[tensor.get_device()] if generator is None else generator
 
 
 def refuse_native_only(function: str, key: Any, reason: str, shard: Any = None) -> None:

@@ -230,8 +230,11 @@ class _Lot:
         address, _ = words.buffer_info()
         if self._device == _CPU:
             self._list.run(address, False, 0, torch.get_num_threads(), 0)
-        else:
+        elif backend.loaded.cuda_current_device() == self._device:
             self._launch(address)
+        else:
+            with target.on_device(self._device):
+                self._launch(address)
         increment_version(self._tensors)
 
     def _launch(self, keys: int) -> None:

@@ -36,7 +36,9 @@ from .._keys.generators import buffer
 from . import aten
 
 if TYPE_CHECKING:
+    from .._core.target import Place
     from .._fills.fill import Fill, Numbers
+    from .._keys.generators import Words
 
 _threads = torch.get_num_threads
 _is_compiling = torch.compiler.is_dynamo_compiling
@@ -84,21 +86,24 @@ def fill(
             numbers = what.as_floats(function, numbers)
             break
     is_direct = what.check(function, code, numbers)
-    if key is None and generator is None and device < 0:
-        words = buffer.from_default
-    else:
-        words = generators.words(function, device, generator, key, is_shard=what.shard is not None)
+    words = None
     try:
+        if key is None and generator is None and device < 0:
+            words = buffer.from_default
+        else:
+            words = generators.words(
+                function, device, generator, key, is_shard=what.shard is not None
+            )
         if is_direct and device < 0:
             draw, seed, word = words
             first, second = numbers
             what.quick(pointer, code, numel, threads, draw, seed, word, first, second)
         else:
             place = (pointer, code, numel, None, device, stream, threads)
-            what.write(place, words, numbers, tensor)
+            _write_natively(what, place, words, numbers, tensor)
         increment_version((tensor,))
     except BaseException as error:
-        _failed(function, tensor, error)
+        _failed(function, tensor, words, error)
     return tensor
 
 
@@ -139,7 +144,7 @@ def write(
         return tensor
     target.check_overlap(function, tensor)
     target.check_memory(function, tensor)
-    reason = target.problem(tensor)
+    reason, words = target.problem(tensor), None
     try:
         if reason is not None and not tensor.is_neg():
             aten.run(what, function, tensor, numbers, generator, key, reason)
@@ -153,16 +158,32 @@ def write(
             words = generators.words(
                 function, place[4], generator, key, is_shard=what.shard is not None
             )
-            what.write(place, words, numbers, tensor)
+            _write_natively(what, place, words, numbers, tensor)
             increment_version((tensor,))
     except BaseException as error:
-        _failed(function, tensor, error)
+        _failed(function, tensor, words, error)
     return tensor
 
 
-def _failed(function: str, tensor: torch.Tensor, error: BaseException) -> NoReturn:
+def _write_natively(
+    what: Fill, place: Place, words: Words, numbers: Numbers, tensor: torch.Tensor
+) -> None:
+    """Fill by the core, on the current device."""
+    device = place[4]
+    if device < 0 or backend.loaded.cuda_current_device() == device:
+        what.write(place, words, numbers, tensor)
+    else:
+        with target.on_device(device):
+            what.write(place, words, numbers, tensor)
+
+
+def _failed(
+    function: str, tensor: torch.Tensor, words: Words | None, error: BaseException
+) -> NoReturn:
     """Raise an error of a write, in its handler."""
-    if not is_from_below(function, error):  # a signal handler's, in the middle of the work
+    if is_from_below(function, error):
+        generators.put_back(words)
+    else:  # a signal handler's, in the middle of the work
         increment_version((tensor,))
     reraise(function, error)
 

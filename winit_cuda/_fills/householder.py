@@ -105,8 +105,10 @@ def write_orthogonal(
 ) -> None:
     """Write a part of gain times the (semi-)orthogonal matrix of the key, rounded once.
 
-    `tensor` has the part's elements in row-major order, in any shape and layout. Beside it the call
-    needs about as much memory as the tensor, and the cost falls with the part's rows or columns.
+    `tensor` has the part's elements in row-major order, in any shape and layout; it is written at
+    once, when nothing can fail any more. Beside it the call needs about as much memory as the
+    tensor, twice as much where it works in pieces, and the cost falls with the part's rows or
+    columns.
     """
     if not tensor.numel():
         return
@@ -116,6 +118,8 @@ def write_orthogonal(
     _reserve(tensor)
     source = _Source(core, place, drawn(words), dtype, tensor.device)
     matrix = _as_matrix(tensor, part.row_count, part.column_count)
+    if len(list(_pieces(tall, matrix.t() if is_wide else matrix, dtype))) > 1:
+        matrix = torch.empty(matrix.shape, dtype=matrix.dtype, device=matrix.device)
     out = matrix.t() if is_wide else matrix
     with torch.no_grad(), torch.autocast(tensor.device.type, enabled=False):
         for piece, piece_out in _pieces(tall, out, dtype):
@@ -146,16 +150,29 @@ def write_batch(
         core.orthogonal_batch(*place, *words, count, rows, columns, gain, workspace.data_ptr())
         return
     part = Part.whole(rows, columns)
+    together = _most_together(tensor, part)
     matrices = _as_matrix(tensor, count * rows, columns).view(count, rows, columns)
+    if together < count:  # the tensor gets all of them at the end, or none
+        matrices = torch.empty(matrices.shape, dtype=tensor.dtype, device=tensor.device)
     _reserve(tensor)
     children = _child_words(core, place, words, count, tensor.device)
-    if min(rows, columns) > _MEDIUM:
+    if together:
+        _write_together(core, place, children, gain, part, matrices, together)
+    else:
         for child, matrix in zip(children, matrices, strict=True):
             write_orthogonal(core, place, child, gain, part, matrix)
-    else:
-        _write_together(core, place, children, gain, part, matrices)
     if matrices.data_ptr() != tensor.data_ptr():
         tensor.copy_(matrices.view(tensor.shape))
+
+
+def _most_together(tensor: torch.Tensor, part: Part) -> int:
+    """Of how many matrices a batched product may be; 0 where they are too large for one."""
+    long, short = max(part.rows, part.columns), min(part.rows, part.columns)
+    if short > _MEDIUM:
+        return 0
+    spare = max(_SPARE_BYTES, tensor.numel() * tensor.element_size())
+    itemsize = _compute_dtype(tensor, short).itemsize
+    return max(1, spare // (itemsize * (2 * long + 2 * short) * short))
 
 
 def _write_together(
@@ -165,14 +182,13 @@ def _write_together(
     gain: float,
     part: Part,
     matrices: torch.Tensor,
+    together: int,
 ) -> None:
-    """Batched products, of as many matrices as there is memory for."""
+    """Batched products, each of so many matrices together."""
     is_wide = part.rows < part.columns
     tall = part.transposed() if is_wide else part
     m, n = tall.rows, tall.columns
     dtype, device = _compute_dtype(matrices, n), matrices.device
-    spare = max(_SPARE_BYTES, matrices.numel() * matrices.element_size())
-    together = max(1, spare // (dtype.itemsize * (2 * m + 2 * n) * n))
     with torch.no_grad(), torch.autocast(device.type, enabled=False):
         for begin in range(0, len(children), together):
             words = children[begin : begin + together]

@@ -59,16 +59,14 @@ def _write_part(
         write_orthogonal(core, place, words, gain, part, tensor)
 
 
-def _zeros(place: Place, tensor: torch.Tensor) -> Callable[[], None]:
-    """What writes zeros: on the CPU the core, whose threads go on with what comes next.
+def _zeros(place: Place) -> Callable[[], None]:
+    """What writes zeros on the CPU: the core, whose threads go on with what comes next.
 
     After a fill of torch's its own threads look out for more, and take a core from the next step.
     """
     pointer, code, numel, box, device, _, threads = place
-    if device < 0:
-        zeros = backend.loaded.FillList(device, [("constant", pointer, code, numel, box, 0.0)])
-        return partial(zeros.run, _NO_KEY.buffer_info()[0], False, 0, threads, 0)
-    return partial(write_value, tensor, 0.0)
+    zeros = backend.loaded.FillList(device, [("constant", pointer, code, numel, box, 0.0)])
+    return partial(zeros.run, _NO_KEY.buffer_info()[0], False, 0, threads, 0)
 
 
 class SparseFill(Fill):
@@ -196,10 +194,14 @@ class OrthogonalFill(Fill):
             backend.loaded.orthogonal_pieces(items, *words, gain, torch.get_num_threads())
             return
         key = None if self._is_one else key_of(words)
+        # What fails at one of several leaves the tensor as it was: it gets them all at the end.
+        values = tensor if self._is_one else torch.empty_like(tensor)
         for piece in pieces(box, self.batch_dims, self.chunks):
-            matrix = tensor[piece.where]
+            matrix = values[piece.where]
             own = words if key is None else child_words(key, piece.number)
             _write_part(backend.loaded, target.describe(matrix), own, gain, piece.part, matrix)
+        if values is not tensor:
+            tensor.copy_(values)
 
 
 class DeltaOrthogonalFill(Fill):
@@ -218,18 +220,20 @@ class DeltaOrthogonalFill(Fill):
     def write(self, place: Place, words: Words, numbers: Numbers, tensor: torch.Tensor) -> None:
         """Zeros, then the matrix."""
         matrix = at_center(tensor.detach())
-        write_zeros = _zeros(place, tensor)
+        if place[4] >= 0:  # nothing is written before the matrix is there
+            values = torch.empty(matrix.shape, dtype=tensor.dtype, device=tensor.device)
+            ORTHOGONAL.write(target.describe(values), words, numbers, values)
+            write_value(tensor, 0.0)
+            matrix.copy_(values)
+            return
+        write_zeros = _zeros(place)
 
         def draw() -> tuple[int, int]:  # the core calls it when it has all it needs
             key: tuple[int, int] = backend.loaded.drawn(*words)
             write_zeros()
             return key
 
-        own: Words = (draw, 0, 0)
-        if is_on_device(words):
-            write_zeros()
-            own = words
-        ORTHOGONAL.write(target.describe(matrix), own, numbers, matrix)
+        ORTHOGONAL.write(target.describe(matrix), (draw, 0, 0), numbers, matrix)
 
     def aten(self, tensor: torch.Tensor, numbers: Numbers, generator: Any) -> None:
         """Put the matrix of `torch.nn.init.orthogonal_` at the center."""

@@ -75,8 +75,19 @@ def words(function: str, device: int, generator: Any, key: Any, *, is_shard: boo
         if generator is None and not is_shard:
             generator = _default(device) if is_seeded_apart(device) else None
         if generator is not None and generator.device != _CPU:
-            return partial(_draw_on_cuda, generator), 0, 0
+            return _CudaDraw(generator), 0, 0
+        return _HostDraw(generator), buffer.address, 0
     return buffer.from_default if generator is None else buffer.from_generator(generator)
+
+
+def put_back(words: Words | None) -> None:
+    """Undo the draw of a fill on a CUDA device that has failed, and with it the key.
+
+    On the CPU nothing fails after a draw. On CUDA the launch may: the first one of a kernel loads
+    it, which needs memory.
+    """
+    if words is not None and isinstance(words[0], (_HostDraw, _CudaDraw)):
+        words[0].undo()
 
 
 def is_on_device(words: Words) -> bool:
@@ -149,11 +160,50 @@ def _default(device: int) -> torch.Generator:
     return default
 
 
-def _draw_on_cuda(generator: torch.Generator) -> tuple[int, int]:
-    """The words of a CUDA generator, whose offset moves on."""
-    # In the core, where no other thread and no signal handler comes in between.
-    seed, offset = backend.loaded.advance(generator, _OFFSET_STEP)
-    return words_of_cuda_generator(seed, offset)
+class _HostDraw:
+    """Draws from a CPU generator for a fill on a CUDA device, into the thread's buffer."""
+
+    __slots__ = ("_before", "_generator")
+
+    def __init__(self, generator: torch.Generator | None) -> None:
+        self._generator = torch.default_generator if generator is None else generator
+        self._before: torch.Tensor | None = None
+
+    def __call__(self) -> None:
+        generator = self._generator
+        self._before = generator.get_state()
+        buffer.words.random_(generator=generator)
+
+    def undo(self) -> None:
+        """Set the generator back, unless another thread has drawn from it since."""
+        if self._before is None:
+            return
+        twin = torch.Generator()
+        twin.set_state(self._before)
+        torch.empty_like(buffer.words).random_(generator=twin)
+        if torch.equal(twin.get_state(), self._generator.get_state()):
+            self._generator.set_state(self._before)
+
+
+class _CudaDraw:
+    """Draws from a CUDA generator, whose offset moves on."""
+
+    __slots__ = ("_generator", "_offset")
+
+    def __init__(self, generator: torch.Generator) -> None:
+        self._generator = generator
+        self._offset: int | None = None
+
+    def __call__(self) -> tuple[int, int]:
+        # In the core, where no other thread and no signal handler comes in between.
+        seed, self._offset = backend.loaded.advance(self._generator, _OFFSET_STEP)
+        return words_of_cuda_generator(seed, self._offset)
+
+    def undo(self) -> None:
+        """Set the generator back, unless another thread has drawn from it since."""
+        generator, offset = self._generator, self._offset
+        if offset is not None and generator.get_offset() == offset + _OFFSET_STEP:
+            generator.set_offset(offset)
 
 
 def is_capturing(device: int) -> bool:

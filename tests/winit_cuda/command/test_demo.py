@@ -40,7 +40,7 @@ def test_tiny_model_agrees_and_repeats_itself() -> None:
     assert result.winit_seconds > 0
 
 
-@pytest.mark.cuda
+@pytest.mark.usefixtures("machine")
 def test_tiny_model_is_the_same_on_cuda() -> None:
     result = demo.run_model(TINY, torch.device("cuda"), seed=0, repeats=1, all_layers=False)
     assert result.passed

@@ -141,7 +141,7 @@ def test_what_draws_nothing_is_aten_s_work_everywhere(choice):
         assert winit.eye_(torch.ones(2, 2, dtype=torch.int16)).tolist() == [[1, 0], [0, 1]]
 
 
-@pytest.mark.cuda
+@pytest.mark.usefixtures("machine")
 def test_each_cuda_device_is_listed():
     devices = winit.backend_info().devices
     assert [use.device for use in devices[1:]] == [

@@ -381,7 +381,7 @@ def test_choice_of_the_backend_after_the_batch_was_made():
     assert not is_untouched(jobs)
 
 
-@pytest.mark.cuda
+@pytest.mark.usefixtures("machine")
 @pytest.mark.parametrize("count", [20, 3000])
 def test_devices_in_one_batch(count):
     jobs = [
@@ -395,7 +395,7 @@ def test_devices_in_one_batch(count):
         assert same_bits(each.tensor.cpu(), expected)
 
 
-@pytest.mark.cuda
+@pytest.mark.usefixtures("machine")
 def test_captured_in_a_graph():
     jobs = [job(LAWS[0], torch.empty(i % 50 + 1, device="cuda")) for i in range(3000)]
     its_keys = winit.split(winit.key(0), len(jobs))

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
+import standin
 import winit_cuda as winit
 from initializers import ORTHOGONAL, Unchanged, every, every_random, needs_core
 
@@ -275,7 +276,7 @@ def test_read_only_memory_is_written_all_the_same():
     assert array.tolist() == [1, 1, 1]
 
 
-@pytest.mark.cuda
+@pytest.mark.usefixtures("machine")
 @every
 def test_cuda_agrees_with_the_cpu(initializer):
     options = {"key": winit.Key(1, 2)} if initializer.is_random else {}
@@ -286,10 +287,10 @@ def test_cuda_agrees_with_the_cpu(initializer):
         assert torch.allclose(tensor.cpu(), expected, rtol=0, atol=1e-6)
     else:
         assert torch.equal(tensor.cpu(), expected)
-    assert tensor._version == 1 or initializer.name in ORTHOGONAL
+    assert tensor._version == expected._version or initializer.name in ORTHOGONAL
 
 
-@pytest.mark.cuda
+@pytest.mark.usefixtures("machine")
 @every
 def test_the_current_stream_is_used(initializer):
     tensor = initializer.empty(device="cuda")
@@ -304,8 +305,8 @@ def test_the_current_stream_is_used(initializer):
     assert torch.equal(after, tensor)
 
 
-@pytest.mark.cuda
-@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
+@pytest.mark.usefixtures("machine")
+@standin.needs_two_devices
 def test_the_current_device_stays():
     tensor = torch.empty(100, device="cuda:1")
     winit.normal_(tensor, key=winit.key(0))

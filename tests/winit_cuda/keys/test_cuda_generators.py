@@ -16,7 +16,7 @@ from winit_cuda._keys.keys import words_of_cuda_generator
 pytestmark = needs_core
 
 
-@pytest.mark.cuda
+@pytest.mark.usefixtures("machine")
 @every_random
 def test_cuda_tensors_take_the_cpu_generator(initializer):
     torch.manual_seed(3)
@@ -30,7 +30,7 @@ def test_cuda_tensors_take_the_cpu_generator(initializer):
     assert torch.allclose(cpu, cuda.cpu(), rtol=0, atol=1e-6)
 
 
-@pytest.mark.cuda
+@pytest.mark.usefixtures("machine")
 def test_cuda_generator_gives_seed_and_offset():
     generator = torch.Generator("cuda").manual_seed(7)
     offset = generator.get_offset()
@@ -41,7 +41,7 @@ def test_cuda_generator_gives_seed_and_offset():
         assert torch.equal(found.cpu(), winit.uniform_(torch.empty(9), key=key))
 
 
-@pytest.mark.cuda
+@pytest.mark.usefixtures("machine")
 @every_random
 def test_a_cuda_generator_that_is_seeded_apart_rules(initializer):
     def fill():
@@ -61,7 +61,7 @@ def test_a_cuda_generator_that_is_seeded_apart_rules(initializer):
     assert not torch.equal(values[0], together)
 
 
-@pytest.mark.cuda
+@pytest.mark.usefixtures("machine")
 def test_cuda_generator_is_not_for_cpu_tensors():
     generator = torch.Generator("cuda")
     tensor = torch.ones(3)
@@ -69,7 +69,7 @@ def test_cuda_generator_is_not_for_cpu_tensors():
         winit.uniform_(tensor, generator=generator)
 
 
-@pytest.mark.cuda
+@pytest.mark.usefixtures("machine")
 @pytest.mark.parametrize("explicit", [False, True])
 def test_replays_of_a_graph_draw_anew(explicit):
     tensor = torch.zeros(64, device="cuda")
@@ -87,7 +87,7 @@ def test_replays_of_a_graph_draw_anew(explicit):
     assert not (seen[1] == seen[2]).any()
 
 
-@pytest.mark.cuda
+@pytest.mark.usefixtures("machine")
 def test_a_key_in_a_graph_is_fixed():
     tensor = torch.zeros(64, device="cuda")
     graph = torch.cuda.CUDAGraph()
@@ -97,7 +97,7 @@ def test_a_key_in_a_graph_is_fixed():
     assert torch.equal(tensor.cpu(), winit.normal_(torch.empty(64), key=winit.key(5)))
 
 
-@pytest.mark.cuda
+@pytest.mark.usefixtures("machine")
 def test_no_cpu_generator_in_a_graph():
     tensor = torch.zeros(64, device="cuda")
     with (
