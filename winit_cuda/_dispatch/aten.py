@@ -35,9 +35,10 @@ def run(
         backend.warn_of_fallback(tensor.get_device())
     if fill.aten_dtypes is not None and tensor.dtype not in fill.aten_dtypes:
         raise _no_kernel(function, tensor.dtype, reason)
-    values, drawn_from, before = tensor, _drawn_from(tensor, generator), None
+    values, drawn_from, before = tensor, None, None
     if fill.aten_needs_memory:
         values = torch.empty_like(tensor, requires_grad=False)
+        drawn_from = _drawn_from(tensor, generator)
         before = None if drawn_from is None else drawn_from.get_state()
     try:
         fill.aten(values, numbers, generator)

@@ -43,7 +43,8 @@ core_of = Core
 
 def is_not_needed() -> bool:
     """Whether a CUDA device is here that the core was built for."""
-    return torch.cuda.is_available() and backend.cuda_problem(0) is None
+    core = backend.loaded
+    return torch.cuda.is_available() and core is not None and core.build_info()["cuda"]
 
 
 OTHER_DEVICES = range(1, torch.cuda.device_count() if is_not_needed() else DEVICES)

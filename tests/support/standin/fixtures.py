@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from winit_cuda._core import backend
+
 from . import installed, is_not_needed
 
 if TYPE_CHECKING:
@@ -32,5 +34,7 @@ def machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     if request.param == "gpu":
         yield None
         return
+    if backend.loaded is None:
+        pytest.skip(f"needs the native core: {backend.import_error}")
     with installed(monkeypatch) as machine:
         yield machine

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import itertools
 import threading
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 DEVICES = 2
 CAPABILITY = (9, 0)
+NAME = "a stand-in"
 
 _HostGenerator = torch.Generator
 
@@ -240,7 +242,9 @@ class Machine:
         patch.setattr(torch.cuda, "device_count", lambda: DEVICES)
         patch.setattr(torch.cuda, "default_generators", self.generators)
         patch.setattr(torch.cuda, "get_device_capability", lambda _=None: CAPABILITY)
-        patch.setattr(torch.cuda, "get_device_name", lambda _=None: "a stand-in")
+        patch.setattr(torch.cuda, "get_device_name", lambda _=None: NAME)
+        properties = SimpleNamespace(name=NAME, major=CAPABILITY[0], minor=CAPABILITY[1])
+        patch.setattr(torch.cuda, "get_device_properties", lambda _=None: properties)
 
         @functools.wraps(_HostGenerator, updated=())
         class Generator(metaclass=_GeneratorKind):

@@ -170,3 +170,47 @@ def test_the_stream_where_torch_has_no_quick_way(machine):
     with torch.cuda.stream(stream):
         assert torch_internals._current_stream(1) == stream.cuda_stream
         assert torch_internals._current_stream(0) == machine.raw_stream(0) != stream.cuda_stream
+
+
+@pytest.mark.parametrize("function", [winit.normal_, winit.orthogonal_])
+def test_a_graph_of_torch_s_own_fills(machine, monkeypatch, function):
+    """Where the core does not serve the device; a captured generator cannot be read or set."""
+    monkeypatch.setitem(backend._cuda_problems, 0, "it is too old")
+    tensor, graph = torch.zeros(3, 3, device="cuda"), torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        monkeypatch.setattr(machine.generators[0], "get_state", None)
+        function(tensor)
+    graph.replay()
+    first = tensor.cpu()
+    graph.replay()
+    assert not torch.equal(tensor.cpu(), first)
+    assert machine.core.launches == []
+
+
+def test_pinned_memory_is_the_host_s(machine):
+    pinned = torch.empty(9, pin_memory=True)
+    assert torch.equal(winit.normal_(pinned, key=KEY), normal(9))
+    assert machine.core.launches == []
+
+
+def test_the_version_counts_up_once_written(machine):
+    tensor = torch.zeros(9, device="cuda:1")
+    version = tensor._version
+    winit.normal_(tensor)
+    assert tensor._version == version + 1
+    machine.core.fail_after(0)
+    with pytest.raises(RuntimeError, match=r"normal_: kernel launch"):
+        winit.normal_(tensor)
+    assert tensor._version == version + 1
+
+
+def test_a_draw_of_another_thread_is_not_undone(machine):
+    """Else it would be drawn a second time."""
+    for generator in (torch.Generator(), torch.Generator("cuda")):
+        words = generators.words("f", 0, generator, None)
+        generators.key_of(words)
+        generators.key_of(generators.words("f", 0, generator, None))
+        state = generator.get_state()
+        generators.put_back(words)
+        assert torch.equal(generator.get_state(), state)
+    assert machine.core.launches == []
