@@ -319,8 +319,8 @@ class Group {
         fail(instruction, lane, "an access outside shared memory", address, bytes);
       moment.launch_began = moment.block_began;  // the blocks before had their own
     } else {
-      const Region* region = block_.memory.find(address, bytes);
-      if (!region || (!is_read && !region->writable))
+      const Region* region = block_.memory.find(address, bytes, is_read);
+      if (!region)
         fail(instruction, lane, is_read ? "a load out of bounds" : "a store out of bounds", address,
              bytes);
       watched = region->watched.get();

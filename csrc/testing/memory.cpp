@@ -10,11 +10,12 @@ namespace winit_cuda {
 namespace emulation {
 namespace {
 
-// Address space that a test has reserved for the sake of its strides is not copied.
 constexpr uint64_t kMostCopied = uint64_t{1} << 28;
 
-bool is_copied(const Region& region) {
-  return region.writable && region.end - region.begin <= kMostCopied;
+std::string bytes_of(const Region& region) {
+  const uint64_t size = region.end - region.begin;
+  if (size > kMostCopied) return {};
+  return {reinterpret_cast<const char*>(region.begin), static_cast<size_t>(size)};
 }
 
 }  // namespace
@@ -40,28 +41,38 @@ void DeviceMemory::remove(uint64_t begin) {
   last_ = 0;
 }
 
-Contents DeviceMemory::contents() const {
+Region* DeviceMemory::find(uint64_t address, int count, bool is_read) {
+  if (last_ >= regions_.size() || !regions_[last_].holds(address, count))
+    for (last_ = 0; last_ < regions_.size(); ++last_)
+      if (regions_[last_].holds(address, count)) break;
+  if (last_ == regions_.size()) return nullptr;
+  Region& region = regions_[last_];
+  if (is_read) return &region;
+  if (!region.writable) return nullptr;
+  if (!region.is_written) {
+    region.is_written = true;
+    region.before = bytes_of(region);
+  }
+  return &region;
+}
+
+void DeviceMemory::begin_launch() {
+  for (Region& region : regions_) {
+    region.is_written = false;
+    region.before.clear();
+  }
+}
+
+Contents DeviceMemory::written() const {
   Contents contents;
   for (const Region& region : regions_)
-    if (is_copied(region))
-      contents.emplace_back(reinterpret_cast<const char*>(region.begin), region.end - region.begin);
+    if (region.is_written) contents[region.begin] = bytes_of(region);
   return contents;
 }
 
-void DeviceMemory::restore(const Contents& contents) {
-  size_t next = 0;
+void DeviceMemory::restore() const {
   for (const Region& region : regions_)
-    if (is_copied(region)) {
-      const std::string& bytes = contents[next++];
-      std::memcpy(reinterpret_cast<char*>(region.begin), bytes.data(), bytes.size());
-    }
-}
-
-Region* DeviceMemory::find(uint64_t address, int count) {
-  if (last_ < regions_.size() && regions_[last_].holds(address, count)) return &regions_[last_];
-  for (last_ = 0; last_ < regions_.size(); ++last_)
-    if (regions_[last_].holds(address, count)) return &regions_[last_];
-  return nullptr;
+    std::memcpy(reinterpret_cast<char*>(region.begin), region.before.data(), region.before.size());
 }
 
 }  // namespace emulation

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -79,25 +80,30 @@ struct Region {
   uint64_t begin, end;
   bool writable;
   std::shared_ptr<Watched> watched;  // or null, where nothing writes
+  bool is_written = false;           // by the launch that runs;
+  std::string before = {};           // what was there then
 
   bool holds(uint64_t address, int count) const {
     return address >= begin && address + static_cast<uint64_t>(count) <= end;
   }
 };
 
-using Contents = std::vector<std::string>;
+// The bytes of some regions, by where they begin.
+using Contents = std::map<uint64_t, std::string>;
 
-// The device's own memory: what tests hand over, and the tables of the program.
+// The device's own memory: what tests hand over, and the tables of the program. Address space that
+// a test has reserved for the sake of its strides is not copied.
 class DeviceMemory {
  public:
   void add(uint64_t begin, uint64_t bytes, bool writable);
   void remove(uint64_t begin);
-  // Null where the bytes lie in no region.
-  Region* find(uint64_t address, int count);
+  // Null where the bytes lie in no region that may be read, or written.
+  Region* find(uint64_t address, int count, bool is_read);
 
-  // The bytes of all that kernels may write, but of very large regions, and the way back to them.
-  Contents contents() const;
-  void restore(const Contents& contents);
+  void begin_launch();
+  // What the launch has written, and the way back to what was there before.
+  Contents written() const;
+  void restore() const;
 
  private:
   std::vector<Region> regions_;

@@ -114,14 +114,14 @@ cudaError_t launch(const void* function, dim3 grid, dim3 block, void** arguments
                 static_cast<size_t>(kernel->parameters[i].bytes));
   try {
     // No result may depend on the order of the threads.
-    const Contents before = m.memory.contents();
+    m.memory.begin_launch();
     Contents first;
     for (const Order order : {Order::kForward, Order::kBackward, Order::kRandom}) {
-      if (order != Order::kForward) m.memory.restore(before);
+      if (order != Order::kForward) m.memory.restore();
       run(*kernel, {grid.x, block.x, dynamic}, bytes, m.memory, m.room, order, m.in_step, m.random);
       if (order == Order::kForward)
-        first = m.memory.contents();
-      else if (m.memory.contents() != first)
+        first = m.memory.written();
+      else if (m.memory.written() != first)
         throw Fault("the order of the threads changes the result");
     }
   } catch (const Fault& broken) {
@@ -269,9 +269,13 @@ TOLD void emulated_configure(int device, int processors, int resident_blocks, in
   m.random.seed(seed);
 }
 TOLD void emulated_memory(uint64_t begin, uint64_t bytes, int writable) {
+  const std::lock_guard<std::mutex> lock(machine().mutex);
   machine().memory.add(begin, bytes, writable != 0);
 }
-TOLD void emulated_no_memory(uint64_t begin) { machine().memory.remove(begin); }
+TOLD void emulated_no_memory(uint64_t begin) {
+  const std::lock_guard<std::mutex> lock(machine().mutex);
+  machine().memory.remove(begin);
+}
 
 TOLD int emulated_operations(char* names, int room) {
   std::string all;

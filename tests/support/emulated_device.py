@@ -114,11 +114,17 @@ class EmulatedDevice:
 
     @contextlib.contextmanager
     def memory_at(self, address: int, size: int) -> Iterator[None]:
-        self.library.emulated_memory(ctypes.c_uint64(address), ctypes.c_uint64(size), 1)
+        self.add_memory(address, size)
         try:
             yield
         finally:
-            self.library.emulated_no_memory(ctypes.c_uint64(address))
+            self.remove_memory(address)
+
+    def add_memory(self, address: int, size: int) -> None:
+        self.library.emulated_memory(ctypes.c_uint64(address), ctypes.c_uint64(size), 1)
+
+    def remove_memory(self, address: int) -> None:
+        self.library.emulated_no_memory(ctypes.c_uint64(address))
 
     def calls(self) -> list[list[str]]:
         """The calls of the runtime since the last time: the name, then the arguments."""

@@ -9,7 +9,9 @@ line as on a machine with two GPUs:
 - `runtime`: what torch.cuda says and does: devices, streams, generators, graphs.
 - `tensors`: tensors in that memory say they are on a device, results of theirs are there, too, and
   tensors of different devices do not mix.
-- `launches`: a core that checks what a launch on a device relies on, and lets the CPU core write.
+- `launches`: a core that checks what a launch on a device relies on. Where the emulated device is
+  built (emulated_device.py), the core's own launch code and kernels then run; else the CPU core
+  writes in their place.
 
 It shows that addresses, devices, streams, keys and errors are right. It does not show what only a
 GPU can: that work of two streams runs in order, how the driver, torch's own kernels and its
@@ -26,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
+from emulated_device import EmulatedDevice, emulated_device
 from winit_cuda._core import backend
 from winit_cuda._fills.structured import FILLS
 
@@ -36,9 +39,6 @@ from .tensors import OnDevices
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-
-core_of = Core
-"""What makes the core of a machine: called with the machine and the core as it was imported."""
 
 
 def is_not_needed() -> bool:
@@ -67,7 +67,12 @@ def _bound(names: Iterable[str]) -> list[tuple[Any, str]]:
 def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
     """Two CUDA devices, for this thread and those it starts."""
     machine = Machine()
-    core: Any = core_of(machine, backend.loaded)
+    device = emulated_device()
+    if isinstance(device, EmulatedDevice):
+        machine.memory.emulated = device
+        core: Any = Core(machine, device.core, device)
+    else:
+        core = Core(machine, backend.loaded)
     machine.core = core
     mode = OnDevices(machine)
     run = threading.Thread.run

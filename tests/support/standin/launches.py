@@ -17,6 +17,8 @@ from .runtime import CAPABILITY, DEVICES
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from emulated_device import EmulatedDevice
+
     from .runtime import Machine
 
 _ITEM_SIZES = {code: dtype.itemsize for dtype, code in CODES.items()}
@@ -27,11 +29,12 @@ _MOST_IN_PARAMETERS = 20
 class Core:
     """The functions of `winit_cuda._C`; those that launch are checked when a device is meant."""
 
-    runs_devices = False
-    """Whether the core below takes the number of a device; this one's is told of the CPU."""
-
-    def __init__(self, machine: Machine, below: Any) -> None:
-        self.machine, self.below = machine, below
+    def __init__(
+        self, machine: Machine, below: Any, emulated: EmulatedDevice | None = None
+    ) -> None:
+        """`emulated` has the devices of the core below; without it, that is told of the CPU."""
+        self.machine, self.below, self._emulated = machine, below, emulated
+        self.runs_devices = emulated is not None
         self.launches: list[str] = []
         self._failing: int | None = None
         for name in ("uniform", "normal", "trunc_normal", "sparse", "orthogonal_batch"):
@@ -49,8 +52,8 @@ class Core:
         cuda = {"cuda": True, "cuda_version": "13.0", "cuda_architectures": [architecture]}
         return {**self.below.build_info(), **cuda}
 
-    def cuda_device_count(self) -> int:
-        return DEVICES
+    def cuda_status(self) -> dict[str, Any]:
+        return {"devices": DEVICES, "error": "", "driver": 13000, "runtime": 13000}
 
     def cuda_current_device(self) -> int:
         return self.machine.current_device()
@@ -58,11 +61,16 @@ class Core:
     def set_cuda_device(self, device: int) -> None:
         assert device == self.machine.current_device(), "torch's guard is to do that"
 
+    def _make_current(self) -> None:
+        if self._emulated is not None:
+            self._emulated.configure(self.machine.current_device())
+
     def _device(self, device: int) -> int:
         return device if self.runs_devices else -1
 
     def _check(self, name: str, device: int, stream: int) -> None:
         """The launch of `name` may go to the device and stream."""
+        self._make_current()
         assert device == self.machine.current_device(), f"{name}: cuda:{device} is not current"
         assert stream == self.machine.raw_stream(device), f"{name}: not the current stream"
 
@@ -128,6 +136,7 @@ class Core:
         self.below.orthogonal(*arguments)
 
     def orthogonal_batch_workspace(self, count: int, rows: int, columns: int, device: int) -> int:
+        self._make_current()
         if device < 0 or self.runs_devices:
             return self.below.orthogonal_batch_workspace(count, rows, columns, device)
         assert self.below.orthogonal_batch_takes(rows, columns)

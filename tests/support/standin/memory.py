@@ -5,10 +5,13 @@ from __future__ import annotations
 import bisect
 import threading
 import weakref
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
+
+if TYPE_CHECKING:
+    from emulated_device import EmulatedDevice
 
 PINNED = -2
 """Where a block of pinned memory is; a device's number for one of a device."""
@@ -33,6 +36,7 @@ class Memory:
         self._lock = threading.RLock()  # a block may be freed in the middle of anything
         self.allocations = 0
         self._failing: int | None = None
+        self.emulated: EmulatedDevice | None = None  # that is told of the blocks
 
     def fail_after(self, passing: int | None) -> None:
         """Let the device run out of memory, once, after so many more allocations; None: never."""
@@ -49,13 +53,17 @@ class Memory:
             offset = -room.ctypes.data % _ALIGNMENT
             begin = room.ctypes.data + offset
             self._blocks[begin] = _Block(where, begin + max(1, size))
+            if self.emulated is not None and where >= 0:
+                self.emulated.add_memory(begin, max(1, size))
             bisect.insort(self._starts, begin)
             weakref.finalize(room, self._free, begin).atexit = False
             return torch.frombuffer(room, dtype=torch.uint8, offset=offset, count=max(1, size))
 
     def _free(self, begin: int) -> None:
         with self._lock:
-            del self._blocks[begin]
+            block = self._blocks.pop(begin)
+            if self.emulated is not None and block.where >= 0:
+                self.emulated.remove_memory(begin)
             self._starts.remove(begin)
 
     def where(self, begin: int) -> int | None:
