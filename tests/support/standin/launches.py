@@ -65,6 +65,12 @@ class Core:
         """The launch of `name` may go to the device and stream."""
         assert device == self.machine.current_device(), f"{name}: cuda:{device} is not current"
         assert stream == self.machine.raw_stream(device), f"{name}: not the current stream"
+        self._tell(device)
+
+    def _tell(self, device: int) -> None:
+        """Make the device current for a core below that runs devices: torch.cuda is not theirs."""
+        if self.runs_devices:
+            self.below.set_cuda_device(device)
 
     def _launch(
         self, name: str, device: int, stream: int, key: Any, words: tuple[int, int], call: Any
@@ -128,10 +134,13 @@ class Core:
         self.below.orthogonal(*arguments)
 
     def orthogonal_batch_workspace(self, count: int, rows: int, columns: int, device: int) -> int:
-        if device < 0 or self.runs_devices:
+        if device < 0:
             return self.below.orthogonal_batch_workspace(count, rows, columns, device)
-        assert self.below.orthogonal_batch_takes(rows, columns)
         assert device == self.machine.current_device(), f"cuda:{device} is not current"
+        assert self.below.orthogonal_batch_takes(rows, columns)
+        self._tell(device)
+        if self.runs_devices:
+            return self.below.orthogonal_batch_workspace(count, rows, columns, device)
         return 8 * rows * columns if rows * columns > 4096 else 0
 
     def reflectors(self, *arguments: Any) -> None:
