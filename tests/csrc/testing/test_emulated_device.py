@@ -53,7 +53,8 @@ def device(place, request):
     device = emulated_device()
     assert isinstance(device, EmulatedDevice)
     device.configure(place.device, in_step=request.param)
-    return device
+    yield device
+    device.configure(place.device)
 
 
 def sums(device, fault, threads=THREADS):

@@ -70,7 +70,8 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
     device = emulated_device()
     if isinstance(device, EmulatedDevice):
         machine.memory.emulated = device
-        core: Any = Core(machine, device.core, device)
+        device.configure(0)
+        core: Any = Core(machine, device.core, runs_devices=True)
     else:
         core = Core(machine, backend.loaded)
     machine.core = core

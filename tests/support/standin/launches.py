@@ -17,8 +17,6 @@ from .runtime import CAPABILITY, DEVICES
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from emulated_device import EmulatedDevice
-
     from .runtime import Machine
 
 _ITEM_SIZES = {code: dtype.itemsize for dtype, code in CODES.items()}
@@ -29,12 +27,9 @@ _MOST_IN_PARAMETERS = 20
 class Core:
     """The functions of `winit_cuda._C`; those that launch are checked when a device is meant."""
 
-    def __init__(
-        self, machine: Machine, below: Any, emulated: EmulatedDevice | None = None
-    ) -> None:
-        """`emulated` has the devices of the core below; without it, that is told of the CPU."""
-        self.machine, self.below, self._emulated = machine, below, emulated
-        self.runs_devices = emulated is not None
+    def __init__(self, machine: Machine, below: Any, *, runs_devices: bool = False) -> None:
+        """`runs_devices`: whether the core below has the devices; if not, it is told of the CPU."""
+        self.machine, self.below, self.runs_devices = machine, below, runs_devices
         self.launches: list[str] = []
         self._failing: int | None = None
         for name in ("uniform", "normal", "trunc_normal", "sparse", "orthogonal_batch"):
@@ -61,18 +56,19 @@ class Core:
     def set_cuda_device(self, device: int) -> None:
         assert device == self.machine.current_device(), "torch's guard is to do that"
 
-    def _make_current(self) -> None:
-        if self._emulated is not None:
-            self._emulated.configure(self.machine.current_device())
-
     def _device(self, device: int) -> int:
         return device if self.runs_devices else -1
 
     def _check(self, name: str, device: int, stream: int) -> None:
         """The launch of `name` may go to the device and stream."""
-        self._make_current()
         assert device == self.machine.current_device(), f"{name}: cuda:{device} is not current"
         assert stream == self.machine.raw_stream(device), f"{name}: not the current stream"
+        self._tell(device)
+
+    def _tell(self, device: int) -> None:
+        """Make the device current for a core below that runs devices: torch.cuda is not theirs."""
+        if self.runs_devices:
+            self.below.set_cuda_device(device)
 
     def _launch(
         self, name: str, device: int, stream: int, key: Any, words: tuple[int, int], call: Any
@@ -136,11 +132,13 @@ class Core:
         self.below.orthogonal(*arguments)
 
     def orthogonal_batch_workspace(self, count: int, rows: int, columns: int, device: int) -> int:
-        self._make_current()
-        if device < 0 or self.runs_devices:
+        if device < 0:
             return self.below.orthogonal_batch_workspace(count, rows, columns, device)
-        assert self.below.orthogonal_batch_takes(rows, columns)
         assert device == self.machine.current_device(), f"cuda:{device} is not current"
+        assert self.below.orthogonal_batch_takes(rows, columns)
+        self._tell(device)
+        if self.runs_devices:
+            return self.below.orthogonal_batch_workspace(count, rows, columns, device)
         return 8 * rows * columns if rows * columns > 4096 else 0
 
     def reflectors(self, *arguments: Any) -> None:
