@@ -1,7 +1,7 @@
 // The threads of a kernel, as its body sees them: each by itself, or in blocks.
 //
-// Where threads work together, in a block with shared memory and barriers, the body is a template on
-// the block it runs in (cuda/block.h), which offers:
+// Where threads work together, in a block with shared memory and barriers, the body is a template
+// on the block it runs in (cuda/block.h), which offers:
 //
 //   int thread(), threads()   this thread in its block, 0 <= thread < threads
 //   int64_t index(), blocks() this block in the grid; a body steps through its work by `blocks`

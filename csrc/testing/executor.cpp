@@ -29,27 +29,20 @@ struct Block {
 template <int kWidth>
 class Group {
  public:
-  Group(Block& block, unsigned char* registers, const int* threads, int count)
+  // `are_new`: the registers have not been this kernel's yet.
+  Group(Block& block, unsigned char* registers, bool are_new, const int* threads, int count)
       : block_(block), registers_(registers) {
     for (int i = 0; i < kWidth; ++i) {
       thread_[i] = i < count ? static_cast<uint32_t>(threads[i]) : 0;
       at_[i] = i < count ? 0 : kEnded;
       on_[i] = false;
     }
-    const auto set = [&](uint32_t at, uint32_t bytes, auto value_of) {
-      for (int i = 0; i < kWidth; ++i) {
-        const uint64_t value = value_of(i);
-        std::memcpy(registers_ + uint64_t{at} * kWidth + static_cast<uint64_t>(i) * bytes, &value,
-                    bytes);
-      }
-    };
-    for (const Constant& constant : block.kernel.constants)
-      set(constant.at, constant.bytes, [&](int) { return constant.value; });
+    if (are_new) set_constants();
     const uint32_t* places = block.kernel.places;
-    set(places[0], 4, [&](int i) { return thread_[i]; });
-    set(places[1], 4, [&](int) { return block.index; });
-    set(places[2], 4, [&](int) { return block.threads; });
-    set(places[3], 4, [&](int) { return block.blocks; });
+    std::copy_n(thread_, kWidth, lanes<uint32_t>(places[0]));
+    std::fill_n(lanes<uint32_t>(places[1]), kWidth, block.index);
+    std::fill_n(lanes<uint32_t>(places[2]), kWidth, block.threads);
+    std::fill_n(lanes<uint32_t>(places[3]), kWidth, block.blocks);
   }
 
   // Until every thread waits at a barrier or has ended.
@@ -160,6 +153,16 @@ class Group {
 
   // ------------------------------------------------------------------------- registers
 
+  void set_constants() {
+    for (const Constant& constant : block_.kernel.constants) {
+      if (constant.bytes == 8)
+        std::fill_n(lanes<uint64_t>(constant.at), kWidth, constant.value);
+      else if (constant.bytes == 4)
+        std::fill_n(lanes<uint32_t>(constant.at), kWidth, static_cast<uint32_t>(constant.value));
+      else
+        std::fill_n(lanes<uint16_t>(constant.at), kWidth, static_cast<uint16_t>(constant.value));
+    }
+  }
   template <class T>
   T* lanes(uint32_t reg) {
     return reinterpret_cast<T*>(registers_ + uint64_t{reg} * kWidth);
@@ -287,56 +290,79 @@ class Group {
     return static_cast<uint32_t>(offset + read<uint32_t>(instruction.registers[4], lane));
   }
 
-  unsigned char* reach(const Instruction& instruction, int lane, int bytes, Access access) {
-    const bool is_read = access == Access::kRead;
-    Space space = instruction.space;
-    uint64_t address = address_of(instruction, lane);
-    const auto within = [&](const unsigned char* base, int64_t size) {
-      return address - reinterpret_cast<uintptr_t>(base) < static_cast<uint64_t>(size);
-    };
-    if (space == Space::kGeneric) {
-      if (within(block_.shared, block_.shared_bytes)) {
-        space = Space::kShared;
-        address -= reinterpret_cast<uintptr_t>(block_.shared);
-      } else if (within(block_.parameters, block_.kernel.parameter_bytes)) {
-        space = Space::kParameter;
-        address -= reinterpret_cast<uintptr_t>(block_.parameters);
+  // Where the lane's access goes, which is checked and noted.
+  template <Access kAccess>
+  unsigned char* reach(const Instruction& instruction, int lane, int bytes) {
+    const uint64_t address = address_of(instruction, lane);
+    const auto size = static_cast<uint64_t>(bytes);  // a power of two
+    if ((address & (size - 1)) != 0) fail(instruction, lane, "a misaligned access", address, bytes);
+    switch (instruction.space) {
+      case Space::kShared:
+        return reach_shared<kAccess>(instruction, lane, bytes, address);
+      case Space::kParameter:
+        return reach_parameter<kAccess>(instruction, lane, bytes, address);
+      case Space::kGeneric: {
+        const uint64_t in_shared = address - reinterpret_cast<uintptr_t>(block_.shared);
+        if (in_shared < static_cast<uint64_t>(block_.shared_bytes))
+          return reach_shared<kAccess>(instruction, lane, bytes, in_shared);
+        const uint64_t in_parameters = address - reinterpret_cast<uintptr_t>(block_.parameters);
+        if (in_parameters < static_cast<uint64_t>(block_.kernel.parameter_bytes))
+          return reach_parameter<kAccess>(instruction, lane, bytes, in_parameters);
+        break;
       }
+      case Space::kGlobal:
+        break;
     }
-    const auto size = static_cast<uint64_t>(bytes);
-    if (address % size != 0) fail(instruction, lane, "a misaligned access", address, bytes);
-    if (space == Space::kParameter) {
-      if (!is_read || address + size > static_cast<uint64_t>(block_.kernel.parameter_bytes))
-        fail(instruction, lane, "an access outside the parameters", address, bytes);
-      return const_cast<unsigned char*>(block_.parameters) + address;
-    }
-    Watched* watched = &block_.watched_shared;
+    Region* region = block_.memory.find(address, bytes, kAccess == Access::kRead);
+    if (!region)
+      fail(instruction, lane,
+           kAccess == Access::kRead ? "a load out of bounds" : "a store out of bounds", address,
+           bytes);
+    if (region->watched && !region->watched->takes(bytes)) region->watch_bytes();
+    if (region->watched)
+      note<kAccess>(*region->watched, address - region->begin, instruction, lane, bytes, address,
+                    block_.moment);
+    return reinterpret_cast<unsigned char*>(static_cast<uintptr_t>(address));
+  }
+
+  template <Access kAccess>
+  unsigned char* reach_shared(const Instruction& instruction, int lane, int bytes,
+                              uint64_t address) {
+    if (address + static_cast<uint64_t>(bytes) > static_cast<uint64_t>(block_.shared_bytes) ||
+        !block_.watched_shared.takes(bytes))
+      fail(instruction, lane, "an access outside shared memory", address, bytes);
     Moment moment = block_.moment;
-    uint64_t at = address;
-    unsigned char* pointer = block_.shared + address;
-    if (space == Space::kShared) {
-      if (address + size > static_cast<uint64_t>(block_.shared_bytes) || !watched->takes(bytes))
-        fail(instruction, lane, "an access outside shared memory", address, bytes);
-      moment.launch_began = moment.block_began;  // the blocks before had their own
-    } else {
-      const Region* region = block_.memory.find(address, bytes, is_read);
-      if (!region)
-        fail(instruction, lane, is_read ? "a load out of bounds" : "a store out of bounds", address,
-             bytes);
-      watched = region->watched.get();
-      at = address - region->begin;
-      pointer = reinterpret_cast<unsigned char*>(static_cast<uintptr_t>(address));
-    }
-    if (watched && !watched->touch(at, bytes, access, thread_[lane], moment))
-      fail(instruction, lane, is_read ? "a race: a load" : "a race: a store", address, bytes);
-    return pointer;
+    moment.launch_began = moment.block_began;  // the blocks before had their own
+    note<kAccess>(block_.watched_shared, address, instruction, lane, bytes, address, moment);
+    return block_.shared + address;
+  }
+
+  template <Access kAccess>
+  unsigned char* reach_parameter(const Instruction& instruction, int lane, int bytes,
+                                 uint64_t address) {
+    if (kAccess != Access::kRead || address + static_cast<uint64_t>(bytes) >
+                                        static_cast<uint64_t>(block_.kernel.parameter_bytes))
+      fail(instruction, lane, "an access outside the parameters", address, bytes);
+    return const_cast<unsigned char*>(block_.parameters) + address;
+  }
+
+  template <Access kAccess>
+  void note(Watched& watched, uint64_t at, const Instruction& instruction, int lane, int bytes,
+            uint64_t address, const Moment& moment) {
+    if (!watched.touch<kAccess>(at, bytes, thread_[lane], moment))
+      fail(instruction, lane, kAccess == Access::kRead ? "a race: a load" : "a race: a store",
+           address, bytes);
   }
 
   void load(const Instruction& instruction, int lane) {
     const int bytes = instruction.bytes;
-    const unsigned char* from = reach(instruction, lane, instruction.count * bytes, Access::kRead);
-    if (instruction.count == 1 && bytes == 4 && instruction.register_bytes == 4) {
-      lanes<uint32_t>(instruction.registers[0])[lane] = *reinterpret_cast<const uint32_t*>(from);
+    const unsigned char* from = reach<Access::kRead>(instruction, lane, instruction.count * bytes);
+    if (instruction.count == 1 && bytes == instruction.register_bytes && bytes >= 4) {
+      const uint32_t result = instruction.registers[0];
+      if (bytes == 4)
+        std::memcpy(lanes<uint32_t>(result) + lane, from, 4);
+      else
+        std::memcpy(lanes<uint64_t>(result) + lane, from, 8);
       return;
     }
     for (int i = 0; i < instruction.count; ++i, from += bytes) {
@@ -350,7 +376,7 @@ class Group {
 
   void store(const Instruction& instruction, int lane) {
     const int bytes = instruction.bytes;
-    unsigned char* to = reach(instruction, lane, instruction.count * bytes, Access::kWrite);
+    unsigned char* to = reach<Access::kWrite>(instruction, lane, instruction.count * bytes);
     for (int i = 0; i < instruction.count; ++i, to += bytes)
       std::memcpy(to, lane_of(instruction.registers[i], instruction.register_bytes, lane),
                   static_cast<size_t>(bytes));
@@ -358,7 +384,7 @@ class Group {
 
   // registers: what was there, what is added, -, -, the address.
   void add(const Instruction& instruction, int lane) {
-    unsigned char* cell = reach(instruction, lane, 4, Access::kAdd);
+    unsigned char* cell = reach<Access::kAdd>(instruction, lane, 4);
     uint32_t before;
     std::memcpy(&before, cell, 4);
     const uint32_t after = before + read<uint32_t>(instruction.registers[1], lane);
@@ -416,7 +442,7 @@ unsigned char* registers_of(Room& room, int64_t bytes) {
 }
 
 template <int kWidth>
-void run_block(Block& block, const std::vector<int>& threads, Room& room) {
+void run_block(Block& block, const std::vector<int>& threads, Room& room, bool is_first) {
   const int count = static_cast<int>(threads.size());
   const int groups = (count + kWidth - 1) / kWidth;
   // Where nothing waits, the groups run one after the other in the same registers.
@@ -425,7 +451,8 @@ void run_block(Block& block, const std::vector<int>& threads, Room& room) {
   unsigned char* registers = registers_of(room, bytes * (apart ? groups : 1));
   const auto make = [&](int group) {
     const int begin = group * kWidth;
-    return Group<kWidth>(block, registers + (apart ? group : 0) * bytes, &threads[begin],
+    return Group<kWidth>(block, registers + (apart ? group : 0) * bytes,
+                         is_first && (apart || group == 0), &threads[begin],
                          std::min(kWidth, count - begin));
   };
   if (!apart) {
@@ -447,7 +474,7 @@ void run(const Kernel& kernel, const LaunchShape& shape, const unsigned char* pa
          DeviceMemory& memory, Room& room, Order order, bool in_step, std::mt19937& random) {
   constexpr int64_t kMostShared = 256 * 1024;
   if (!room.watched_shared) {
-    room.watched_shared = std::make_unique<Watched>(kMostShared, 2);
+    room.watched_shared = std::make_unique<Watched>(kMostShared);
     room.shared.resize(kMostShared / 8 + 1);
   }
   auto* shared = reinterpret_cast<unsigned char*>(room.shared.data());
@@ -470,10 +497,11 @@ void run(const Kernel& kernel, const LaunchShape& shape, const unsigned char* pa
                 shared_bytes,
                 *room.watched_shared,
                 Moment{launch_began, room.moment, room.moment}};
+    const bool is_first = index == blocks[0];
     if (in_step)
-      run_block<kInStep>(block, threads, room);
+      run_block<kInStep>(block, threads, room, is_first);
     else
-      run_block<1>(block, threads, room);
+      run_block<1>(block, threads, room, is_first);
   }
 }
 

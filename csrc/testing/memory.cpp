@@ -31,7 +31,7 @@ void Watched::Release::operator()(Touch* touches) const { munmap(touches, bytes)
 
 void DeviceMemory::add(uint64_t begin, uint64_t bytes, bool writable) {
   regions_.push_back(
-      {begin, begin + bytes, writable, writable ? std::make_shared<Watched>(bytes, 0) : nullptr});
+      {begin, begin + bytes, writable, writable ? std::make_shared<Watched>(bytes) : nullptr});
 }
 
 void DeviceMemory::remove(uint64_t begin) {
@@ -68,6 +68,19 @@ Contents DeviceMemory::written() const {
   for (const Region& region : regions_)
     if (region.is_written) contents[region.begin] = bytes_of(region);
   return contents;
+}
+
+bool DeviceMemory::has(const Contents& contents) const {
+  size_t written = 0;
+  for (const Region& region : regions_) {
+    if (!region.is_written) continue;
+    const auto found = contents.find(region.begin);
+    if (found == contents.end() || std::memcmp(reinterpret_cast<const char*>(region.begin),
+                                               found->second.data(), found->second.size()) != 0)
+      return false;
+    ++written;
+  }
+  return written == contents.size();
 }
 
 void DeviceMemory::restore() const {

@@ -23,17 +23,19 @@ struct Moment {
 // of one launch; integers may be added to by all. A page that nobody touches costs nothing.
 class Watched {
  public:
-  Watched(uint64_t bytes, int unit_bits);
+  static constexpr int kWord = 2, kByte = 0;  // bits of a unit
+  explicit Watched(uint64_t bytes, int unit_bits = kWord);
+  bool takes(int count) const { return count >> unit_bits_ > 0; }
 
   // Whether an access of a thread to `count` bytes from `at` on is no race. They are whole units.
-  bool touch(uint64_t at, int count, Access access, uint32_t thread, const Moment& moment) {
+  template <Access kAccess>
+  bool touch(uint64_t at, int count, uint32_t thread, const Moment& moment) {
     bool right = true;
     Touch* const end = &touches_[(at + static_cast<uint64_t>(count)) >> unit_bits_];
     for (Touch* touch = &touches_[at >> unit_bits_]; touch != end; ++touch)
-      right = note(*touch, access, thread, moment) && right;
+      right = note<kAccess>(*touch, thread, moment) && right;
     return right;
   }
-  bool takes(int count) const { return count >> unit_bits_ << unit_bits_ == count; }
 
  private:
   // Readers: several threads, threads of several blocks. Writers: one that only added.
@@ -50,13 +52,14 @@ class Watched {
            (when == moment.now && other != thread);
   }
 
-  static bool note(Touch& touch, Access access, uint32_t thread, const Moment& moment) {
-    const bool both_add = access == Access::kAdd && (touch.writer & kAdding);
+  template <Access kAccess>
+  static bool note(Touch& touch, uint32_t thread, const Moment& moment) {
+    const bool both_add = kAccess == Access::kAdd && (touch.writer & kAdding);
     bool right = both_add || !meets(touch.written, touch.writer & ~kAdding, thread, moment);
-    if (access != Access::kRead) {
+    if constexpr (kAccess != Access::kRead) {
       right = right && !meets(touch.read, touch.reader, thread, moment);
       touch.written = moment.now;
-      touch.writer = access == Access::kAdd ? thread | kAdding : thread;
+      touch.writer = kAccess == Access::kAdd ? thread | kAdding : thread;
       return right;
     }
     if (touch.read != moment.now)
@@ -83,6 +86,8 @@ struct Region {
   bool is_written = false;           // by the launch that runs;
   std::string before = {};           // what was there then
 
+  // From the first access to less than a word on.
+  void watch_bytes() { watched = std::make_shared<Watched>(end - begin, Watched::kByte); }
   bool holds(uint64_t address, int count) const {
     return address >= begin && address + static_cast<uint64_t>(count) <= end;
   }
@@ -101,8 +106,9 @@ class DeviceMemory {
   Region* find(uint64_t address, int count, bool is_read);
 
   void begin_launch();
-  // What the launch has written, and the way back to what was there before.
+  // What the launch has written, whether it is this, and the way back to what was there before.
   Contents written() const;
+  bool has(const Contents& contents) const;
   void restore() const;
 
  private:
