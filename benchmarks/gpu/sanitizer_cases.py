@@ -32,11 +32,17 @@ KEY = (0x0123456789ABCDEF, 0x0FEDCBA987654321)  # (seed, stream), both below 2**
 PATTERN = 0xA5
 THREADS = 2  # of the CPU
 
-# The numbers of each law. Truncated on one side of the mean, it has a map and a table of its own.
+# The numbers of each law. Truncated evenly, unevenly and on one side of the mean, it has maps of
+# its own, and the last a table.
 LAWS: dict[str, list[tuple[float, ...]]] = {
     "uniform": [(-1.0, 1.0)],
     "normal": [(0.0, 1.0)],
-    "trunc_normal": [(0.0, 1.0, -2.0, 2.0), (0.0, 1.0, 1.0, 3.0), (0.5, 2.0, -30.0, -1.0)],
+    "trunc_normal": [
+        (0.0, 1.0, -2.0, 2.0),
+        (0.0, 1.0, -1.0, 3.0),
+        (0.0, 1.0, 1.0, 3.0),
+        (0.5, 2.0, -30.0, -1.0),
+    ],
 }
 # Spreads below 2^-90 are made on another scale, by other kernels, in the dtypes that hold them.
 TINY: dict[str, list[tuple[float, ...]]] = {
@@ -148,9 +154,9 @@ def random_fills() -> Iterator[Case]:
                 for where, layout in LAYOUTS.items():
                     label = f"{kind}{law}{numbers} {name}, {where}"
                     yield random_fill(label, law, numbers, code, itemsize, layout)
-        for law, variants in LAWS.items():
-            label = f"{law} {name}, key in memory"
-            yield random_fill(label, law, variants[0], code, itemsize, LAYOUTS["odd size"], True)
+        for law, numbers in ((each, numbers) for each in LAWS for numbers in LAWS[each]):
+            label = f"{law}{numbers} {name}, key in memory"
+            yield random_fill(label, law, numbers, code, itemsize, LAYOUTS["odd size"], True)
     for law, variants in LAWS.items():
         label = f"{law} float32, several passes"
         yield random_fill(label, law, variants[0], _C.DTYPES["float32"], 4, SEVERAL_PASSES)

@@ -24,7 +24,11 @@ LAYERS = {
 }
 CSRC = {".h", ".cpp", ".cu"}
 # Files that are no part of the program.
-APART = {"csrc/values/fit_quantile_table.py", "benchmarks/gpu/sanitizer_control.cu"}
+APART = {
+    "csrc/values/fit_quantile_table.py",
+    "benchmarks/gpu/sanitizer_control.cu",
+    *(f"benchmarks/gpu/tune/{name}" for name in ("fills.cu", "layouts.h", "lists.cpp")),
+}
 
 Arrows = dict[str, set[str]]
 

@@ -15,7 +15,6 @@ from core import (
     DTYPES,
     INSTRUCTION_SETS,
     KEY,
-    Place,
     call,
     every_dtype,
     orthogonal,
@@ -170,8 +169,9 @@ def test_keys():
 
 def test_bad_arguments():
     untouched = torch.full((3, 3), 7.0)
+    where = (untouched.data_ptr(), 0, 9, None, 0, 0, 1)
     with pytest.raises(ValueError, match="made on the CPU"):
-        orthogonal(untouched, 1.0, place=Place("another device", 0))
+        _C.orthogonal(*where, 0, *KEY, 3, 3, 0, 3, 0, 3, 1.0)
     with pytest.raises(ValueError, match="the rows of the part must be in"):
         orthogonal(untouched, 1.0, (5, 5), (3, 0))
     with pytest.raises(ValueError, match="the columns of the part must be in"):

@@ -28,9 +28,9 @@ def hashed(seed, stream, j):
 def test_any_number_of_any_key(j):
     for seed in WORDS:
         for stream in WORDS:
-            found = _C.childstream_of(seed, stream, j)
+            found = _C.child_stream(seed, stream, j)
             assert found == hashed(seed, stream, j)
-    assert winit.fold_in(Key(5, 6), j) == Key(5, _C.childstream_of(5, 6, j))
+    assert winit.fold_in(Key(5, 6), j) == Key(5, _C.child_stream(5, 6, j))
 
 
 def test_every_bit_counts():
@@ -42,7 +42,7 @@ def test_every_bit_counts():
             (seed, stream ^ flip, j),
             (seed, stream, j ^ flip),
         ):
-            assert _C.childstream_of(*numbers) == hashed(*numbers)
+            assert _C.child_stream(*numbers) == hashed(*numbers)
 
 
 @pytest.mark.parametrize("parent", [Key(0, 0), Key(2**64 - 1, 2**63), Key(2**63, 7)], ids=str)

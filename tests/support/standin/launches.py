@@ -96,13 +96,13 @@ class Core:
         assert address, "no memory"
         assert not self.machine.memory.is_on_device(address), "not memory of the host"
 
-    def _check_place(self, device: int, pointer: int, code: int, numel: int, box: Any) -> None:
+    def _check_place(self, device: int, pointer: int, size: int, numel: int, box: Any) -> None:
         assert numel > 0, "nothing to launch for"
         last = numel - 1
         if box is not None:
             sizes, strides = box[:2]
             last = sum((size - 1) * stride for size, stride in zip(sizes, strides, strict=True))
-        self._check_there(device, pointer, (last + 1) * _ITEM_SIZES[code])
+        self._check_there(device, pointer, (last + 1) * size)
 
     def _fill(self, name: str) -> Callable[..., None]:
         native = getattr(self.below, name)
@@ -112,7 +112,7 @@ class Core:
             if device < 0:
                 native(*arguments)
                 return
-            self._check_place(device, pointer, code, numel, box)
+            self._check_place(device, pointer, _ITEM_SIZES[code], numel, box)
             if name == "sparse":
                 columns = rest[1] if box is None else box[0][1]
                 self._check_there(device, rest[-1], 16 * columns)
@@ -171,8 +171,9 @@ class Core:
     def FillList(self, device: int, items: list[Any]) -> Any:  # noqa: N802
         if device < 0:
             return self.below.FillList(device, items)
-        for _, pointer, code, numel, box, *_ in items:
-            self._check_place(device, pointer, code, numel, box)
+        for law, pointer, code, numel, box, *numbers in items:
+            size = numbers[-1] if law == "constant_bits" else _ITEM_SIZES[code]
+            self._check_place(device, pointer, size, numel, box)
         return FillList(self, device, items)
 
 

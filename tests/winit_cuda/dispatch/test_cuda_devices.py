@@ -178,6 +178,7 @@ def test_the_stream_where_torch_has_no_quick_way(machine):
 def test_a_graph_of_torch_s_own_fills(machine, monkeypatch, function):
     """Where the core does not serve the device; a captured generator cannot be read or set."""
     monkeypatch.setitem(backend._cuda_problems, 0, "it is too old")
+    monkeypatch.setattr(backend, "_warned", {0})
     tensor, graph = torch.zeros(3, 3, device="cuda"), torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         monkeypatch.setattr(machine.generators[0], "get_state", None)
