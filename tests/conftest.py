@@ -37,7 +37,8 @@ def _why_no_cuda() -> str | None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip the tests marked `cuda` where they cannot run."""
-    marked = [item for item in items if item.get_closest_marker("cuda")]
+    marked = [(item, mark) for item in items if (mark := item.get_closest_marker("cuda"))]
     reason = _why_no_cuda() if marked else None
-    for item in marked if reason else []:
-        item.add_marker(pytest.mark.skip(reason=f"needs CUDA: {reason}"))
+    for item, mark in marked if reason else []:
+        only_there = "; ".join([*mark.args, str(reason)])
+        item.add_marker(pytest.mark.skip(reason=f"needs CUDA: {only_there}"))

@@ -157,7 +157,10 @@ def test_odd_sizes(law, dtype):
         assert same_bits(*(function(each, *numbers, key=KEY) for each in tensors))
 
 
-# Only a GPU has memory of this size, and kernels that count in 32 bits where they may not.
+# Kernels could count in 32 bits where they may not.
+large = pytest.mark.cuda("4 GiB and more are too slow to emulate")
+
+
 def require_free(count):
     free = torch.cuda.mem_get_info()[0]
     if free < count:
@@ -169,7 +172,7 @@ def expected_at(law, dtype, index, count=1000):
     return draw(name, count, dtype, *numbers, key=(KEY.seed, KEY.stream), index=index)
 
 
-@pytest.mark.cuda
+@large
 @every_law
 @pytest.mark.parametrize("offset", [0, 1], ids=["aligned", "misaligned"])
 def test_more_than_2_32_elements(law, offset):
@@ -182,7 +185,7 @@ def test_more_than_2_32_elements(law, offset):
         assert same_bits(tensor[index : index + 1000], expected_at(law, dtype, index))
 
 
-@pytest.mark.cuda
+@large
 def test_more_than_2_32_bytes_of_float64():
     count = (1 << 29) + (1 << 18) + 3
     require_free(10 * count)
@@ -192,7 +195,7 @@ def test_more_than_2_32_bytes_of_float64():
         assert same_bits(found, expected_at("normal", torch.float64, index))
 
 
-@pytest.mark.cuda
+@large
 @every_law
 def test_more_than_2_32_elements_transposed(law):
     dtype, rows, columns = torch.float8_e5m2, (1 << 16) + 1, (1 << 16) + 3
@@ -205,7 +208,7 @@ def test_more_than_2_32_elements_transposed(law):
         assert same_bits(tensor[row], expected)
 
 
-@pytest.mark.cuda
+@large
 def test_more_than_2_32_constants():
     count = (1 << 32) + 19
     require_free(2 * count)

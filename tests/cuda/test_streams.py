@@ -158,7 +158,7 @@ assert (gate @ gate.mT - torch.eye(24, device="cuda")).abs().max() < 1e-5
 """
 
 
-@pytest.mark.cuda
+@pytest.mark.cuda("the driver loads the kernels")
 def test_the_first_use_of_a_kernel_may_be_in_a_capture():
     subprocess.run([sys.executable, "-W", "error", "-c", FIRST_USE], check=True, timeout=300)
 

@@ -55,20 +55,14 @@ class Place(NamedTuple):
 CPU = Place("cpu", -1)
 CUDA = Place("cuda", 0)
 INSTRUCTION_SETS = [Place(name, -1, name) for name in _C.build_info()["simd"]]
+_BUILD = find_build()
 EMULATED = [
     Place(f"sm_{number}", device, None, number)
-    for device, number in enumerate(ARCHITECTURES)
-    if isinstance(find_build(), Path)
+    for device, number in enumerate(ARCHITECTURES if isinstance(_BUILD, Path) else ())
 ]
 # The test of a real device skips where there is none; where one is emulated, it need not be said.
-DEVICES = [
-    *EMULATED,
-    *(
-        [pytest.param(CUDA, marks=pytest.mark.cuda)]
-        if torch.cuda.is_available() or not EMULATED
-        else []
-    ),
-]
+_REAL = pytest.param(CUDA, marks=pytest.mark.cuda(*([] if EMULATED else [str(_BUILD)])))
+DEVICES = [*EMULATED, *([_REAL] if torch.cuda.is_available() or not EMULATED else [])]
 
 
 def name_of(value: Any) -> str:
