@@ -21,6 +21,7 @@ enum Fault : int {
   kTwoBlocksStore,   // to one place
   kTwoBlocksReadWrite,
   kDivisionByZero,
+  kOrderOfThreads,  // what an addition finds depends on who comes first
 };
 
 __device__ const uint32_t kTable[4] = {1, 2, 3, 4};
@@ -55,6 +56,10 @@ __global__ void sums_kernel(uint32_t* values, uint32_t count, Fault fault) {
   if (fault == kTwoBlocksStore && thread == 0) values[0] = 5;
   if (fault == kTwoBlocksReadWrite && thread == 0) sum += values[0];
   if (fault == kDivisionByZero) sum /= element;
+  if (fault == kOrderOfThreads) {
+    __syncthreads();
+    sum = atomicAdd(&partial[0], 1);
+  }
   values[element] = sum;
 }
 

@@ -30,6 +30,7 @@ FAULTS = (
     "two blocks store",
     "two blocks read and write",
     "division by zero",
+    "order of threads",
 )
 SAID = {
     "load outside": "a load out of bounds of 4 bytes .* by thread 31 of block 2",
@@ -44,6 +45,7 @@ SAID = {
     "two blocks store": "a race: a store",
     "two blocks read and write": "a race: ",
     "division by zero": "a division by zero",
+    "order of threads": "the order of the threads changes the result",
 }
 BLOCKS, THREADS = 3, 32
 
