@@ -5,6 +5,7 @@ Every opcode, operand and directive must be known here: what is not is an error,
 
 from __future__ import annotations
 
+import bisect
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -93,40 +94,34 @@ class Module:
 
     def __init__(self, text: str, place_table: Callable[[bytes], int]) -> None:
         """`place_table` puts the bytes of a table where kernels read it, and gives the address."""
-        self._text = re.sub(r"//[^\n]*", "", text)
-        self._lines = _LineCounter(self._text)
-        target = re.search(r"\.target\s+sm_(\d+)", self._text)
+        self.text = re.sub(r"//[^\n]*", "", text)
+        self._line_starts = [match.start() for match in re.finditer(r"^", self.text, re.MULTILINE)]
+        target = re.search(r"\.target\s+sm_(\d+)", self.text)
         if target is None:
             raise UnknownPtxError("no .target")
         self.architecture = int(target[1])
-        self._tables = {
+        self.tables = {
             match[2]: place_table(bytes(map(int, match[4].split(","))).ljust(int(match[3]), b"\0"))
-            for match in _TABLE.finditer(self._text)
+            for match in _TABLE.finditer(self.text)
         }
-        declared = re.findall(r"\.(?:global|const)\s+\.align\s[^;{]*", self._text)
-        if len(declared) != len(self._tables):
+        declared = re.findall(r"\.(?:global|const)\s+\.align\s[^;{]*", self.text)
+        if len(declared) != len(self.tables):
             raise UnknownPtxError("a variable in device memory that is not a table of constants")
-        self._entries = {match[1]: match for match in _ENTRY.finditer(self._text)}
-        shared = list(_SHARED.finditer(self._text))
-        self._dynamic = {match[3] for match in shared if match[1]}
-        self._static = {m[3]: (int(m[2]), int(m[4])) for m in shared if not m[1]}
+        self.entries = {match[1]: match for match in _ENTRY.finditer(self.text)}
+        shared = list(_SHARED.finditer(self.text))
+        self.dynamic = {match[3] for match in shared if match[1]}
+        self.static = {m[3]: (int(m[2]), int(m[4])) for m in shared if not m[1]}
 
     @property
     def kernels(self) -> tuple[str, ...]:
-        return tuple(self._entries)
-
-    def kernel(self, name: str) -> Kernel:
-        return _Reader(self, self._entries[name]).kernel
-
-
-class _LineCounter:
-    def __init__(self, text: str) -> None:
-        self._starts = [match.start() for match in re.finditer(r"^", text, re.MULTILINE)]
+        return tuple(self.entries)
 
     def line(self, position: int) -> int:
-        import bisect
+        """The number of the line that a position in the text lies in."""
+        return bisect.bisect_right(self._line_starts, position)
 
-        return bisect.bisect_right(self._starts, position)
+    def kernel(self, name: str) -> Kernel:
+        return _Reader(self, self.entries[name]).kernel
 
 
 class _Reader:
@@ -156,7 +151,7 @@ class _Reader:
         self.kernel.constants = [(at, n, value) for (value, n), at in self._constants.items()]
 
     def _body(self, entry: re.Match[str]) -> str:
-        text, depth, end = self._module._text, 1, entry.end()
+        text, depth, end = self._module.text, 1, entry.end()
         for brace in re.finditer(r"[{}]", text[end:]):
             depth += 1 if brace[0] == "{" else -1
             if depth == 0:
@@ -176,16 +171,16 @@ class _Reader:
 
     def _place_shared(self, body: str) -> None:
         module, end = self._module, 0
-        for name, (align, size) in module._static.items():
+        for name, (align, size) in module.static.items():
             if name in body:
                 begin = -(-end // align) * align
                 self._symbols[name] = begin
                 end = begin + size
         self.kernel.static_shared_bytes = end
         self.kernel.dynamic_shared_offset = -(-end // _ALIGNED) * _ALIGNED
-        for name in module._dynamic:
+        for name in module.dynamic:
             self._symbols[name] = self.kernel.dynamic_shared_offset
-        self._symbols |= module._tables
+        self._symbols |= module.tables
 
     # ------------------------------------------------------------------------- statements
 
@@ -233,7 +228,7 @@ class _Reader:
         if match is None:
             raise UnknownPtxError(f"{self.kernel.name}: {statement!r}")
         begin = len(self.kernel.instructions)
-        line = self._module._lines.line(position)
+        line = self._module.line(position)
         try:
             self._decode(match[3], _split(match[4]), line)
         except (UnknownPtxError, KeyError, IndexError, ValueError) as error:
