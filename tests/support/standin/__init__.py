@@ -88,6 +88,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
         patch.setattr(backend, "loaded", core)
         patch.setattr(backend, "core", core)
         patch.setattr(backend, "_cuda_problems", {})
+        patch.setattr(backend, "_warned", set(range(DEVICES)))  # a warning is one test's subject
         for fill in FILLS.values():
             if fill.native is not None:
                 patch.setattr(type(fill), "native", staticmethod(getattr(core, fill.name)))
