@@ -122,7 +122,11 @@ class BuildCore(build_ext):
         # installs nvcc for one build, in a folder of another name every time; elsewhere a new one
         # may take the place of an old one.
         stamp = directory / "compilers.json"
-        made_by = json.dumps({**compilers, "nvcc": nvcc, "source": str(ROOT)})
+        # What CMAKE_ARGS has set once would else stay set when it is gone.
+        arguments = os.environ.get("CMAKE_ARGS", "")
+        made_by = json.dumps(
+            {**compilers, "nvcc": nvcc, "source": str(ROOT), "arguments": arguments}
+        )
         fresh = not stamp.exists() or stamp.read_text() != made_by
         cmake = find_tool("cmake")
         if fresh and nvcc:
@@ -131,7 +135,7 @@ class BuildCore(build_ext):
             [cmake, "-G", "Ninja", "-S", str(ROOT / "csrc"), "-B", str(directory)]
             + (["--fresh"] if fresh else [])
             + [f"-D{name}={value}" for name, value in definitions.items()]
-            + shlex.split(os.environ.get("CMAKE_ARGS", ""))
+            + shlex.split(arguments)
         )
         stamp.write_text(made_by)
         jobs = os.environ.get("MAX_JOBS") or str(os.cpu_count() or 1)

@@ -95,7 +95,7 @@ def memory_of(tensor: torch.Tensor, place: Place) -> Iterator[int]:
 
 def stream_of(place: Place) -> int:
     is_real = place.device >= 0 and place.architecture is None
-    return torch.cuda.currentstream_of(place.device).cuda_stream if is_real else 0
+    return torch.cuda.current_stream(place.device).cuda_stream if is_real else 0
 
 
 def row_major(shape: Sequence[int]) -> tuple[int, ...]:

@@ -160,6 +160,15 @@ def test_parts_of_a_tensor(how):
 
 
 @pytest.mark.parametrize("how", RUNS)
+def test_a_contiguous_part_of_a_tensor(how):
+    whole = fill("normal", torch.empty(3000), 0.0, 1.0, key=keys_of([0])[0])
+    for first in (4, 1024, 1001):
+        part = torch.full((1500,), SENTINEL)
+        run([Job(("normal", 0.0, 1.0), part, ((1500,), (1,), (1,), first))], how)
+        assert torch.equal(part, whole[first : first + 1500])
+
+
+@pytest.mark.parametrize("how", RUNS)
 @pytest.mark.parametrize("dtype", [torch.bool, torch.int16, torch.int32, torch.complex64], ids=str)
 def test_constant_bits(dtype, how):
     bits = 1 if dtype is torch.bool else 0x0123456789ABCDEF
