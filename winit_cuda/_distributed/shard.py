@@ -15,9 +15,11 @@ from typing import Any
 
 import torch
 
-from .._core.checks import count, integer, wrong
+from .._core.checks import count, integer, unfit, wrong
 
 _LARGEST = 2**63 - 1
+
+_CHECKPOINTABLE = ("global_shape", "global_offsets", "local_sizes", "local_offsets")
 
 Integers = tuple[int, ...]  # not in the fields, whose hints are resolved in `winit_cuda`
 
@@ -165,6 +167,51 @@ class Shard:
             for piece in range(stride)
         )
         return Shards(boxes, shape)
+
+    @staticmethod
+    def from_checkpointable(tensor: torch.Tensor) -> Shard | Shards:
+        """The part that a tensor says it is, to `torch.distributed.checkpoint`.
+
+        Its attributes are those of `CheckpointableTensor` (torch 2.14): `global_shape` and, for
+        each box, `global_offsets`, `local_offsets` and `local_sizes`. Any release of torch will do,
+        since they are only read. Operators such as `to_empty` lose them.
+
+        Args:
+            tensor: A tensor of any shape with these four attributes.
+
+        Returns:
+            A `Shard` where one box is the whole tensor, else `Shards`.
+
+        Raises:
+            TypeError: An attribute is missing or is not made of integers.
+            ValueError: The attributes contradict each other or the shape of the tensor, or there is
+                padding: elements of the tensor in none of the boxes.
+
+        Example:
+            >>> import torch, winit_cuda as winit
+            >>> rows = torch.empty(2, 6)
+            >>> rows.global_shape, rows.global_offsets = (8, 6), ((4, 0),)
+            >>> rows.local_offsets, rows.local_sizes = ((0, 0),), ((2, 6),)
+            >>> winit.Shard.from_checkpointable(rows)
+            Shard(global_shape=(8, 6), offsets=(4, 0))
+        """
+        function = "Shard.from_checkpointable"
+        try:
+            global_shape, *lists = (tuple(getattr(tensor, name)) for name in _CHECKPOINTABLE)
+        except (AttributeError, TypeError) as error:
+            requirement = f"a tensor with the sequences {', '.join(_CHECKPOINTABLE)}"
+            raise unfit(function, "tensor", requirement, str(error), TypeError) from error
+        if len(set(map(len, lists))) > 1:
+            requirement = f"of as many {', '.join(_CHECKPOINTABLE[1:])}"
+            raise wrong(function, "tensor", requirement, [len(each) for each in lists])
+        boxes = [Box(offsets, sizes, local) for offsets, sizes, local in zip(*lists, strict=True)]
+        if not boxes:
+            if tensor.numel():
+                raise wrong(function, "tensor", "without elements, as it has no box", tensor)
+            return Shard(global_shape, (0,) * len(global_shape))
+        part = Shards(tuple(boxes), global_shape)
+        part.check(function, tensor.shape)
+        return part if len(boxes) > 1 else Shard(global_shape, boxes[0].offsets)
 
     def boxes_of(self, shape: Sequence[int]) -> tuple[Box, ...]:
         """The boxes that a local tensor of this shape is: the one that `check` found to fit."""

@@ -175,3 +175,54 @@ def test_what_cannot_be_partitioned(arguments, error, message):
     with pytest.raises(error, match=r"^Shard\.partition: ") as caught:
         winit.Shard.partition(*arguments)
     assert message in str(caught.value)
+
+
+# ------------------------------------------------------------------------- checkpointable tensors
+
+
+def checkpointable(shape, boxes, global_shape):
+    """A tensor with the attributes of torch's `CheckpointableTensor`."""
+    tensor = torch.zeros(shape)
+    tensor.global_shape = global_shape
+    tensor.global_offsets = tuple(offsets for offsets, _, _ in boxes)
+    tensor.local_sizes = tuple(sizes for _, sizes, _ in boxes)
+    tensor.local_offsets = tuple(local for _, _, local in boxes)
+    return tensor
+
+
+def test_parts_of_checkpointable_tensors():
+    read = winit.Shard.from_checkpointable
+    one = checkpointable((2, 6), [((4, 0), (2, 6), (0, 0))], torch.Size((8, 6)))
+    assert read(one) == winit.Shard((8, 6), (4, 0))
+    several = [(box.offsets, box.sizes, box.local_offsets) for box in ROWS]
+    assert read(checkpointable((4, 6), several, (8, 6))) == winit.Shards(ROWS, (8, 6))
+    assert read(checkpointable((), [((), (), ())], ())) == winit.Shard((), ())
+    assert read(checkpointable((0, 6), [], (8, 6))) == winit.Shard((8, 6), (0, 0))
+    protocol = pytest.importorskip("torch.distributed.checkpoint")
+    if hasattr(protocol, "CheckpointableTensor"):  # since torch 2.14
+        assert isinstance(one, protocol.CheckpointableTensor)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "error", "message"),
+    [
+        (torch.zeros(2), TypeError, "tensor must be a tensor with the sequences global_shape, gl"),
+        (checkpointable(4, [((0,), (3,), (0,))], (8,)), ValueError, "local_shape must be (4,)"),
+        (checkpointable(4, [((0,), (3,), (1,))], (8,)), ValueError, "without a gap in the local"),
+        (checkpointable(4, [((6,), (4,), (0,))], (8,)), ValueError, "inside global_shape = (8,)"),
+        (checkpointable(4, [], (8,)), ValueError, "without elements, as it has no box"),
+        (checkpointable(4, [((0, 0), (4, 1), (0, 0))], (8, 1)), ValueError, "of 1 dimensions"),
+        (checkpointable(4, [((0,), (4.5,), (0,))], (8,)), TypeError, "a sequence of integers"),
+    ],
+)
+def test_what_checkpointable_tensors_may_not_say(tensor, error, message):
+    with pytest.raises(error) as caught:
+        winit.Shard.from_checkpointable(tensor)
+    assert message in str(caught.value)
+
+
+def test_lists_of_different_lengths():
+    tensor = checkpointable((4, 6), [((0, 0), (4, 6), (0, 0))], (8, 6))
+    tensor.local_sizes *= 2
+    with pytest.raises(ValueError, match=r"of as many global_offsets, local_sizes, .*\[1, 2, 1\]"):
+        winit.Shard.from_checkpointable(tensor)

@@ -145,6 +145,12 @@ def test_a_known_order():
         assert torch.equal(taken(numbered((7,)), found.local_shape, found.shard), expected)
 
 
+def test_blocks_that_touch_are_one_box():
+    """Blocks of one row each go to the first rank, all of them."""
+    assert part((3, 2), (2,), (0,), (Split(0, 3),)).shard == Shard((3, 2), (0, 0))
+    assert part((3, 2), (2,), (1,), (Split(0, 3),)).local_shape == (0, 2)
+
+
 def test_a_tensor_of_no_dimensions():
     found = part((), (2,), (1,), (None,))
     assert found == ((), Shard((), ()), None)
