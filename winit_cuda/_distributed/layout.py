@@ -94,7 +94,7 @@ def part(
 
 def _shard(global_shape: tuple[int, ...], intervals: list[list[Interval]]) -> Shard | Shards:
     """The boxes that the intervals span; where there are none, one that is empty."""
-    if max(map(len, intervals), default=1) <= 1 or not all(intervals):
+    if all(len(parts) <= 1 for parts in intervals) or not all(intervals):
         offsets = tuple(parts[0][0] if parts else 0 for parts in intervals)
         return Shard(global_shape, offsets)
     # For each dimension: where an interval begins, how long it is, where it begins locally.
