@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import inspect
 import io
 import pickle
 import time
@@ -12,6 +14,7 @@ import pytest
 import torch
 
 import winit_cuda as winit
+from initializers import needs_core
 from meshes import numbered, taken
 
 Box = winit.Box
@@ -41,6 +44,19 @@ def test_shards_survive_files(value):
     assert torch.load(file, weights_only=True) == {"part": value}
     assert type(value).__module__ == "winit_cuda"
     assert typing.get_type_hints(type(value))
+
+
+@needs_core
+@pytest.mark.parametrize(
+    "documented",
+    [Box, winit.Shard, winit.Shards, winit.Shard.partition, winit.Shard.from_checkpointable],
+)
+def test_examples_run(documented):
+    """Those of classes that name another module than their own, which doctest does not find."""
+    text = inspect.getdoc(documented)
+    examples = doctest.DocTestParser().get_doctest(text, {}, documented.__name__, None, 0)
+    assert examples.examples
+    assert doctest.DocTestRunner().run(examples).failed == 0
 
 
 @pytest.mark.parametrize(
