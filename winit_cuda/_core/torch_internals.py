@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
@@ -118,6 +118,13 @@ _TRACING = (
     ("torch._subclasses.functional_tensor", "FunctionalTensor"),
 )
 _DTENSOR = (("torch.distributed.tensor", "DTensor"), ("torch.distributed._tensor", "DTensor"))
+_PENDING = (("torch.distributed._functional_collectives", "AsyncCollectiveTensor"),)
+_PLACEMENTS = (
+    "torch.distributed.tensor.placement_types",
+    "torch.distributed._tensor.placement_types",  # torch 2.4
+)
+_SHARD = tuple((module, "Shard") for module in _PLACEMENTS)
+_STRIDED_SHARD = tuple((module, "_StridedShard") for module in _PLACEMENTS)
 
 
 def is_tracing_tensor(tensor: torch.Tensor) -> bool:
@@ -131,13 +138,50 @@ def is_dtensor(tensor: torch.Tensor) -> bool:
 
 
 def _is_any(tensor: torch.Tensor, classes: tuple[tuple[str, str], ...]) -> bool:
-    for module, name in classes:
-        found: Any = getattr(sys.modules.get(module), name, None)
-        if found is not None and isinstance(tensor, found):
-            return True
-    return False
+    return isinstance(tensor, tuple(_loaded(classes)))
+
+
+def _loaded(classes: tuple[tuple[str, str], ...]) -> list[Any]:
+    """Those of the classes whose module is loaded and has them."""
+    found = [getattr(sys.modules.get(module), name, None) for module, name in classes]
+    return [each for each in found if each is not None]
 
 
 def is_zero_tensor(tensor: torch.Tensor) -> bool:
     """Whether the tensor is one of autograd's immutable zeros, which have no memory."""
     return bool(tensor._is_zerotensor())  # noqa: SLF001
+
+
+# Where a rank's part of a DTensor lies. `DTensor.to_local` would do, but under grad mode it is a
+# step of autograd, and of a parameter it is a new view, which dispatch modes see.
+
+
+def local_tensor(dtensor: Any) -> torch.Tensor:
+    """The memory of a DTensor on this rank, once what is still being received has come."""
+    local: Any = dtensor._local_tensor  # noqa: SLF001
+    if _is_any(local, _PENDING):
+        local = local.wait()
+    return cast("torch.Tensor", local)
+
+
+def shard_factor(placement: Any) -> int | None:
+    """Into how many blocks a placement cuts before it shards; None if it is no kind of Shard.
+
+    1 is `Shard`; another number is `_StridedShard`, which FSDP2 makes over tensor parallelism.
+    Classes derived from them may shard in another way and are none of them.
+    """
+    kind = type(placement)
+    if kind in _loaded(_SHARD):
+        return 1
+    return int(placement.split_factor) if kind in _loaded(_STRIDED_SHARD) else None
+
+
+def shard_order(dtensor: Any) -> tuple[int, ...] | None:
+    """The mesh dimensions of a DTensor in the order in which they shard it.
+
+    None where it is from left to right, as before torch 2.10 always, or said by strided shards.
+    """
+    entries = getattr(dtensor._spec, "shard_order", None)  # noqa: SLF001
+    if entries is None or all(list(dims) == sorted(dims) for _, dims in entries):
+        return None
+    return tuple(mesh_dim for _, dims in entries for mesh_dim in dims)

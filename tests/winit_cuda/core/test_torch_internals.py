@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch._subclasses import FakeTensorMode
 from torch.testing._internal.two_tensor import TwoTensor
@@ -63,3 +64,46 @@ def test_torch_has_the_names():
         assert hasattr(torch._C, name)
     if torch.version.cuda is not None:
         assert hasattr(torch._C, "_cuda_getCurrentRawStream")
+
+
+def test_torch_has_the_names_of_dtensors():
+    """DTensors cannot be filled without these; from which release on is in the code."""
+    api = pytest.importorskip("torch.distributed.tensor")
+    kinds = pytest.importorskip("torch.distributed.tensor.placement_types")
+    collectives = pytest.importorskip("torch.distributed._functional_collectives")
+    assert issubclass(collectives.AsyncCollectiveTensor, torch.Tensor)
+    assert callable(collectives.AsyncCollectiveTensor.wait)
+    assert torch_internals.shard_factor(api.Shard(1)) == 1
+    strided = kinds._StridedShard(1, split_factor=3)
+    assert (strided.dim, torch_internals.shard_factor(strided)) == (1, 3)
+    for other in (api.Replicate(), api.Partial()):
+        assert torch_internals.shard_factor(other) is None
+    assert api.Replicate().is_replicate()
+    assert api.Partial().is_partial()
+
+    class Other(api.Shard):
+        pass
+
+    assert torch_internals.shard_factor(Other(0)) is None
+
+
+def test_torch_has_the_names_inside_of_dtensors(tmp_path):
+    api = pytest.importorskip("torch.distributed.tensor")
+    store = f"file://{tmp_path}/store"
+    torch.distributed.init_process_group("gloo", init_method=store, rank=0, world_size=1)
+    try:
+        mesh = torch.distributed.init_device_mesh("cpu", (1,))
+        made = api.distribute_tensor(torch.zeros(4), mesh, [api.Shard(0)])
+        assert torch_internals.is_dtensor(made)
+        assert torch_internals.is_dtensor(torch.nn.Parameter(made))
+        local = torch_internals.local_tensor(made)
+        assert type(local) is torch.Tensor
+        with torch.no_grad():
+            assert local.data_ptr() == made.to_local().data_ptr()
+        assert torch_internals.shard_order(made) is None
+        if torch.__version__ >= (2, 10):
+            assert made._spec.shard_order[0].mesh_dims == (0,)
+        assert tuple(mesh.shape) == (1,)
+        assert tuple(mesh.get_coordinate()) == (0,)
+    finally:
+        torch.distributed.destroy_process_group()
