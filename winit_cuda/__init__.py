@@ -6,8 +6,8 @@
     winit.kaiming_normal_(w, key=winit.fold_in(winit.key(0), "layers.0.weight"))   # or a key does
 
 Every public name of `torch.nn.init` is here and in `winit_cuda.init`, with the same signature plus
-key=. `Shard` says that a tensor is a box of a larger one. `backend_info()` tells what fills the
-tensors of each device.
+key=. `Shard` and `Shards` say which part of a larger tensor a tensor is. `backend_info()` tells
+what fills the tensors of each device.
 """
 
 from ._core import interpreter as _interpreter  # noqa: F401  (before anything imports torch)
@@ -16,7 +16,7 @@ from ._core import interpreter as _interpreter  # noqa: F401  (before anything i
 from . import init
 from ._core.backend import BackendInfo, backend_info, use_backend
 from ._dispatch import operators as _operators  # noqa: F401  (torch.ops.winit_cuda is there from the start)
-from ._distributed.shard import Shard
+from ._distributed.shard import Box, Shard, Shards
 from ._keys.keys import (
     Key,
     fold_in,
@@ -28,8 +28,10 @@ from .init import *  # noqa: F403
 
 __all__ = [
     "BackendInfo",
+    "Box",
     "Key",
     "Shard",
+    "Shards",
     "backend_info",
     "fold_in",
     "init",
