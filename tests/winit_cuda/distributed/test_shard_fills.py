@@ -123,6 +123,11 @@ def keyed(initializer, **options):
     return {"key": KEY, **options} if initializer.is_random else options
 
 
+SEVERAL = Part((12, 10), [(7, 9), (1, 4)], [(2, 9)])
+ONE = Part((12, 10), [(3, 8)], [(2, 9)])
+EMPTY = Part((12, 10), [(12, 12)], [(0, 10)])
+
+
 # ------------------------------------------------------------------------- values
 
 
@@ -225,6 +230,24 @@ def test_more_boxes_than_calls_nest():
 
 
 @needs_core
+def test_a_box_without_memory_leaves_all_as_they_were(monkeypatch):
+    """The core fails at the last box, when the others have their memory already."""
+    native, calls = structured.SparseFill.native, []
+
+    def fail(*arguments):
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise MemoryError
+        native(*arguments)
+
+    monkeypatch.setattr(structured.SparseFill, "native", staticmethod(fail))
+    tensor = torch.full(SEVERAL.shape, 7.0)
+    with Unchanged(tensor), pytest.raises(RuntimeError, match=r"^sparse_: out of memory"):
+        winit.sparse_(tensor, 0.5, shard=SEVERAL.shard)
+    assert len(calls) == 2
+
+
+@needs_core
 def test_matrices_of_several_boxes():
     for shape, options in (((12, 5), {"chunks": 3}), ((3, 6, 4), {"batch_dims": 1, "chunks": 2})):
         initializer = Initializer("orthogonal_", shape)
@@ -237,9 +260,6 @@ def test_matrices_of_several_boxes():
 
 # ------------------------------------------------------------------------- keys
 
-SEVERAL = Part((12, 10), [(7, 9), (1, 4)], [(2, 9)])
-ONE = Part((12, 10), [(3, 8)], [(2, 9)])
-EMPTY = Part((12, 10), [(12, 12)], [(0, 10)])
 TWO_DIMENSIONAL = [entry for entry in INITIALIZERS if entry.shape == (12, 10)]
 two_dimensional = pytest.mark.parametrize("initializer", TWO_DIMENSIONAL, ids=str)
 two_dimensional_random = pytest.mark.parametrize(
@@ -442,6 +462,22 @@ def test_parts_in_compiled_and_mapped_functions(initializer):
 
 
 @needs_core
+@pytest.mark.parametrize("name", ["normal_", "xavier_uniform_", "eye_"])
+def test_one_program_for_local_tensors_of_any_size(name):
+    """Sizes that torch.compile keeps as symbols."""
+    shard = winit.Shard((12, 10), (3, 2))
+    options = {} if name == "eye_" else {"key": KEY}
+
+    def fill(tensor):
+        return getattr(winit, name)(tensor, shard=shard, **options)
+
+    torch._dynamo.reset()
+    program = torch.compile(fill, fullgraph=True, dynamic=True, backend="aot_eager")
+    for shape in ((4, 5), (6, 3), (9, 8)):
+        assert torch.equal(program(torch.zeros(shape)), fill(torch.zeros(shape)))
+
+
+@needs_core
 @parts_of_some
 def test_compiled_parts_draw_anew(part):
     def fill(tensor):
@@ -477,21 +513,19 @@ def test_the_integers_of_a_shard_make_it_again(part):
 def test_parts_in_a_batch(dtype):
     """Each job has one key, of however many boxes its tensor is."""
     jobs, keys, expected = [], [], []
-    for i, (fill, numbers, name) in enumerate(
-        [
-            (elementwise.NORMAL, (0.0, 0.5), "normal_"),
-            (elementwise.UNIFORM, (-1.0, 1.0), "uniform_"),
-            (elementwise.UNIFORM, (0.5, 0.5), "uniform_"),
-            (elementwise.TRUNC_NORMAL, (0.0, 1.0, 0.0, float("inf")), "trunc_normal_"),
-            (constants.CONSTANT, (0.25,), "constant_"),
-            (structured.SPARSE, (0.3, 1.0), "sparse_"),
-            (constants.EYE, (), "eye_"),
-        ]
+    for fill, numbers, name in (
+        (elementwise.NORMAL, (0.0, 0.5), "normal_"),
+        (elementwise.UNIFORM, (-1.0, 1.0), "uniform_"),
+        (elementwise.UNIFORM, (0.5, 0.5), "uniform_"),
+        (elementwise.TRUNC_NORMAL, (0.0, 1.0, 0.0, float("inf")), "trunc_normal_"),
+        (constants.CONSTANT, (0.25,), "constant_"),
+        (structured.SPARSE, (0.3, 1.0), "sparse_"),
+        (constants.EYE, (), "eye_"),
     ):
         for part in (SEVERAL, ONE, EMPTY):
             for view in views(part.shape, dtype):
                 jobs.append(many.Job(fill.part(part.shard), name, view, numbers))
-                keys.append(winit.fold_in(KEY, i) if fill.is_random else None)
+                keys.append(winit.fold_in(KEY, len(jobs)) if fill.is_random else None)
                 options = {"key": keys[-1]} if fill.is_random else {}
                 whole = torch.empty(12, 10, dtype=dtype)
                 expected.append(part.of(getattr(winit, name)(whole, *numbers, **options)))
