@@ -1,6 +1,6 @@
 """Every public name of `torch.nn.init`: `from winit_cuda import init` in place of torch's.
 
-`delta_orthogonal_` is here besides, and `orthogonal_` and `sparse_` take more than torch's do.
+`delta_orthogonal_` is here besides. All take shard=, random ones key=, and `orthogonal_` more.
 
 The functions fill a tensor in place and return it, under `torch.no_grad`, as torch's do: leaves
 that require grad, views of them, and tensors in inference mode are written, the version counter
@@ -35,6 +35,7 @@ from ._schemes.elementwise import (
     uniform_,
     zeros_,
 )
+from ._schemes.gain import calculate_gain
 from ._schemes.structured import (
     delta_orthogonal_,
     dirac_,
@@ -49,7 +50,6 @@ from ._schemes.variance_scaling import (
     _calculate_fan_in_and_fan_out as _calculate_fan_in_and_fan_out,
 )
 from ._schemes.variance_scaling import (
-    calculate_gain,
     kaiming_normal_,
     kaiming_uniform_,
     xavier_normal_,

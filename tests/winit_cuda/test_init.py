@@ -42,8 +42,8 @@ def theirs() -> set[str]:
 
 
 OURS_ALONE = {"delta_orthogonal_"}
-# What a function takes besides torch's own arguments and key.
-MORE = {"orthogonal_": {"batch_dims": 0, "chunks": 1, "shard": None}, "sparse_": {"shard": None}}
+# What a function takes besides torch's own arguments, shard and key.
+MORE = {"orthogonal_": {"batch_dims": 0, "chunks": 1}}
 
 
 def test_names_are_torch_s():
@@ -69,7 +69,8 @@ def test_signatures_are_torch_s_plus_key(name):
     expected = inspect.signature(getattr(torch.nn.init, current), follow_wrapped=True)
     ours = dict(inspect.signature(getattr(init, name)).parameters)
     key = ours.pop("key", None)
-    for argument, default in MORE.get(current, {}).items():
+    shared = {} if name == "calculate_gain" else {"shard": None}
+    for argument, default in {**shared, **MORE.get(current, {})}.items():
         own = ours.pop(argument)
         assert (own.kind, own.default) == (inspect.Parameter.KEYWORD_ONLY, default)
     assert [(p.name, p.kind, p.default) for p in ours.values()] == [

@@ -31,6 +31,7 @@ from .._core.torch_internals import (
 )
 from .._fills.constants import CONSTANT, FixedFill
 from .._fills.elementwise import ELEMENTWISE
+from .._fills.parts import PartFill
 from .._keys import generators
 from .._keys.keys import Key
 from . import aten, fixed, single
@@ -53,6 +54,8 @@ _CPU = -1
 
 # An item of the core's list, as _C.FillList takes it.
 _Item = tuple[Any, ...]
+# A device and the items of one job there: one, or one for each box of a shard.
+_Items = tuple[int, list[_Item]]
 
 
 class Job(NamedTuple):
@@ -140,13 +143,13 @@ class Batch:
         indices: dict[int, list[int]] = {}
         singles: list[int] = []
         for i, job in enumerate(self._jobs):
-            found = _quick_item(job) or _item(job)
+            found = _quick_items(job) or _items(job)
             if found is _SINGLE:
                 singles.append(i)
             elif found is not _NOTHING:
-                device, item = found
-                items.setdefault(device, []).append(item)
-                indices.setdefault(device, []).append(i)
+                device, own = found
+                items.setdefault(device, []).extend(own)
+                indices.setdefault(device, []).extend([i] * len(own))
         self._lots = [_Lot(device, items[device], indices[device], self._jobs) for device in items]
         self._singles, self._core = singles, backend.core
 
@@ -193,11 +196,13 @@ class _Lot:
         self, device: int, items: list[_Item], indices: list[int], jobs: tuple[Job, ...]
     ) -> None:
         self._device = device
-        self._tensors = tuple(jobs[i].tensor for i in indices)
+        written = list(dict.fromkeys(indices))  # a job may have several items
+        self._tensors = tuple(jobs[i].tensor for i in written)
         self._strided = tuple(tensor for tensor in self._tensors if not tensor.is_contiguous())
         self._written = self._find_written()
-        self._indices = indices if len(indices) < len(jobs) else None  # None: all
-        self._inference = [jobs[i] for i in indices if jobs[i].tensor.is_inference()]
+        # Of which job each item is; None where job i is item i.
+        self._indices = indices if len(indices) != len(jobs) or written != indices else None
+        self._inference = [jobs[i] for i in written if jobs[i].tensor.is_inference()]
         try:
             self._list = backend.loaded.FillList(device, items)
         except ValueError as error:  # it counts its items where the caller counts jobs
@@ -262,8 +267,8 @@ def _words(keys: Sequence[Key]) -> array[int]:
 
 
 # What is not for a list of the core: it needs a single call, or there is nothing to write.
-_SINGLE: tuple[int, _Item] = (-9, ())
-_NOTHING: tuple[int, _Item] = (-10, ())
+_SINGLE: _Items = (-9, [])
+_NOTHING: _Items = (-10, [])
 
 
 def _seen_by_torch() -> bool:
@@ -271,8 +276,8 @@ def _seen_by_torch() -> bool:
     return is_watched() or forward_ad._current_level >= 0  # noqa: SLF001
 
 
-def _quick_item(job: Job) -> tuple[int, _Item] | None:
-    """Device and item of an ordinary tensor and fill; None where there is more to check."""
+def _quick_items(job: Job) -> _Items | None:
+    """Device and items of an ordinary tensor and fill; None where there is more to check."""
     fill, function, tensor, numbers = job
     if fill not in _LISTED or backend.core is None or _is_compiling():
         return None
@@ -286,11 +291,11 @@ def _quick_item(job: Job) -> tuple[int, _Item] | None:
         if not tensor.is_cuda or backend.cuda_problem(device) is not None:
             return None
     numbers = fill.prepared(function, tensor.dtype, numbers)
-    return device, _listed(fill, (pointer, code, tensor.numel(), None), numbers)
+    return device, [_listed(fill, (pointer, code, tensor.numel(), None), numbers)]
 
 
-def _item(job: Job) -> tuple[int, _Item]:
-    """Device and item of any tensor and fill, _SINGLE or _NOTHING."""
+def _items(job: Job) -> _Items:
+    """Device and items of any tensor and fill, _SINGLE or _NOTHING."""
     fill, function, tensor, numbers = job
     if _is_compiling():
         return _SINGLE
@@ -303,14 +308,17 @@ def _item(job: Job) -> tuple[int, _Item]:
     target.check_overlap(function, tensor)
     target.check_memory(function, tensor)
     if (
-        fill not in _LISTED
+        not (fill in _LISTED or isinstance(fill, PartFill))
         or target.problem(tensor) is not None
         or dispatches_itself(tensor)
         or not target.can_describe(tensor)
     ):
         return _SINGLE
     pointer, code, numel, box, device, _, _ = target.describe(tensor)
-    return device, _listed(fill, (pointer, code, numel, box), numbers)
+    if isinstance(fill, PartFill):
+        places = fill.places(pointer, code, tensor)
+        return device, [_listed(fill, place, numbers) for place in places]
+    return device, [_listed(fill, (pointer, code, numel, box), numbers)]
 
 
 def _fill_single(job: Job, key: Key | None) -> None:

@@ -141,6 +141,8 @@ def write(
 ) -> torch.Tensor:
     """Fill any tensor that has passed the checks of `target`; nothing of torch's looks on."""
     if tensor.is_meta or tensor.numel() == 0:
+        if what.is_empty_part and not tensor.is_meta:
+            _draw_as_others(what, function, tensor, generator, key)
         return tensor
     target.check_overlap(function, tensor)
     target.check_memory(function, tensor)
@@ -163,6 +165,17 @@ def write(
     except BaseException as error:
         _failed(function, tensor, words, error)
     return tensor
+
+
+def _draw_as_others(
+    what: Fill, function: str, tensor: torch.Tensor, generator: Any, key: Any
+) -> None:
+    """Draw, or raise, as where the part of the tensor has elements; there is nothing to write."""
+    reason = target.problem(tensor)
+    if reason is not None:
+        aten.refuse_native_only(function, key, reason, what.shard)
+    device = tensor.get_device() if tensor.is_cuda else -1
+    generators.drawn(generators.words(function, device, generator, key, is_shard=True))
 
 
 def _write_natively(
@@ -220,7 +233,7 @@ def _through_operator(
         # vmap allows that is for torch to say: ask it with a call that draws nothing.
         if key is None:
             tensor.new_empty(0, dtype=torch.float32).uniform_()
-    elif key is None and generator is None and _draws(function, tensor):
+    elif key is None and generator is None and _draws(what, function, tensor):
         # The words that `Tensor.random_` gives, too.
         words = torch.ops.aten.random.default(torch.empty(2, dtype=torch.int64, device="cpu"))
     arguments = (function, what.name, *padded, what.structure, seed, stream, words, generator)
@@ -239,7 +252,7 @@ def call_operator(tensor: torch.Tensor, *arguments: Any) -> None:
         torch.ops.winit_cuda.fill_.default(tensor, *arguments)
 
 
-def _draws(function: str, tensor: torch.Tensor) -> bool:
+def _draws(what: Fill, function: str, tensor: torch.Tensor) -> bool:
     """Whether a key is drawn for a tensor that torch looks at; raise where none may be."""
     if backend.core is None or tensor.dtype not in CODES:
         return False  # torch's own functions draw
@@ -247,8 +260,10 @@ def _draws(function: str, tensor: torch.Tensor) -> bool:
         return True
     if is_tracing_tensor(tensor):
         return dispatch_modes() > 0  # else nothing would keep the draw from happening
-    if tensor.is_meta or tensor.numel() == 0:
+    if tensor.is_meta:
         return False
+    if tensor.numel() == 0:
+        return what.is_empty_part
     if not dispatches_itself(tensor):
         target.check_overlap(function, tensor)
         target.check_memory(function, tensor)

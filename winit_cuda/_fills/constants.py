@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.compiler import is_dynamo_compiling
@@ -19,6 +19,10 @@ from .._core.checks import NOT_NUMBERS, WrongTypeError, unfit, wrong
 from .._core.dtypes import CODES, COMPONENTS, FLOATING, LARGEST
 from .._core.torch_internals import is_watched, transforms_active, without_dispatch_modes
 from .fill import Fill, Numbers
+from .parts import boxes, view
+
+if TYPE_CHECKING:
+    from .._distributed.shard import Box, Shard, Shards
 
 
 def _limits(dtype: torch.dtype) -> tuple[int, int]:
@@ -41,6 +45,10 @@ class FixedFill(Fill):
 
     name = "fixed"
     is_random = False
+
+    def part(self, shard: Shard | Shards) -> FixedFill:  # noqa: ARG002
+        """The same fill, where every element has the same value."""
+        return self
 
     def prepared(self, function: str, dtype: torch.dtype, numbers: Numbers) -> Numbers:
         """The dtype has 0 and 1."""
@@ -84,18 +92,32 @@ class ZerosFill(FixedFill):
 
 
 class EyeFill(FixedFill):
-    """The identity."""
+    """The identity, whole or a part of it."""
 
     name = "eye"
+
+    def __init__(self, shard: Shard | Shards | None = None) -> None:
+        self.shard = shard
+
+    def part(self, shard: Shard | Shards) -> FixedFill:
+        """The identity where the shard lies in it."""
+        return EyeFill(shard)
 
     def aten(self, tensor: torch.Tensor, numbers: Numbers, generator: Any) -> None:  # noqa: ARG002
         """Write zeros, then the diagonal."""
         tensor.zero_()
-        tensor.fill_diagonal_(1)
+        if self.shard is None:
+            tensor.fill_diagonal_(1)
+            return
+        for box in boxes(self.shard, tensor):
+            row, column = box.offsets
+            _fill(view(tensor, box).diagonal(row - column), 1)
 
     def traced(self, tensor: torch.Tensor, numbers: Numbers) -> None:
         """The same in a program, whose sizes are any, and under vmap."""
-        if transforms_active() and not is_dynamo_compiling():
+        if self.shard is not None:
+            self.aten(tensor, numbers, None)
+        elif transforms_active() and not is_dynamo_compiling():
             tensor.zero_()
             tensor.diagonal().fill_(1)
         elif is_dynamo_compiling() or not all(type(size) is int for size in tensor.shape):
@@ -105,15 +127,27 @@ class EyeFill(FixedFill):
 
 
 class DiracFill(FixedFill):
-    """Ones that carry input channels to output channels; numbers: groups."""
+    """Ones that carry input channels to output channels, or a part of them; numbers: groups."""
 
     name = "dirac"
+
+    def __init__(self, shard: Shard | Shards | None = None) -> None:
+        self.shard = shard
+
+    def part(self, shard: Shard | Shards) -> FixedFill:
+        """The delta where the shard lies in it."""
+        return DiracFill(shard)
 
     def aten(self, tensor: torch.Tensor, numbers: Numbers, generator: Any) -> None:  # noqa: ARG002
         """Write zeros, then the diagonal of each group at the center of the kernel."""
         if not tensor.numel():
             return
         tensor.zero_()
+        if self.shard is not None:
+            size = self.shard.global_shape[0] // numbers[0]
+            for box in boxes(self.shard, tensor):
+                _write_ones(tensor, box, size, self.shard.global_shape)
+            return
         groups, (outputs, inputs) = numbers[0], tensor.shape[:2]
         matrices = at_center(tensor).view(groups, outputs // groups, inputs)
         _fill(matrices.diagonal(dim1=1, dim2=2), 1)
@@ -123,6 +157,36 @@ CONSTANT = ConstantFill()
 ZEROS = ZerosFill()
 EYE = EyeFill()
 DIRAC = DiracFill()
+
+
+def center_in(tensor: torch.Tensor, box: Box, global_shape: tuple[int, ...]) -> Any:
+    """What a box of a local tensor has of the (out, in) matrix at the center, a view; or None."""
+    matrix = view(tensor, box)
+    for size, begin, length in zip(global_shape[2:], box.offsets[2:], box.sizes[2:], strict=True):
+        if not begin <= size // 2 < begin + length:
+            return None
+        matrix = matrix.select(2, size // 2 - begin)
+    return matrix
+
+
+def _write_ones(tensor: torch.Tensor, box: Box, size: int, global_shape: tuple[int, ...]) -> None:
+    """Write the ones of a box, where a group has `size` output channels."""
+    matrix = center_in(tensor, box, global_shape)
+    if matrix is None:
+        return
+    first, column = box.offsets[:2]
+    end = first + box.sizes[0]
+    # The rest of a group that begins before the box, whole groups, and the start of another.
+    begin = min(-(-first // size) * size, end)
+    stop = max(end // size * size, begin)
+    for top, bottom in ((first, begin), (stop, end)):
+        if top < bottom:
+            rows = matrix.narrow(0, top - first, bottom - top)
+            _fill(rows.diagonal(top % size - column), 1)
+    if begin < stop:
+        rows = matrix.narrow(0, begin - first, stop - begin)
+        groups = rows.unflatten(0, ((stop - begin) // size, size))
+        _fill(groups.diagonal(-column, 1, 2), 1)
 
 
 def write_value(tensor: torch.Tensor, value: float) -> None:

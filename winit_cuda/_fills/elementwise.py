@@ -20,6 +20,7 @@ from .._core.dtypes import (
 from .._keys.generators import drawn
 from .constants import write_value
 from .fill import COMPLEX, REAL, Fill, Numbers, too_large
+from .parts import ElementwiseFill
 
 if TYPE_CHECKING:
     import torch
@@ -36,7 +37,7 @@ _OUT_OF_REACH = 40.0
 _LARGEST_DOUBLE = sys.float_info.max
 
 
-class UniformFill(Fill):
+class UniformFill(ElementwiseFill):
     """Uniform on [a, b); numbers: a, b."""
 
     name = "uniform"
@@ -81,7 +82,7 @@ class UniformFill(Fill):
         torch_init.uniform_(tensor, a, b, generator=generator)
 
 
-class NormalFill(Fill):
+class NormalFill(ElementwiseFill):
     """Normal; numbers: mean, std."""
 
     name = "normal"
@@ -113,7 +114,7 @@ class NormalFill(Fill):
         torch_init.normal_(tensor, mean, std, generator=generator)
 
 
-class TruncNormalFill(Fill):
+class TruncNormalFill(ElementwiseFill):
     """Normal, given that it lies in [a, b]; numbers: mean, std, a, b."""
 
     name = "trunc_normal"
@@ -143,6 +144,10 @@ class TruncNormalFill(Fill):
     def prepared(self, function: str, dtype: torch.dtype, numbers: Numbers) -> Numbers:
         """As for every fill, and the bounds are finite after it."""
         return _bounded(super().prepared(function, dtype, numbers))
+
+    def core_numbers(self, numbers: Numbers) -> Numbers:
+        """The bounds are finite."""
+        return _bounded(numbers)
 
     def only_value(self, code: int, numbers: Numbers) -> float | None:
         """The mean or what is nearest to it in [a, b], where nothing is spread."""

@@ -16,7 +16,7 @@ from .._core.dtypes import CODES, COMPONENTS, FLOATING
 
 if TYPE_CHECKING:
     from .._core.target import Place
-    from .._distributed.shard import Shard
+    from .._distributed.shard import Shard, Shards
     from .._keys.generators import Words
 
 Numbers = tuple[Any, ...]
@@ -30,7 +30,7 @@ _SYMBOLS = (torch.SymInt, torch.SymFloat)
 class Fill:
     """What all fills have in common."""
 
-    name: str
+    name: str = ""
     """Its name, in the core and for `operators`."""
     number_count: int
     """How many numbers it takes, at most four."""
@@ -43,8 +43,8 @@ class Fill:
     aten_needs_memory = False
     """Whether torch's own function needs memory once it has drawn: it gets a copy."""
 
-    shard: Shard | None = None
-    """The box of a larger tensor that it fills."""
+    shard: Shard | Shards | None = None
+    """The part of a larger tensor that it fills."""
     structure: tuple[int, ...] = ()
     """What it is told besides numbers, in the integers that `structured` takes."""
 
@@ -53,8 +53,20 @@ class Fill:
     """Its functions in the core; None where that is not there."""
 
     def __init_subclass__(cls) -> None:
-        cls.native = getattr(backend.loaded, cls.name, None)
+        cls.native = getattr(backend.loaded, cls.name, None) if cls.name else None
         cls.quick = getattr(backend.loaded, f"quick_{cls.name}", None)
+
+    @property
+    def is_empty_part(self) -> bool:
+        """Whether a local tensor without elements is a part of a tensor that has some.
+
+        Without a key it draws as the others draw: so all generators stay alike.
+        """
+        return self.shard is not None and 0 not in self.shard.global_shape
+
+    def part(self, shard: Shard | Shards) -> Fill:
+        """The same fill of a part of a larger tensor."""
+        raise NotImplementedError
 
     def structured(self, structure: tuple[int, ...]) -> Fill:  # noqa: ARG002
         """The fill of the same name that has this structure."""

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class Box(NamedTuple):
-    """The local tensor, as the box at `offsets` of one of `global_shape`."""
+class Window(NamedTuple):
+    """What a tensor of `shape` shows at `offsets` of one of `global_shape`."""
 
     shape: tuple[int, ...]
     global_shape: tuple[int, ...]
@@ -26,29 +26,29 @@ class Box(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """What a box holds of one matrix."""
+    """What a window shows of one matrix."""
 
     number: int
     """Of the matrix in the whole tensor, batch and chunk together."""
     where: tuple[int | slice, ...]
-    """Where in the local tensor."""
+    """Where in the tensor."""
     part: Part
 
 
-def pieces(box: Box, batch_dims: int, chunks: int) -> Iterator[Piece]:
-    """Every matrix that the box, which has elements, meets, with the part of it inside.
+def pieces(window: Window, batch_dims: int, chunks: int) -> Iterator[Piece]:
+    """Every matrix that the window, which has elements, meets, with the part of it inside.
 
-    The box is whole in the dimensions that are flattened, beyond the first of the columns.
+    The window is whole in the dimensions that are flattened, beyond the first of the columns.
     """
-    sizes, offsets = box.global_shape, box.offsets
+    sizes, offsets = window.global_shape, window.offsets
     rows = sizes[batch_dims] // chunks
     columns = math.prod(sizes[batch_dims + 1 :])
     step = math.prod(sizes[batch_dims + 2 :])
     first_column = offsets[batch_dims + 1] * step
-    column_count = box.shape[batch_dims + 1] * step
+    column_count = window.shape[batch_dims + 1] * step
     begin = offsets[batch_dims]
-    end = begin + box.shape[batch_dims]
-    for index in itertools.product(*map(range, box.shape[:batch_dims])):
+    end = begin + window.shape[batch_dims]
+    for index in itertools.product(*map(range, window.shape[:batch_dims])):
         number = 0
         for local, offset, size in zip(index, offsets, sizes, strict=False):
             number = number * size + offset + local
@@ -61,11 +61,11 @@ def pieces(box: Box, batch_dims: int, chunks: int) -> Iterator[Piece]:
             yield Piece(number * chunks + chunk, where, part)
 
 
-def whole_columns(box: Box, batch_dims: int) -> Box:
-    """The box extended to all of the dimensions that are flattened, but for the first."""
+def whole_columns(window: Window, batch_dims: int) -> Window:
+    """The window extended to all of the dimensions that are flattened, but for the first."""
     kept = batch_dims + 2
-    return Box(
-        box.shape[:kept] + box.global_shape[kept:],
-        box.global_shape,
-        box.offsets[:kept] + (0,) * (len(box.offsets) - kept),
+    return Window(
+        window.shape[:kept] + window.global_shape[kept:],
+        window.global_shape,
+        window.offsets[:kept] + (0,) * (len(window.offsets) - kept),
     )

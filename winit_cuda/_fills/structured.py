@@ -5,19 +5,19 @@ from __future__ import annotations
 import math
 from array import array
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
 from .._core import backend, checks, target, torch_init
 from .._core.dtypes import LARGEST
-from .._distributed.shard import Shard
-from .._keys.generators import child_words, is_on_device, key_of
-from .constants import at_center, write_value
+from .._keys.generators import child_words, drawn, is_on_device, key_of
+from .constants import at_center, center_in, write_value
 from .elementwise import ELEMENTWISE, NORMAL
 from .fill import COMPLEX, REAL, Fill, too_large
 from .householder import Part, write_batch, write_orthogonal
-from .matrices import Box, pieces, whole_columns
+from .matrices import Window, pieces, whole_columns
+from .parts import boxes, integers_of, shard_of, view
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,28 +25,31 @@ if TYPE_CHECKING:
     from .._core.target import Place
     from .._keys.generators import Words
     from .fill import Numbers
+    from .parts import AnyShard
 
 
 # What the core reads for the key of a fill that draws nothing.
 _NO_KEY = array("Q", (0, 0))
+
+# How many calls of the core run inside of each other, each on a stack of some KB.
+_NESTED = 64
 
 # On CUDA, matrices of more rows and columns than this are made one after the other, as they are
 # alone; smaller ones at once.
 _BATCHED = 256
 
 
-def _whole(tensor: torch.Tensor) -> Box:
+def _whole(tensor: torch.Tensor) -> Window:
     shape = tuple(tensor.shape)
-    return Box(shape, shape, (0,) * len(shape))
+    return Window(shape, shape, (0,) * len(shape))
 
 
-def _integers(shard: Shard | None) -> tuple[int, ...]:
-    return () if shard is None else (*shard.global_shape, *shard.offsets)
-
-
-def _shard(integers: tuple[int, ...]) -> Shard | None:
-    rank = len(integers) // 2
-    return Shard(integers[:rank], integers[rank:]) if integers else None
+def _windows(shard: AnyShard, tensor: torch.Tensor) -> list[tuple[torch.Tensor, Window]]:
+    """Each box of the local tensor, a view, with where it lies in the whole."""
+    return [
+        (view(tensor, box), Window(box.sizes, shard.global_shape, box.offsets))
+        for box in boxes(shard, tensor)
+    ]
 
 
 def _write_part(
@@ -69,6 +72,33 @@ def _zeros(place: Place) -> Callable[[], None]:
     return partial(zeros.run, _NO_KEY.buffer_info()[0], False, 0, threads, 0)
 
 
+class _SparseCall(NamedTuple):
+    """A call of the core, but for the key."""
+
+    place: Place
+    arguments: tuple[Any, ...]
+    thresholds: torch.Tensor
+    """What the arguments point to: 16 bytes for each column that is written."""
+
+
+def _sparse_call(
+    place: Place, numbers: Numbers, tensor: torch.Tensor, window: Window
+) -> _SparseCall:
+    sparsity, std = numbers
+    rows, columns = window.global_shape
+    zeros = math.ceil(sparsity * rows)
+    thresholds = torch.empty(window.shape[1], 2, dtype=torch.int64, device=tensor.device)
+    return _SparseCall(place, (rows, columns, zeros, std, thresholds.data_ptr()), thresholds)
+
+
+def _box(place: Place, tensor: torch.Tensor, window: Window) -> Place:
+    """The place of a tensor that is a window of a matrix, on the device of `place`."""
+    columns = window.global_shape[1]
+    index = window.offsets[0] * columns + window.offsets[1]
+    box = (window.shape, tensor.stride(), (columns, 1), index)
+    return (tensor.data_ptr(), place[1], tensor.numel(), box, *place[4:])
+
+
 class SparseFill(Fill):
     """Normal with zeros in every column of a matrix; numbers: sparsity, std."""
 
@@ -77,13 +107,17 @@ class SparseFill(Fill):
     arguments = ("sparsity", "std")
     aten_dtypes = REAL | COMPLEX
 
-    def __init__(self, shard: Shard | None = None) -> None:
+    def __init__(self, shard: AnyShard | None = None) -> None:
         self.shard = shard
-        self.structure = _integers(shard)
+        self.structure = integers_of(shard)
+
+    def part(self, shard: AnyShard) -> Fill:
+        """The same fill of a part of a larger matrix."""
+        return SparseFill(shard)
 
     def structured(self, structure: tuple[int, ...]) -> Fill:
-        """The fill of the shard that the integers describe."""
-        return SparseFill(_shard(structure)) if structure else self
+        """The fill of the part that the integers describe."""
+        return SparseFill(shard_of(structure)) if structure else self
 
     def check(self, function: str, code: int, numbers: Numbers) -> bool:
         """The sparsity is a fraction; std is as in a normal fill."""
@@ -94,18 +128,42 @@ class SparseFill(Fill):
 
     def write(self, place: Place, words: Words, numbers: Numbers, tensor: torch.Tensor) -> None:
         """The zeros are the places of the smallest words of each column."""
-        sparsity, std = numbers
-        rows, columns = tensor.shape
-        if self.shard is not None:
-            rows, columns = self.shard.global_shape
-            first_row, first_column = self.shard.offsets
-            first = first_row * columns + first_column
-            box = (tuple(tensor.shape), tensor.stride(), (columns, 1), first)
-            place = (*place[:3], box, *place[4:])
-        zeros = math.ceil(sparsity * rows)
-        # A threshold of 16 bytes for each column that is written.
-        thresholds = torch.empty(tensor.shape[1], 2, dtype=torch.int64, device=tensor.device)
-        self.native(*place, *words, rows, columns, zeros, std, thresholds.data_ptr())
+        if self.shard is None:
+            call = _sparse_call(place, numbers, tensor, _whole(tensor))
+            self.native(*call.place, *words, *call.arguments)
+            return
+        parts = _windows(self.shard, tensor.detach())
+        if place[4] < 0:
+            self._write_nested([_sparse_call(_box(place, *p), numbers, *p) for p in parts], words)
+            return
+        # One launch of several may fail: the tensor gets the values of all at the end.
+        words = drawn(words) if len(parts) > 1 else words
+        made = [torch.empty_like(local) if len(parts) > 1 else local for local, _ in parts]
+        for values, (_, window) in zip(made, parts, strict=True):
+            call = _sparse_call(_box(place, values, window), numbers, values, window)
+            self.native(*call.place, *words, *call.arguments)
+        for values, (local, _) in zip(made, parts, strict=True):
+            if values is not local:
+                local.copy_(values)
+
+    def _write_nested(self, calls: list[_SparseCall], words: Words) -> None:
+        """With one key, which is drawn when all calls have their memory.
+
+        The core asks for the key of a call when it has all else: that is when the next one runs.
+        """
+        key: Any = None
+
+        def run(calls: list[_SparseCall]) -> Any:
+            nonlocal key
+            if calls:
+                draw = partial(run, calls[1:])
+                self.native(*calls[0].place, draw, 0, 0, *calls[0].arguments)
+            else:
+                key = backend.loaded.drawn(*words)
+            return key
+
+        for first in range(0, len(calls), _NESTED):
+            words = (0, *run(calls[first : first + _NESTED]))
 
     def aten(self, tensor: torch.Tensor, numbers: Numbers, generator: Any) -> None:
         """Fill as `torch.nn.init.sparse_` does."""
@@ -122,15 +180,19 @@ class OrthogonalFill(Fill):
     aten_dtypes = frozenset({torch.float32, torch.float64})
     aten_needs_memory = True
 
-    def __init__(self, batch_dims: int = 0, chunks: int = 1, shard: Shard | None = None) -> None:
+    def __init__(self, batch_dims: int = 0, chunks: int = 1, shard: AnyShard | None = None) -> None:
         self.batch_dims, self.chunks, self.shard = batch_dims, chunks, shard
-        self.structure = (batch_dims, chunks, *_integers(shard))
+        self.structure = (batch_dims, chunks, *integers_of(shard))
         self._is_one = batch_dims == 0 and chunks == 1
+
+    def part(self, shard: AnyShard) -> Fill:
+        """The same fill of a part of a larger tensor."""
+        return OrthogonalFill(self.batch_dims, self.chunks, shard)
 
     def structured(self, structure: tuple[int, ...]) -> Fill:
         """The fill of the batch, chunks and shard that the integers describe."""
         batch_dims, chunks, *rest = structure
-        return OrthogonalFill(batch_dims, chunks, _shard(tuple(rest)))
+        return OrthogonalFill(batch_dims, chunks, shard_of(tuple(rest)))
 
     def check(self, function: str, code: int, numbers: Numbers) -> bool:
         """No element of the matrix is larger than the gain."""
@@ -143,8 +205,7 @@ class OrthogonalFill(Fill):
         """One matrix of the key itself, or several, each of its own child key."""
         core, gain = backend.loaded, numbers[0]
         if self.shard is not None:
-            box = Box(tuple(tensor.shape), self.shard.global_shape, self.shard.offsets)
-            self._write_box(box, words, gain, tensor.detach())
+            self.write_windows(_windows(self.shard, tensor.detach()), words, gain)
             return
         shape = tensor.shape[self.batch_dims :]
         rows, columns = shape[0] // self.chunks, math.prod(shape[1:])
@@ -155,7 +216,7 @@ class OrthogonalFill(Fill):
             count = tensor.numel() // (rows * columns)
             write_batch(core, place, words, gain, count, rows, columns, tensor)
         else:
-            self._write_pieces(_whole(tensor), words, gain, tensor.detach())
+            self.write_windows([(tensor.detach(), _whole(tensor))], words, gain)
 
     def aten(self, tensor: torch.Tensor, numbers: Numbers, generator: Any) -> None:
         """Fill each matrix, one after the other, as `torch.nn.init.orthogonal_` does."""
@@ -166,42 +227,52 @@ class OrthogonalFill(Fill):
             if values is not matrix:
                 matrix.copy_(values)
 
-    def _write_box(self, box: Box, words: Words, gain: float, tensor: torch.Tensor) -> None:
-        whole = whole_columns(box, self.batch_dims)
-        if whole.shape == box.shape:
-            self._write_pieces(box, words, gain, tensor)
-            return
-        values = torch.empty(whole.shape, dtype=tensor.dtype, device=tensor.device)
-        self._write_pieces(whole, words, gain, values)
-        inside = tuple(
-            slice(offset - begin, offset - begin + size)
-            for offset, begin, size in zip(box.offsets, whole.offsets, box.shape, strict=True)
-        )
-        with torch.no_grad():
-            tensor.copy_(values[inside])
+    def write_windows(
+        self, parts: list[tuple[torch.Tensor, Window]], words: Words, gain: float
+    ) -> None:
+        """Write what tensors show of the whole, one matrix of it or a part of one after the other.
 
-    def _write_pieces(self, box: Box, words: Words, gain: float, tensor: torch.Tensor) -> None:
-        """One matrix, or what the box holds of it, after the other."""
-        if tensor.is_cpu:  # in one call, which has all memory before it draws
+        On the CPU in one call, which has all memory before it draws.
+        """
+        on_cpu = parts[0][0].is_cpu
+        # What fails at one launch of several leaves the tensors as they were.
+        is_apart = not on_cpu and not (self._is_one and len(parts) == 1)
+        made = []
+        for tensor, window in parts:
+            whole = whole_columns(window, self.batch_dims)
+            values = tensor
+            if is_apart or whole.shape != window.shape:
+                values = torch.empty(whole.shape, dtype=tensor.dtype, device=tensor.device)
+            made.append((values, whole))
+        found = [
+            (values[piece.where], piece)
+            for values, whole in made
+            for piece in pieces(whole, self.batch_dims, self.chunks)
+        ]
+        if on_cpu:
             items = [
-                (
-                    *target.describe(tensor[piece.where])[:4],
-                    -1 if self._is_one else piece.number,
-                    *piece.part,
-                )
-                for piece in pieces(box, self.batch_dims, self.chunks)
+                (*target.describe(matrix)[:4], -1 if self._is_one else piece.number, *piece.part)
+                for matrix, piece in found
             ]
             backend.loaded.orthogonal_pieces(items, *words, gain, torch.get_num_threads())
-            return
-        key = None if self._is_one else key_of(words)
-        # What fails at one of several leaves the tensor as it was: it gets them all at the end.
-        values = tensor if self._is_one else torch.empty_like(tensor)
-        for piece in pieces(box, self.batch_dims, self.chunks):
-            matrix = values[piece.where]
-            own = words if key is None else child_words(key, piece.number)
-            _write_part(backend.loaded, target.describe(matrix), own, gain, piece.part, matrix)
-        if values is not tensor:
-            tensor.copy_(values)
+        else:
+            key = None if self._is_one else key_of(words)
+            words = drawn(words) if len(found) > 1 and key is None else words
+            for matrix, piece in found:
+                own = words if key is None else child_words(key, piece.number)
+                place = target.describe(matrix)
+                _write_part(backend.loaded, place, own, gain, piece.part, matrix)
+        for (tensor, window), (values, whole) in zip(parts, made, strict=True):
+            if values is not tensor:
+                tensor.copy_(values[_inside(window, whole)])
+
+
+def _inside(window: Window, whole: Window) -> tuple[slice, ...]:
+    """Where a window is in one around it."""
+    return tuple(
+        slice(offset - begin, offset - begin + size)
+        for offset, begin, size in zip(window.offsets, whole.offsets, window.shape, strict=True)
+    )
 
 
 class DeltaOrthogonalFill(Fill):
@@ -213,18 +284,35 @@ class DeltaOrthogonalFill(Fill):
     aten_dtypes = OrthogonalFill.aten_dtypes
     aten_needs_memory = True
 
+    def __init__(self, shard: AnyShard | None = None) -> None:
+        self.shard = shard
+        self.structure = integers_of(shard)
+
+    def part(self, shard: AnyShard) -> Fill:
+        """The same fill of a part of a larger weight."""
+        return DeltaOrthogonalFill(shard)
+
+    def structured(self, structure: tuple[int, ...]) -> Fill:
+        """The fill of the part that the integers describe."""
+        return DeltaOrthogonalFill(shard_of(structure)) if structure else self
+
     def check(self, function: str, code: int, numbers: Numbers) -> bool:
         """As in an orthogonal fill."""
         return ORTHOGONAL.check(function, code, numbers)
 
     def write(self, place: Place, words: Words, numbers: Numbers, tensor: torch.Tensor) -> None:
         """Zeros, then the matrix."""
-        matrix = at_center(tensor.detach())
-        if place[4] >= 0:  # nothing is written before the matrix is there
-            values = torch.empty(matrix.shape, dtype=tensor.dtype, device=tensor.device)
-            ORTHOGONAL.write(target.describe(values), words, numbers, values)
+        parts = self._matrices(tensor.detach())
+        if not parts:
+            drawn(words)
             write_value(tensor, 0.0)
-            matrix.copy_(values)
+            return
+        if place[4] >= 0:  # nothing is written before the matrix is there
+            made = [(torch.empty_like(matrix), window) for matrix, window in parts]
+            ORTHOGONAL.write_windows(made, words, numbers[0])
+            write_value(tensor, 0.0)
+            for (values, _), (matrix, _) in zip(made, parts, strict=True):
+                matrix.copy_(values)
             return
         write_zeros = _zeros(place)
 
@@ -233,7 +321,20 @@ class DeltaOrthogonalFill(Fill):
             write_zeros()
             return key
 
-        ORTHOGONAL.write(target.describe(matrix), (draw, 0, 0), numbers, matrix)
+        ORTHOGONAL.write_windows(parts, (draw, 0, 0), numbers[0])
+
+    def _matrices(self, tensor: torch.Tensor) -> list[tuple[torch.Tensor, Window]]:
+        """What the tensor holds of the matrix at the center, views; each box its own."""
+        if self.shard is None:
+            matrix = at_center(tensor)
+            return [(matrix, _whole(matrix))]
+        shape = self.shard.global_shape
+        found = ((center_in(tensor, box, shape), box) for box in boxes(self.shard, tensor))
+        return [
+            (matrix, Window(box.sizes[:2], shape[:2], box.offsets[:2]))
+            for matrix, box in found
+            if matrix is not None
+        ]
 
     def aten(self, tensor: torch.Tensor, numbers: Numbers, generator: Any) -> None:
         """Put the matrix of `torch.nn.init.orthogonal_` at the center."""

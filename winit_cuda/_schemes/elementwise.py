@@ -6,6 +6,7 @@ from torch.overrides import handle_torch_function
 from .._core.torch_internals import has_torch_function
 from .._dispatch import fixed
 from .._dispatch.single import fill
+from .._distributed.shard import Shard, Shards
 from .._fills.constants import CONSTANT, ZEROS
 from .._fills.elementwise import (
     NORMAL,
@@ -13,6 +14,7 @@ from .._fills.elementwise import (
     UNIFORM,
 )
 from .._keys.keys import Key
+from .part import global_shape, part
 
 
 def uniform_(
@@ -22,6 +24,7 @@ def uniform_(
     generator: Generator | None = None,
     *,
     key: Key | None = None,
+    shard: Shard | Shards | None = None,
 ) -> Tensor:
     """Fill `tensor` with values from the uniform distribution on [a, b), and return it.
 
@@ -34,12 +37,16 @@ def uniform_(
         b: The upper bound.
         generator: Where the key comes from; None is torch's default CPU generator.
         key: The key itself, instead of a generator.
+        shard: The part of a larger tensor that `tensor` is, which gets the values of that part of
+            the whole; see `Shard` and `Shards`.
 
     Raises:
-        TypeError: The tensor is not dense, or not of a floating dtype.
-        ValueError: A bound is NaN or infinite or too large for the dtype, a > b, or no value of
-            the dtype lies in [a, b).
-        RuntimeError: Elements of the tensor share memory, or the generator is on another device.
+        TypeError: The tensor is not dense or not of a floating dtype, or `shard` is neither a Shard
+            nor Shards.
+        ValueError: A bound is NaN or infinite or too large for the dtype, a > b, no value of the
+            dtype lies in [a, b), or `tensor` is not the part that `shard` says.
+        RuntimeError: Elements of the tensor share memory, the generator is on another device, or
+            ATen would fill the tensor where a key or a shard is given.
 
     Example:
         >>> import torch, winit_cuda as winit
@@ -52,9 +59,10 @@ def uniform_(
     """
     if has_torch_function(tensor):
         return handle_torch_function(
-            uniform_, (tensor,), tensor, a=a, b=b, generator=generator, key=key
+            uniform_, (tensor,), tensor, a=a, b=b, generator=generator, key=key, shard=shard
         )
-    return fill(UNIFORM, "uniform_", tensor, (a, b), generator, key)
+    what = UNIFORM if shard is None else part(UNIFORM, "uniform_", tensor, shard)
+    return fill(what, "uniform_", tensor, (a, b), generator, key)
 
 
 def normal_(
@@ -64,6 +72,7 @@ def normal_(
     generator: Generator | None = None,
     *,
     key: Key | None = None,
+    shard: Shard | Shards | None = None,
 ) -> Tensor:
     r"""Fill `tensor` with values from the normal distribution N(mean, std^2), and return it.
 
@@ -76,12 +85,16 @@ def normal_(
         std: The standard deviation, at least 0.
         generator: Where the key comes from; None is torch's default CPU generator.
         key: The key itself, instead of a generator.
+        shard: The part of a larger tensor that `tensor` is, which gets the values of that part of
+            the whole; see `Shard` and `Shards`.
 
     Raises:
-        TypeError: The tensor is not dense, or not of a floating dtype.
-        ValueError: `mean` or `std` is NaN or infinite, std < 0, or |mean| + 6.4 std is too large
-            for the dtype.
-        RuntimeError: Elements of the tensor share memory, or the generator is on another device.
+        TypeError: The tensor is not dense or not of a floating dtype, or `shard` is neither a Shard
+            nor Shards.
+        ValueError: `mean` or `std` is NaN or infinite, std < 0, |mean| + 6.4 std is too large for
+            the dtype, or `tensor` is not the part that `shard` says.
+        RuntimeError: Elements of the tensor share memory, the generator is on another device, or
+            ATen would fill the tensor where a key or a shard is given.
 
     Example:
         >>> import torch, winit_cuda as winit
@@ -94,9 +107,17 @@ def normal_(
     """
     if has_torch_function(tensor):
         return handle_torch_function(
-            normal_, (tensor,), tensor, mean=mean, std=std, generator=generator, key=key
+            normal_,
+            (tensor,),
+            tensor,
+            mean=mean,
+            std=std,
+            generator=generator,
+            key=key,
+            shard=shard,
         )
-    return fill(NORMAL, "normal_", tensor, (mean, std), generator, key)
+    what = NORMAL if shard is None else part(NORMAL, "normal_", tensor, shard)
+    return fill(what, "normal_", tensor, (mean, std), generator, key)
 
 
 def trunc_normal_(
@@ -108,6 +129,7 @@ def trunc_normal_(
     generator: Generator | None = None,
     *,
     key: Key | None = None,
+    shard: Shard | Shards | None = None,
 ) -> Tensor:
     r"""Fill `tensor` from the normal distribution truncated to [a, b], and return it.
 
@@ -125,12 +147,17 @@ def trunc_normal_(
         b: The largest value; inf for none. With a = mean and b = inf it is half-normal.
         generator: Where the key comes from; None is torch's default CPU generator.
         key: The key itself, instead of a generator.
+        shard: The part of a larger tensor that `tensor` is, which gets the values of that part of
+            the whole; see `Shard` and `Shards`.
 
     Raises:
-        TypeError: The tensor is not dense, or not of a floating dtype.
+        TypeError: The tensor is not dense or not of a floating dtype, or `shard` is neither a Shard
+            nor Shards.
         ValueError: A number is NaN, mean or std is infinite, std < 0, a > b, values are too large
-            for the dtype, or no value of the dtype lies in [a, b].
-        RuntimeError: Elements of the tensor share memory, or the generator is on another device.
+            for the dtype, no value of the dtype lies in [a, b], or `tensor` is not the part that
+            `shard` says.
+        RuntimeError: Elements of the tensor share memory, the generator is on another device, or
+            ATen would fill the tensor where a key or a shard is given.
 
     Example:
         >>> import torch, winit_cuda as winit
@@ -152,20 +179,25 @@ def trunc_normal_(
             b=b,
             generator=generator,
             key=key,
+            shard=shard,
         )
-    return fill(TRUNC_NORMAL, "trunc_normal_", tensor, (mean, std, a, b), generator, key)
+    what = TRUNC_NORMAL if shard is None else part(TRUNC_NORMAL, "trunc_normal_", tensor, shard)
+    return fill(what, "trunc_normal_", tensor, (mean, std, a, b), generator, key)
 
 
-def constant_(tensor: Tensor, val: float) -> Tensor:
+def constant_(tensor: Tensor, val: float, *, shard: Shard | Shards | None = None) -> Tensor:
     """Fill `tensor` with `val`, and return it.
 
     Args:
         tensor: Any shape, any dtype.
         val: A value of that dtype; a floating dtype rounds it, once.
+        shard: The part of a larger tensor that `tensor` is; every part gets the same values.
 
     Raises:
-        TypeError: The tensor is not dense, or `val` is not a number.
-        ValueError: The dtype cannot represent `val`: 1.5 or 300 in uint8, 1e39 in float32.
+        TypeError: The tensor is not dense, `val` is not a number, or `shard` is neither a Shard nor
+            Shards.
+        ValueError: The dtype cannot represent `val`: 1.5 or 300 in uint8, 1e39 in float32; or
+            `tensor` is not the part that `shard` says.
         RuntimeError: Elements of the tensor share memory.
 
     Example:
@@ -174,18 +206,22 @@ def constant_(tensor: Tensor, val: float) -> Tensor:
         tensor([0.5000, 0.5000])
     """
     if has_torch_function(tensor):
-        return handle_torch_function(constant_, (tensor,), tensor, val=val)
+        return handle_torch_function(constant_, (tensor,), tensor, val=val, shard=shard)
+    if shard is not None:
+        global_shape("constant_", tensor, shard)
     return fixed.fill(CONSTANT, "constant_", tensor, (val,))
 
 
-def ones_(tensor: Tensor) -> Tensor:
+def ones_(tensor: Tensor, *, shard: Shard | Shards | None = None) -> Tensor:
     """Fill `tensor` with 1, and return it.
 
     Args:
         tensor: Any shape, any dtype.
+        shard: The part of a larger tensor that `tensor` is; every part gets the same values.
 
     Raises:
-        TypeError: The tensor is not dense.
+        TypeError: The tensor is not dense, or `shard` is neither a Shard nor Shards.
+        ValueError: `tensor` is not the part that `shard` says.
         RuntimeError: Elements of the tensor share memory.
 
     Example:
@@ -194,18 +230,22 @@ def ones_(tensor: Tensor) -> Tensor:
         tensor([1., 1.])
     """
     if has_torch_function(tensor):
-        return handle_torch_function(ones_, (tensor,), tensor)
+        return handle_torch_function(ones_, (tensor,), tensor, shard=shard)
+    if shard is not None:
+        global_shape("ones_", tensor, shard)
     return fixed.fill(CONSTANT, "ones_", tensor, (1.0,))
 
 
-def zeros_(tensor: Tensor) -> Tensor:
+def zeros_(tensor: Tensor, *, shard: Shard | Shards | None = None) -> Tensor:
     """Fill `tensor` with 0, and return it.
 
     Args:
         tensor: Any shape, any dtype.
+        shard: The part of a larger tensor that `tensor` is; every part gets the same values.
 
     Raises:
-        TypeError: The tensor is not dense.
+        TypeError: The tensor is not dense, or `shard` is neither a Shard nor Shards.
+        ValueError: `tensor` is not the part that `shard` says.
         RuntimeError: Elements of the tensor share memory.
 
     Example:
@@ -214,5 +254,7 @@ def zeros_(tensor: Tensor) -> Tensor:
         tensor([0., 0.])
     """
     if has_torch_function(tensor):
-        return handle_torch_function(zeros_, (tensor,), tensor)
+        return handle_torch_function(zeros_, (tensor,), tensor, shard=shard)
+    if shard is not None:
+        global_shape("zeros_", tensor, shard)
     return fixed.fill(ZEROS, "zeros_", tensor)

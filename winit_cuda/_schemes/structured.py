@@ -1,6 +1,7 @@
 """Initializers that give a matrix or a convolution its structure: identity, sparse, orthogonal."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Generator, Tensor
@@ -11,33 +12,31 @@ from .._core.checks import WrongValueError, unfit, wrong
 from .._core.torch_internals import has_torch_function
 from .._dispatch import fixed
 from .._dispatch.single import fill, is_seen_by_torch
-from .._distributed.shard import Shard
+from .._distributed.shard import Shard, Shards
 from .._fills.constants import DIRAC, EYE
-from .._fills.structured import (
-    DELTA_ORTHOGONAL,
-    ORTHOGONAL,
-    SPARSE,
-    OrthogonalFill,
-    SparseFill,
-)
+from .._fills.structured import DELTA_ORTHOGONAL, ORTHOGONAL, SPARSE, OrthogonalFill
 from .._keys import generators
 from .._keys.keys import Key
+from .part import global_shape, part
 
 # A float counts the rows, and the zeros among them, up to here.
 _LONGEST = 2**53
 
 
-def eye_(tensor: Tensor) -> Tensor:
+def eye_(tensor: Tensor, *, shard: Shard | Shards | None = None) -> Tensor:
     """Fill a matrix with the identity, and return it.
 
     w[i, j] = 1 where i == j, else 0: a linear layer keeps as many inputs as it can.
 
     Args:
         tensor: Shape (rows, columns), any dtype.
+        shard: The part of a larger tensor that `tensor` is, which gets the values of that part of
+            the whole; see `Shard` and `Shards`.
 
     Raises:
-        TypeError: The tensor is not dense.
-        ValueError: The tensor does not have two dimensions.
+        TypeError: The tensor is not dense, or `shard` is neither a Shard nor Shards.
+        ValueError: The tensor does not have two dimensions, or `tensor` is not the part that
+            `shard` says.
         RuntimeError: Elements of the tensor share memory.
 
     Example:
@@ -47,12 +46,13 @@ def eye_(tensor: Tensor) -> Tensor:
                 [0., 1., 0.]])
     """
     if has_torch_function(tensor):
-        return handle_torch_function(eye_, (tensor,), tensor)
-    _check_dimensions("eye_", tensor, 2, 2)
-    return fixed.fill(EYE, "eye_", tensor)
+        return handle_torch_function(eye_, (tensor,), tensor, shard=shard)
+    _shape("eye_", tensor, shard, 2, 2)
+    what = EYE if shard is None else EYE.part(shard)
+    return fixed.fill(what, "eye_", tensor)
 
 
-def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
+def dirac_(tensor: Tensor, groups: int = 1, *, shard: Shard | Shards | None = None) -> Tensor:
     """Fill the weight of a convolution with the Dirac delta, and return it.
 
     With out = groups * m, w[g m + d, d, center of the kernel] = 1 for d < min(m, in), else 0: each
@@ -61,11 +61,14 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     Args:
         tensor: Shape (out, in, *kernel) with a kernel of one to three dimensions, any dtype.
         groups: Groups of the convolution, a divisor of `out`.
+        shard: The part of a larger tensor that `tensor` is, which gets the values of that part of
+            the whole; see `Shard` and `Shards`.
 
     Raises:
-        TypeError: The tensor is not dense, or `groups` is not an integer.
-        ValueError: The tensor does not have three to five dimensions, or `groups` is less than 1 or
-            does not divide `out`.
+        TypeError: The tensor is not dense, `groups` is not an integer, or `shard` is neither a
+            Shard nor Shards.
+        ValueError: The tensor does not have three to five dimensions, `groups` is less than 1 or
+            does not divide `out`, or `tensor` is not the part that `shard` says.
         RuntimeError: Elements of the tensor share memory.
 
     Example:
@@ -80,13 +83,14 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
         connections", 2017.
     """
     if has_torch_function(tensor):
-        return handle_torch_function(dirac_, (tensor,), tensor, groups=groups)
-    _check_dimensions("dirac_", tensor, 3, 5)
+        return handle_torch_function(dirac_, (tensor,), tensor, groups=groups, shard=shard)
+    outputs = _shape("dirac_", tensor, shard, 3, 5)[0]
     groups = checks.count("dirac_", "groups", groups)
-    if tensor.shape[0] % groups:
-        requirement = f"a divisor of tensor.shape[0] = {tensor.shape[0]}"
-        raise wrong("dirac_", "groups", requirement, groups)
-    return fixed.fill(DIRAC, "dirac_", tensor, (groups,))
+    if outputs % groups:
+        named = "tensor.shape[0]" if shard is None else "shard.global_shape[0]"
+        raise wrong("dirac_", "groups", f"a divisor of {named} = {outputs}", groups)
+    what = DIRAC if shard is None else DIRAC.part(shard)
+    return fixed.fill(what, "dirac_", tensor, (groups,))
 
 
 def orthogonal_(
@@ -97,7 +101,7 @@ def orthogonal_(
     key: Key | None = None,
     batch_dims: int = 0,
     chunks: int = 1,
-    shard: Shard | None = None,
+    shard: Shard | Shards | None = None,
 ) -> Tensor:
     """Fill `tensor` with gain times a random (semi-)orthogonal matrix, or several, and return it.
 
@@ -121,15 +125,15 @@ def orthogonal_(
         key: The key itself, instead of a generator.
         batch_dims: How many leading dimensions number matrices; at least two others are left.
         chunks: Into how many matrices the rows are cut, a divisor of their number.
-        shard: The box of a larger tensor that `tensor` is. Equal to that box of the whole tensor to
-            rounding.
+        shard: The part of a larger tensor that `tensor` is, which gets the values of that part of
+            the whole; see `Shard` and `Shards`. Equal to rounding.
 
     Raises:
         TypeError: The tensor is not dense, or not of a floating dtype, `batch_dims` or `chunks` is
-            not an integer, or `shard` not a Shard.
+            not an integer, or `shard` is neither a Shard nor Shards.
         ValueError: The tensor has fewer than batch_dims + 2 dimensions, `gain` is NaN or infinite,
-            `chunks` does not divide the rows, or the tensor is no box of the shard's global shape,
-            whose matrices have at most 2**53 rows and columns.
+            `chunks` does not divide the rows, `tensor` is not the part that `shard` says, or a
+            matrix of the shard has more than 2**53 rows or columns.
         RuntimeError: Elements of the tensor share memory, the generator is on another device, ATen
             would fill the tensor where a key or a shard is given, or a shard of several matrices
             gets no key while a CUDA graph is captured.
@@ -167,11 +171,11 @@ def orthogonal_(
             chunks=chunks,
             shard=shard,
         )
-    _check_dimensions("orthogonal_", tensor, 2, math.inf)
+    shape = _shape("orthogonal_", tensor, shard, 2, math.inf)
     what = ORTHOGONAL
     is_default = type(batch_dims) is int and type(chunks) is int and batch_dims == 0 and chunks == 1
     if shard is not None or not is_default:
-        batch_dims, chunks = _check_matrices(tensor, batch_dims, chunks, shard)
+        batch_dims, chunks = _check_matrices(shape, batch_dims, chunks, shard)
         if shard is not None and key is None and (batch_dims or chunks > 1):
             _check_capture(tensor)
         what = OrthogonalFill(batch_dims, chunks, shard)
@@ -184,6 +188,7 @@ def delta_orthogonal_(
     generator: Generator | None = None,
     *,
     key: Key | None = None,
+    shard: Shard | Shards | None = None,
 ) -> Tensor:
     """Fill the weight of a convolution with an orthogonal matrix at its center, and return it.
 
@@ -197,12 +202,16 @@ def delta_orthogonal_(
         gain: A factor, see `calculate_gain`.
         generator: Where the key comes from; None is torch's default CPU generator.
         key: The key itself, instead of a generator.
+        shard: The part of a larger tensor that `tensor` is, which gets the values of that part of
+            the whole; see `Shard` and `Shards`. Equal to rounding.
 
     Raises:
-        TypeError: The tensor is not dense, or not of a floating dtype.
-        ValueError: The tensor does not have three to five dimensions, in > out, or `gain` is NaN or
-            infinite.
-        RuntimeError: Elements of the tensor share memory, or the generator is on another device.
+        TypeError: The tensor is not dense or not of a floating dtype, or `shard` is neither a Shard
+            nor Shards.
+        ValueError: The tensor does not have three to five dimensions, in > out, `gain` is NaN or
+            infinite, or `tensor` is not the part that `shard` says.
+        RuntimeError: Elements of the tensor share memory, the generator is on another device, or
+            ATen would fill the tensor where a key or a shard is given.
 
     Example:
         >>> import torch, winit_cuda as winit
@@ -219,15 +228,25 @@ def delta_orthogonal_(
     """
     if has_torch_function(tensor):
         return handle_torch_function(
-            delta_orthogonal_, (tensor,), tensor, gain=gain, generator=generator, key=key
+            delta_orthogonal_,
+            (tensor,),
+            tensor,
+            gain=gain,
+            generator=generator,
+            key=key,
+            shard=shard,
         )
-    _check_dimensions("delta_orthogonal_", tensor, 3, 5)
-    outputs, inputs = tensor.shape[:2]
-    if inputs > outputs and tensor.numel():
+    shape = _shape("delta_orthogonal_", tensor, shard, 3, 5)
+    outputs, inputs = shape[:2]
+    if inputs > outputs and 0 not in shape:
         requirement = "of no more input than output channels, in <= out"
-        shape = f"shape {tuple(tensor.shape)}"
-        raise unfit("delta_orthogonal_", "tensor", requirement, shape, WrongValueError)
-    return fill(DELTA_ORTHOGONAL, "delta_orthogonal_", tensor, (gain,), generator, key)
+        received = f"shape {tuple(shape)}"
+        raise unfit("delta_orthogonal_", "tensor", requirement, received, WrongValueError)
+    what = DELTA_ORTHOGONAL
+    if shard is not None:
+        _check_countable("delta_orthogonal_", outputs, inputs, shard)
+        what = part(DELTA_ORTHOGONAL, "delta_orthogonal_", tensor, shard)
+    return fill(what, "delta_orthogonal_", tensor, (gain,), generator, key)
 
 
 def sparse_(
@@ -237,7 +256,7 @@ def sparse_(
     generator: Generator | None = None,
     *,
     key: Key | None = None,
-    shard: Shard | None = None,
+    shard: Shard | Shards | None = None,
 ) -> Tensor:
     """Fill a matrix with normal values and zeros, and return it.
 
@@ -252,13 +271,15 @@ def sparse_(
         std: The standard deviation of the other values, at least 0.
         generator: Where the key comes from; None is torch's default CPU generator.
         key: The key itself, instead of a generator.
-        shard: The box of a larger matrix that `tensor` is. Bit for bit that box of the whole.
+        shard: The part of a larger tensor that `tensor` is, which gets the values of that part of
+            the whole; see `Shard` and `Shards`.
 
     Raises:
-        TypeError: The tensor is not dense, or not of a floating dtype, or `shard` is not a Shard.
+        TypeError: The tensor is not dense, or not of a floating dtype, or `shard` is neither a
+            Shard nor Shards.
         ValueError: The tensor does not have two dimensions, `sparsity` is not in [0, 1], `std` is
-            negative, NaN or infinite, values are too large for the dtype, or the tensor is no box
-            of the shard's global shape, which has at most 2**53 rows and columns.
+            negative, NaN or infinite, values are too large for the dtype, `tensor` is not the part
+            that `shard` says, or a matrix of the shard has more than 2**53 rows or columns.
         RuntimeError: Elements of the tensor share memory, the generator is on another device, or
             ATen would fill the tensor where a key or a shard is given.
 
@@ -282,35 +303,41 @@ def sparse_(
             key=key,
             shard=shard,
         )
-    _check_dimensions("sparse_", tensor, 2, 2)
+    rows, columns = _shape("sparse_", tensor, shard, 2, 2)
     if isinstance(sparsity, bool):
         raise wrong("sparse_", "sparsity", "a number", sparsity, TypeError)
     what = SPARSE
     if shard is not None:
-        _check_shard("sparse_", tensor, shard)
-        what = SparseFill(shard)
+        _check_countable("sparse_", rows, columns, shard)
+        what = part(SPARSE, "sparse_", tensor, shard)
     return fill(what, "sparse_", tensor, (sparsity, std), generator, key)
 
 
-def _check_dimensions(function: str, tensor: Tensor, least: int, most: float) -> None:
-    if not isinstance(tensor, torch.Tensor) or tensor.is_nested:  # a nested tensor has no shape
-        target.check(function, tensor)
-    if least <= tensor.dim() <= most:
-        return
+def _shape(
+    function: str, tensor: Tensor, shard: Shard | Shards | None, least: int, most: float
+) -> Sequence[int]:
+    """The shape of the whole tensor, which has from `least` to `most` dimensions."""
+    if shard is not None:
+        shape: Sequence[int] = global_shape(function, tensor, shard)
+    else:
+        if not isinstance(tensor, torch.Tensor) or tensor.is_nested:  # that has no shape
+            target.check(function, tensor)
+        shape = tensor.shape
+    if least <= len(shape) <= most:
+        return shape
     requirement = f"of {least} dimensions"
     if most == math.inf:
         requirement = f"of at least {least} dimensions"
     elif most != least:
         requirement = f"of {least} to {most} dimensions"
-    shape = f"shape {tuple(tensor.shape)}"
-    raise unfit(function, "tensor", requirement, shape, WrongValueError)
+    raise unfit(function, "tensor", requirement, f"shape {tuple(shape)}", WrongValueError)
 
 
 def _check_matrices(
-    tensor: Tensor, batch_dims: object, chunks: object, shard: Shard | None
+    shape: Sequence[int], batch_dims: object, chunks: object, shard: Shard | Shards | None
 ) -> tuple[int, int]:
     """Check how `orthogonal_` is to divide the tensor, and return batch_dims and chunks."""
-    function, most = "orthogonal_", tensor.dim() - 2
+    function, most = "orthogonal_", len(shape) - 2
     for name, value in (("batch_dims", batch_dims), ("chunks", chunks)):
         if isinstance(value, bool):
             raise wrong(function, name, "an integer", value, TypeError)
@@ -319,20 +346,16 @@ def _check_matrices(
         requirement = f"in [0, {most}], as a matrix has at least 2 of {most + 2} dimensions"
         raise wrong(function, "batch_dims", requirement, count)
     parts = checks.count(function, "chunks", chunks)
+    rows, *columns = shape[count:]
     if shard is not None:
-        _check_shard(function, tensor, shard, count)
-    rows = (tensor.shape if shard is None else shard.global_shape)[count]
+        _check_countable(function, rows, math.prod(columns), shard)
     if rows % parts:
         raise wrong(function, "chunks", f"a divisor of the number of rows, {rows}", parts)
     return count, parts
 
 
-def _check_shard(function: str, tensor: Tensor, shard: object, batch_dims: int = 0) -> None:
-    if not isinstance(shard, Shard):
-        raise wrong(function, "shard", "a winit_cuda.Shard or None", shard, TypeError)
-    shard.check(function, tensor.shape)
-    rows, *columns = shard.global_shape[batch_dims:]
-    if max(rows, math.prod(columns)) > _LONGEST:
+def _check_countable(function: str, rows: int, columns: int, shard: Shard | Shards) -> None:
+    if max(rows, columns) > _LONGEST:
         requirement = "of matrices with at most 2**53 rows and columns"
         raise wrong(function, "shard.global_shape", requirement, shard.global_shape)
 

@@ -6,6 +6,7 @@ prod(kernel). Scale and bound are computed in float64, operation by operation as
 """
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -17,69 +18,17 @@ from .._core.checks import WrongValueError, unfit, warn, wrong
 from .._core.subnormals import SMALLEST, kept
 from .._core.torch_internals import has_torch_function
 from .._dispatch.single import fill, negate
+from .._distributed.shard import Shard, Shards
 from .._fills.elementwise import NORMAL, UNIFORM
 from .._keys.keys import Key
+from .gain import Nonlinearity, gain_of
+from .part import global_shape, part
 
 FanMode = Literal["fan_in", "fan_out"]
-Nonlinearity = Literal[
-    "linear",
-    "conv1d",
-    "conv2d",
-    "conv3d",
-    "conv_transpose1d",
-    "conv_transpose2d",
-    "conv_transpose3d",
-    "sigmoid",
-    "tanh",
-    "relu",
-    "leaky_relu",
-    "selu",
-]
-
 _INF = math.inf
 _SQRT_3 = math.sqrt(3.0)
-_DEFAULT_SLOPE = 0.01
 # torch's own sentence, which users filter by.
 _NO_ELEMENTS = "Initializing zero-element tensors is a no-op"
-_FIXED_GAINS: dict[str, float] = {
-    "linear": 1,
-    "conv1d": 1,
-    "conv2d": 1,
-    "conv3d": 1,
-    "conv_transpose1d": 1,
-    "conv_transpose2d": 1,
-    "conv_transpose3d": 1,
-    "sigmoid": 1,
-    "tanh": 5.0 / 3,
-    "relu": math.sqrt(2.0),
-    # By experiment, https://github.com/pytorch/pytorch/pull/50664.
-    "selu": 3.0 / 4,
-}
-
-
-def calculate_gain(nonlinearity: Nonlinearity, param: float | None = None) -> float:
-    """Return the gain that keeps the variance of activations through a nonlinearity.
-
-    1 for linear, convolutions and sigmoid, 5/3 for tanh, sqrt(2) for relu, 3/4 for selu, and
-    sqrt(2 / (1 + param^2)) for leaky_relu.
-
-    Args:
-        nonlinearity: Its name in `torch.nn.functional`.
-        param: The negative slope of leaky_relu, 0.01 where None; others ignore it.
-
-    Raises:
-        ValueError: The nonlinearity is unknown, or the slope is not a number.
-
-    Example:
-        >>> import winit_cuda as winit
-        >>> winit.calculate_gain("leaky_relu", 1.0)
-        1.0
-
-    Paper:
-        K. He et al., "Delving deep into rectifiers: surpassing human-level performance on ImageNet
-        classification", ICCV 2015.
-    """
-    return _gain("calculate_gain", "param", nonlinearity, param)
 
 
 def xavier_uniform_(
@@ -88,6 +37,7 @@ def xavier_uniform_(
     generator: Generator | None = None,
     *,
     key: Key | None = None,
+    shard: Shard | Shards | None = None,
 ) -> Tensor:
     """Fill `tensor` from the uniform distribution on [-bound, bound), and return it.
 
@@ -98,11 +48,16 @@ def xavier_uniform_(
         gain: A factor, see `calculate_gain`; 0 gives zeros.
         generator: Where the key comes from; None is torch's default CPU generator.
         key: The key itself, instead of a generator.
+        shard: The part of a larger tensor that `tensor` is, which gets the values of that part of
+            the whole; see `Shard` and `Shards`.
 
     Raises:
-        TypeError: The tensor is not dense, or not of a floating dtype.
-        ValueError: The tensor has fewer than two dimensions, or `gain` is NaN or infinite.
-        RuntimeError: Elements of the tensor share memory, or the generator is on another device.
+        TypeError: The tensor is not dense or not of a floating dtype, or `shard` is neither a Shard
+            nor Shards.
+        ValueError: The tensor has fewer than two dimensions, `gain` is NaN or infinite, or `tensor`
+            is not the part that `shard` says.
+        RuntimeError: Elements of the tensor share memory, the generator is on another device, or
+            ATen would fill the tensor where a key or a shard is given.
 
     Example:
         >>> import torch, winit_cuda as winit
@@ -116,14 +71,15 @@ def xavier_uniform_(
     """
     if has_torch_function(tensor):
         return handle_torch_function(
-            xavier_uniform_, (tensor,), tensor, gain=gain, generator=generator, key=key
+            xavier_uniform_, (tensor,), tensor, gain=gain, generator=generator, key=key, shard=shard
         )
     if not SMALLEST:
         with kept():
-            return xavier_uniform_(tensor, gain, generator, key=key)
-    bound = _SQRT_3 * _xavier_std("xavier_uniform_", tensor, gain)
+            return xavier_uniform_(tensor, gain, generator, key=key, shard=shard)
+    bound = _SQRT_3 * _xavier_std("xavier_uniform_", tensor, gain, shard)
     size = abs(bound)
-    fill(UNIFORM, "xavier_uniform_", tensor, (0.0 - size, size), generator, key)
+    what = UNIFORM if shard is None else part(UNIFORM, "xavier_uniform_", tensor, shard)
+    fill(what, "xavier_uniform_", tensor, (0.0 - size, size), generator, key)
     return negate(tensor) if bound < 0 else tensor
 
 
@@ -133,6 +89,7 @@ def xavier_normal_(
     generator: Generator | None = None,
     *,
     key: Key | None = None,
+    shard: Shard | Shards | None = None,
 ) -> Tensor:
     """Fill `tensor` from the normal distribution N(0, std^2), and return it.
 
@@ -143,17 +100,27 @@ def xavier_normal_(
         gain: A factor, see `calculate_gain`; 0 gives zeros.
         generator: Where the key comes from; None is torch's default CPU generator.
         key: The key itself, instead of a generator.
+        shard: The part of a larger tensor that `tensor` is, which gets the values of that part of
+            the whole; see `Shard` and `Shards`.
 
     Raises:
-        TypeError: The tensor is not dense, or not of a floating dtype.
-        ValueError: The tensor has fewer than two dimensions, or `gain` is NaN or infinite.
-        RuntimeError: Elements of the tensor share memory, or the generator is on another device.
+        TypeError: The tensor is not dense or not of a floating dtype, or `shard` is neither a Shard
+            nor Shards.
+        ValueError: The tensor has fewer than two dimensions, `gain` is NaN or infinite, or `tensor`
+            is not the part that `shard` says.
+        RuntimeError: Elements of the tensor share memory, the generator is on another device, or
+            ATen would fill the tensor where a key or a shard is given.
 
     Example:
         >>> import torch, winit_cuda as winit
-        >>> w = winit.xavier_normal_(torch.empty(300, 100), key=winit.key(0))
+        >>> k = winit.key(0)
+        >>> w = winit.xavier_normal_(torch.empty(300, 100), key=k)
         >>> round(w.std().item(), 2)
         0.07
+        >>> below = winit.Shard(global_shape=(300, 100), offsets=(150, 0))
+        >>> local = winit.xavier_normal_(torch.empty(150, 100), key=k, shard=below)
+        >>> torch.equal(local, w[150:])
+        True
 
     Paper:
         X. Glorot & Y. Bengio, "Understanding the difficulty of training deep feedforward neural
@@ -161,13 +128,14 @@ def xavier_normal_(
     """
     if has_torch_function(tensor):
         return handle_torch_function(
-            xavier_normal_, (tensor,), tensor, gain=gain, generator=generator, key=key
+            xavier_normal_, (tensor,), tensor, gain=gain, generator=generator, key=key, shard=shard
         )
     if not SMALLEST:
         with kept():
-            return xavier_normal_(tensor, gain, generator, key=key)
-    std = _xavier_std("xavier_normal_", tensor, gain)
-    fill(NORMAL, "xavier_normal_", tensor, (0.0, abs(std)), generator, key)
+            return xavier_normal_(tensor, gain, generator, key=key, shard=shard)
+    std = _xavier_std("xavier_normal_", tensor, gain, shard)
+    what = NORMAL if shard is None else part(NORMAL, "xavier_normal_", tensor, shard)
+    fill(what, "xavier_normal_", tensor, (0.0, abs(std)), generator, key)
     return negate(tensor) if std < 0 else tensor
 
 
@@ -179,6 +147,7 @@ def kaiming_uniform_(
     generator: Generator | None = None,
     *,
     key: Key | None = None,
+    shard: Shard | Shards | None = None,
 ) -> Tensor:
     """Fill `tensor` from the uniform distribution on [-bound, bound), and return it.
 
@@ -193,12 +162,16 @@ def kaiming_uniform_(
         nonlinearity: Its name in `torch.nn.functional`, see `calculate_gain`.
         generator: Where the key comes from; None is torch's default CPU generator.
         key: The key itself, instead of a generator.
+        shard: The part of a larger tensor that `tensor` is, which gets the values of that part of
+            the whole; see `Shard` and `Shards`.
 
     Raises:
-        TypeError: The tensor is not dense, or not of a floating dtype.
+        TypeError: The tensor is not dense or not of a floating dtype, or `shard` is neither a Shard
+            nor Shards.
         ValueError: The tensor has fewer than two dimensions, the mode or nonlinearity is unknown,
-            or `a` is not a finite number.
-        RuntimeError: Elements of the tensor share memory, or the generator is on another device.
+            `a` is not a finite number, or `tensor` is not the part that `shard` says.
+        RuntimeError: Elements of the tensor share memory, the generator is on another device, or
+            ATen would fill the tensor where a key or a shard is given.
 
     Example:
         >>> import torch, winit_cuda as winit
@@ -220,13 +193,15 @@ def kaiming_uniform_(
             nonlinearity=nonlinearity,
             generator=generator,
             key=key,
+            shard=shard,
         )
-    std = _kaiming_std("kaiming_uniform_", tensor, a, mode, nonlinearity)
+    std = _kaiming_std("kaiming_uniform_", tensor, shard, a, mode, nonlinearity)
     if std is None:
         warn(_NO_ELEMENTS)
         return tensor
     bound = _SQRT_3 * std
-    return fill(UNIFORM, "kaiming_uniform_", tensor, (0.0 - bound, bound), generator, key)
+    what = UNIFORM if shard is None else part(UNIFORM, "kaiming_uniform_", tensor, shard)
+    return fill(what, "kaiming_uniform_", tensor, (0.0 - bound, bound), generator, key)
 
 
 def kaiming_normal_(
@@ -237,6 +212,7 @@ def kaiming_normal_(
     generator: Generator | None = None,
     *,
     key: Key | None = None,
+    shard: Shard | Shards | None = None,
 ) -> Tensor:
     """Fill `tensor` from the normal distribution N(0, std^2), and return it.
 
@@ -251,12 +227,16 @@ def kaiming_normal_(
         nonlinearity: Its name in `torch.nn.functional`, see `calculate_gain`.
         generator: Where the key comes from; None is torch's default CPU generator.
         key: The key itself, instead of a generator.
+        shard: The part of a larger tensor that `tensor` is, which gets the values of that part of
+            the whole; see `Shard` and `Shards`.
 
     Raises:
-        TypeError: The tensor is not dense, or not of a floating dtype.
+        TypeError: The tensor is not dense or not of a floating dtype, or `shard` is neither a Shard
+            nor Shards.
         ValueError: The tensor has fewer than two dimensions, the mode or nonlinearity is unknown,
-            or `a` is not a finite number.
-        RuntimeError: Elements of the tensor share memory, or the generator is on another device.
+            `a` is not a finite number, or `tensor` is not the part that `shard` says.
+        RuntimeError: Elements of the tensor share memory, the generator is on another device, or
+            ATen would fill the tensor where a key or a shard is given.
 
     Example:
         >>> import torch, winit_cuda as winit
@@ -278,30 +258,14 @@ def kaiming_normal_(
             nonlinearity=nonlinearity,
             generator=generator,
             key=key,
+            shard=shard,
         )
-    std = _kaiming_std("kaiming_normal_", tensor, a, mode, nonlinearity)
+    std = _kaiming_std("kaiming_normal_", tensor, shard, a, mode, nonlinearity)
     if std is None:
         warn(_NO_ELEMENTS)
         return tensor
-    return fill(NORMAL, "kaiming_normal_", tensor, (0.0, std), generator, key)
-
-
-def _gain(function: str, argument: str, nonlinearity: str, slope: float | None) -> float:
-    gain = _FIXED_GAINS.get(nonlinearity) if isinstance(nonlinearity, str) else None
-    if gain is not None:
-        return gain
-    if not isinstance(nonlinearity, str) or nonlinearity != "leaky_relu":
-        known = ", ".join([*_FIXED_GAINS, "leaky_relu"])
-        raise wrong(function, "nonlinearity", f"one of {known}", nonlinearity)
-    if slope is None:
-        slope = _DEFAULT_SLOPE
-    if not isinstance(slope, (int, float)) or isinstance(slope, bool) or not -_INF < slope < _INF:
-        raise wrong(function, argument, "a finite number (the negative slope)", slope)
-    slope = checks.number(function, argument, slope)
-    if not SMALLEST:
-        with kept():
-            return math.sqrt(2.0 / (1 + slope * slope))
-    return math.sqrt(2.0 / (1 + slope * slope))
+    what = NORMAL if shard is None else part(NORMAL, "kaiming_normal_", tensor, shard)
+    return fill(what, "kaiming_normal_", tensor, (0.0, std), generator, key)
 
 
 def _calculate_fan_in_and_fan_out(tensor: Tensor) -> tuple[int, int]:
@@ -324,13 +288,17 @@ def _mode(function: str, mode: str) -> str:
     return lower
 
 
-def _fans(function: str, tensor: Tensor) -> tuple[int, int]:
-    """Return (fan_in, fan_out)."""
-    try:
-        shape = tensor.shape
-    except (AttributeError, RuntimeError):  # no tensor, or a nested one
-        target.check(function, tensor)
-        raise
+def _fans(
+    function: str, tensor: Tensor, whole_shape: Sequence[int] | None = None
+) -> tuple[int, int]:
+    """Return (fan_in, fan_out), where it is a part those of the whole tensor."""
+    shape = whole_shape
+    if shape is None:
+        try:
+            shape = tensor.shape
+        except (AttributeError, RuntimeError):  # no tensor, or a nested one
+            target.check(function, tensor)
+            raise
     if len(shape) == 2:
         return shape[1], shape[0]
     if len(shape) < 2:
@@ -340,25 +308,39 @@ def _fans(function: str, tensor: Tensor) -> tuple[int, int]:
     return shape[1] * field, shape[0] * field
 
 
-def _xavier_std(function: str, tensor: Tensor, gain: float) -> float:
+def _whole_shape(
+    function: str, tensor: Tensor, shard: Shard | Shards | None
+) -> Sequence[int] | None:
+    """The shape of the whole tensor where `tensor` is a part of it, else None."""
+    if shard is not None:
+        return global_shape(function, tensor, shard)
     if type(tensor) is not torch.Tensor and type(tensor) is not torch.nn.Parameter:
         target.check(function, tensor)
+    return None
+
+
+def _xavier_std(function: str, tensor: Tensor, gain: float, shard: Shard | Shards | None) -> float:
+    whole_shape = _whole_shape(function, tensor, shard)
     if not (type(gain) is float and -_INF < gain < _INF):
         gain = checks.finite(function, "gain", gain)
-    fan_in, fan_out = _fans(function, tensor)
+    fan_in, fan_out = _fans(function, tensor, whole_shape)
     fans = fan_in + fan_out
     return gain * math.sqrt(2.0 / float(fans)) if fans else 0.0
 
 
 def _kaiming_std(
-    function: str, tensor: Tensor, a: float, mode: str, nonlinearity: str
+    function: str,
+    tensor: Tensor,
+    shard: Shard | Shards | None,
+    a: float,
+    mode: str,
+    nonlinearity: str,
 ) -> float | None:
-    """Return the standard deviation, or None where the tensor has no elements."""
-    if type(tensor) is not torch.Tensor and type(tensor) is not torch.nn.Parameter:
-        target.check(function, tensor)
-    if tensor.numel() == 0:
+    """Return the standard deviation, or None where the whole tensor has no elements."""
+    whole_shape = _whole_shape(function, tensor, shard)
+    if tensor.numel() == 0 if whole_shape is None else 0 in whole_shape:
         return None
     mode = _mode(function, mode)
-    fan_in, fan_out = _fans(function, tensor)
+    fan_in, fan_out = _fans(function, tensor, whole_shape)
     fan = fan_in if mode == "fan_in" else fan_out
-    return _gain(function, "a", nonlinearity, a) / math.sqrt(fan)
+    return gain_of(function, "a", nonlinearity, a) / math.sqrt(fan)

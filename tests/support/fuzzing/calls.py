@@ -142,7 +142,7 @@ def _arguments(name: str, shape: Shape, source: random.Random) -> dict[str, Valu
             drawn["generator"] = values.generator(source)
         if 0.14 < chance < 0.5:
             drawn["key"] = values.key(source)
-    if name in ("orthogonal_", "sparse_") and source.random() < 0.2:
+    if source.random() < 0.15:
         drawn["shard"] = values.shard(shape, source)
     if name == "orthogonal_" and source.random() < 0.2:
         drawn["batch_dims"] = values.few(source)

@@ -123,5 +123,20 @@ def shard(shape: Shape, source: random.Random) -> Value:
         offsets = tuple(min(offset, size) for offset, size in zip(offsets, sizes, strict=True))
     if source.random() < 0.1:
         sizes, offsets = sizes[1:], offsets[1:]
+    if len(sizes) == len(shape) and shape and shape[0] > 1 and source.random() < 0.3:
+        return _two_boxes(shape, sizes)
     text = f"winit.Shard({sizes}, {offsets})"
     return Value(winit.Shard(sizes, offsets), text)
+
+
+def _two_boxes(shape: Shape, sizes: Shape) -> Value:
+    """The last rows of a tensor as the first ones of the whole, and the others behind them."""
+    zeros, last = (0,) * (len(shape) - 1), shape[0] // 2
+    first = shape[0] - last
+    boxes = (
+        ((last, *zeros), (first, *shape[1:]), (0, *zeros)),
+        ((0, *zeros), (last, *shape[1:]), (first, *zeros)),
+    )
+    whole = tuple(map(max, sizes, shape))
+    text = f"winit.Shards([{', '.join(f'winit.Box{box}' for box in boxes)}], {whole})"
+    return Value(winit.Shards([winit.Box(*box) for box in boxes], whole), text)

@@ -199,7 +199,9 @@ class FillList:
 
     def run(self, keys: int, keys_there: bool, stream: int, threads: int, memory: int) -> None:
         core = self._core
-        assert not keys_there
+        if keys_there:
+            self._run_with_keys_there(keys, stream, threads, memory)
+            return
         core._check_here(keys)
         if memory:
             core._check_there(self._device, memory, self.memory_bytes)
@@ -214,3 +216,12 @@ class FillList:
             self._below.run(ctypes.addressof(room), False, stream, threads, there)
 
         core._launch("FillList", self._device, stream, 0, (0, 0), run)
+
+    def _run_with_keys_there(self, keys: int, stream: int, threads: int, memory: int) -> None:
+        self._core._check_there(self._device, keys, 16 * self._count)
+        assert not memory
+
+        def run(*_: object) -> None:
+            self._below.run(keys, True, stream, threads, 0)
+
+        self._core._launch("FillList", self._device, stream, 0, (0, 0), run)

@@ -150,6 +150,65 @@ def test_words_of_an_operator_in_a_graph():
     assert not torch.equal(*values)
 
 
+BOXES = winit.Shard.partition((8, 6), dim=0, rank=1, world=2, stride=2)
+MINE = [2, 3, 6, 7]
+PARTS = {"one": winit.Shard((8, 6), (2, 0)), "several": BOXES}
+
+
+@pytest.mark.usefixtures("machine")
+@every_random
+@pytest.mark.parametrize("boxes", PARTS)
+def test_parts_of_a_tensor(initializer, boxes):
+    """A device seeded apart does not rule: the ranks are to agree."""
+    kernel = initializer.shape[2:]
+    shape = (8, 6, *kernel)
+    zeros = (0,) * len(kernel)
+    shard = winit.Shard(shape, (2, 0, *zeros))
+    if boxes == "several":
+        shard = winit.Shard.partition(shape, dim=0, rank=1, world=2, stride=2)
+    torch.cuda.default_generators[0].manual_seed(torch.initial_seed() + 1)
+    state = torch.get_rng_state()
+    on_cuda = initializer(torch.empty(4, 6, *kernel, device="cuda"), shard=shard)
+    torch.set_rng_state(state)
+    on_cpu = initializer(torch.empty(4, 6, *kernel), shard=shard)
+    tolerance = 1e-6 if "orthogonal" in initializer.name else 0.0
+    assert torch.allclose(on_cuda.cpu(), on_cpu, rtol=0, atol=tolerance)
+
+
+@every_random
+def test_an_empty_part_draws_as_the_others(machine, initializer):
+    shape = (8, 6, *initializer.shape[2:])
+    shard = winit.Shard(shape, (8,) + (0,) * (len(shape) - 1))
+    torch.manual_seed(3)
+    initializer(torch.empty(shape))
+    state = torch.get_rng_state()
+    torch.manual_seed(3)
+    initializer(torch.empty(0, *shape[1:], device="cuda"), shard=shard)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert machine.core.launches == []
+
+
+@pytest.mark.usefixtures("machine")
+@pytest.mark.parametrize("boxes", PARTS)
+def test_parts_in_a_graph(monkeypatch, boxes):
+    tensor, graph = torch.zeros(4, 6, device="cuda"), torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        winit.normal_(tensor, shard=PARTS[boxes])
+    values = []
+    for _ in range(2):
+        graph.replay()
+        values.append(tensor.cpu())
+    assert not torch.equal(*values)
+    assert len(values[0].unique()) == 24  # every box has words of its own
+    owner = torch.tensor([KEY.seed, KEY.stream], device="cuda")
+    words = generators._CapturedWords((owner.data_ptr(), 0, 0))
+    words.owner = owner
+    monkeypatch.setattr(generators, "words", lambda *_, **__: words)
+    winit.normal_(tensor, shard=PARTS[boxes])
+    whole = winit.normal_(torch.empty(8, 6), key=KEY)
+    assert torch.equal(tensor.cpu(), whole[MINE if boxes == "several" else slice(2, 6)])
+
+
 def test_a_key_on_a_device_is_not_read(machine):
     with torch.cuda.graph(torch.cuda.CUDAGraph()):
         words = generators.words("f", 0, None, None)

@@ -190,7 +190,7 @@ every_call = pytest.mark.parametrize(("name", "arguments", "shard"), CALLS, ids=
 @pytest.mark.parametrize(
     ("bad", "error", "message"),
     [
-        ((8, 6), TypeError, "shard must be a winit_cuda.Shard or None, got (8, 6)"),
+        ((8, 6), TypeError, "a winit_cuda.Shard, winit_cuda.Shards or None, got (8, 6)"),
         (winit.Shard((8,), (0,)), ValueError, "shard.global_shape must be of 2 dimensions"),
         (winit.Shard((8, 6, 1), (0, 0, 0)), ValueError, "shard.global_shape must be of 2 dimens"),
         (winit.Shard((8, 6), (5, 0)), ValueError, "at most 4 in dimension 0, where the tensor has"),
@@ -225,9 +225,10 @@ def test_shards_need_the_core(name, arguments, shard):
 def test_empty_shards(name, arguments, shard, shape):
     tensor = torch.empty(shape)
     with Unchanged(tensor):
-        assert getattr(winit, name)(tensor, **arguments, shard=shard) is tensor
+        assert getattr(winit, name)(tensor, **arguments, key=KEY, shard=shard) is tensor
     at_the_end = winit.Shard((8, 6), (8, 6))
-    assert getattr(winit, name)(torch.empty(0, 0), **arguments, shard=at_the_end).numel() == 0
+    found = getattr(winit, name)(torch.empty(0, 0), **arguments, key=KEY, shard=at_the_end)
+    assert found.numel() == 0
 
 
 @needs_core

@@ -1,4 +1,4 @@
-"""How a box of a tensor is divided into the matrices that it meets."""
+"""How a window of a tensor is divided into the matrices that it meets."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from winit_cuda._fills.householder import Part
-from winit_cuda._fills.matrices import Box, Piece, pieces, whole_columns
+from winit_cuda._fills.matrices import Piece, Window, pieces, whole_columns
 
 
 def whole(*shape):
-    return Box(shape, shape, (0,) * len(shape))
+    return Window(shape, shape, (0,) * len(shape))
 
 
 def test_one_matrix():
@@ -26,8 +26,8 @@ def test_batches_and_chunks_are_numbered_together():
 
 
 def test_a_box_across_chunks():
-    box = Box((6, 2, 3), (9, 4, 3), (2, 1, 0))
-    assert list(pieces(box, 0, 3)) == [
+    window = Window((6, 2, 3), (9, 4, 3), (2, 1, 0))
+    assert list(pieces(window, 0, 3)) == [
         Piece(0, (slice(0, 1),), Part(3, 12, 2, 1, 3, 6)),
         Piece(1, (slice(1, 4),), Part(3, 12, 0, 3, 3, 6)),
         Piece(2, (slice(4, 6),), Part(3, 12, 0, 2, 3, 6)),
@@ -36,7 +36,7 @@ def test_a_box_across_chunks():
 
 @pytest.mark.parametrize(("offset", "rows"), [(0, 3), (3, 3), (3, 6), (8, 1), (2, 2), (1, 8)])
 def test_no_piece_is_empty_and_all_rows_are_met(offset, rows):
-    found = list(pieces(Box((rows, 4), (9, 4), (offset, 0)), 0, 3))
+    found = list(pieces(Window((rows, 4), (9, 4), (offset, 0)), 0, 3))
     assert all(piece.part.row_count > 0 for piece in found)
     met = [3 * piece.number + piece.part.first_row + i for piece in found
            for i in range(piece.part.row_count)]  # fmt: skip
@@ -45,20 +45,20 @@ def test_no_piece_is_empty_and_all_rows_are_met(offset, rows):
 
 @pytest.mark.parametrize("batch_dims", [0, 1, 2])
 def test_pieces_hold_every_element_once(batch_dims):
-    box = Box((2, 3, 4, 2), (4, 5, 6, 2), (1, 2, 2, 0))
+    window = Window((2, 3, 4, 2), (4, 5, 6, 2), (1, 2, 2, 0))
     if batch_dims < 2:
-        box = whole_columns(box, batch_dims)
-    count = torch.zeros(box.shape, dtype=torch.int)
-    for piece in pieces(box, batch_dims, 1):
+        window = whole_columns(window, batch_dims)
+    count = torch.zeros(window.shape, dtype=torch.int)
+    for piece in pieces(window, batch_dims, 1):
         part = piece.part
         assert count[piece.where].numel() == part.row_count * part.column_count
         count[piece.where] += 1
     assert (count == 1).all()
-    assert math.prod(box.shape) == count.sum()
+    assert math.prod(window.shape) == count.sum()
 
 
 def test_whole_columns():
-    box = Box((2, 3, 1, 2), (4, 5, 6, 7), (1, 2, 2, 0))
-    assert whole_columns(box, 0) == Box((2, 3, 6, 7), (4, 5, 6, 7), (1, 2, 0, 0))
-    assert whole_columns(box, 1) == Box((2, 3, 1, 7), (4, 5, 6, 7), (1, 2, 2, 0))
-    assert whole_columns(box, 2) == box
+    window = Window((2, 3, 1, 2), (4, 5, 6, 7), (1, 2, 2, 0))
+    assert whole_columns(window, 0) == Window((2, 3, 6, 7), (4, 5, 6, 7), (1, 2, 0, 0))
+    assert whole_columns(window, 1) == Window((2, 3, 1, 7), (4, 5, 6, 7), (1, 2, 2, 0))
+    assert whole_columns(window, 2) == window

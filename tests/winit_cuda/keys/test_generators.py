@@ -168,17 +168,24 @@ assert not torch.equal(first, drawn(1)[0])
 
 
 @every_random
-@pytest.mark.parametrize("how", ["default", "generator", "strided", "shard"])
+@pytest.mark.parametrize("how", ["default", "generator", "strided", "shard", "shards"])
 def test_no_code_comes_between_a_draw_and_its_write(initializer, how):
     """Other fills run at every line and call of Python's, as those of a signal handler may."""
-    if how == "shard" and initializer.name not in ("orthogonal_", "sparse_"):
-        pytest.skip("takes no shard")
     generator = torch.Generator().manual_seed(1)
     options = {"generator": generator} if how == "generator" else {}
     if how == "shard":
-        options = {"shard": winit.Shard((12, 5), (3, 0))}
-        if initializer.name == "orthogonal_":
-            options["chunks"] = 2
+        rows, *rest = initializer.shape
+        options = {"shard": winit.Shard((2 * rows, *rest), (3, *(0,) * len(rest)))}
+    if how == "shards":
+        rows, *rest = initializer.shape
+        zeros = (0,) * len(rest)
+        boxes = [
+            winit.Box((first, *zeros), (rows // 2, *rest), (local, *zeros))
+            for first, local in ((5, 0), (0, rows // 2))
+        ]
+        options = {"shard": winit.Shards(boxes, (2 * rows, *rest))}
+    if how.startswith("shard") and initializer.name == "orthogonal_":
+        options["chunks"] = 2
     tensor = initializer.empty()
     outer = tensor.mT.contiguous().mT if how == "strided" else tensor
     taken: list[Key] = []
