@@ -16,6 +16,8 @@ LARGE = "several passes"
 @pytest.fixture
 def cases(machine, monkeypatch):
     if machine is not None:
+        if not machine.core.runs_devices:
+            pytest.skip(f"needs a device's kernels: {emulated_device()}")
         monkeypatch.setattr(sanitizer_cases, "_C", machine.core)
     return list(sanitizer_cases.cases())
 

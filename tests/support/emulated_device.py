@@ -14,6 +14,7 @@ import ctypes
 import gc
 import importlib.machinery
 import importlib.util
+import json
 import sys
 from functools import cache
 from pathlib import Path
@@ -59,6 +60,9 @@ def find_build() -> Path | str:
     """The folder of the emulated core, or why there is none."""
     if not sys.platform.startswith("linux"):
         return "the emulated device runs on Linux alone"
+    record = ROOT / "winit_cuda" / "_build.json"
+    if not record.is_file() or json.loads(record.read_text())["core"] != "cuda":
+        return "the core was built without CUDA"  # an older build may have left its own
     tag = f"core-{sys.implementation.cache_tag}-cuda"
     suffix = importlib.machinery.EXTENSION_SUFFIXES[0]
     folder = ROOT / "build" / tag / "emulated"
