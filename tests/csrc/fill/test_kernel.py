@@ -169,7 +169,8 @@ def test_the_random_cases_cover_what_they_should():
 @others
 @pytest.mark.parametrize("part", range(10))
 def test_random_cases(part, place):
-    for case in CASES[part::10]:
+    # An emulated device is slow: it gets every second case, each device others.
+    for case in CASES[part::10] if place.device < 0 else CASES[part::10][place.device % 2 :: 2]:
         assert np.array_equal(case.run(place), case.run(PORTABLE)), case
 
 
