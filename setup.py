@@ -79,14 +79,23 @@ def check_nvcc(nvcc: Nvcc, host_compiler: str | None) -> None:
         run(command + (["-ccbin", host_compiler] if host_compiler else []), advice)
 
 
+def package_of(command: build_ext | build_py) -> Path:
+    """Return the folder that a command puts the package into."""
+    return ROOT / "winit_cuda" if command.editable_mode else Path(command.build_lib, "winit_cuda")
+
+
 class BuildCore(build_ext):
     """Compiles csrc/ with CMake and ninja in build/core-*, which is kept for the next build."""
 
     def run(self) -> None:
-        """Refuse what the plan refuses."""
+        """Refuse what the plan refuses; what was not compiled is not on record as built."""
         if PLAN.problem:
             fail(PLAN.problem)
-        super().run()
+        try:
+            super().run()
+        except BaseException:
+            (package_of(self) / "_build.json").unlink(missing_ok=True)
+            raise
 
     def build_extension(self, ext: Extension) -> None:
         """Configure, compile, and put the module where setuptools expects it."""
@@ -153,7 +162,7 @@ class BuildPython(build_py):
         """Copy the Python files without those of an earlier build, and add _build.json."""
         if PLAN.problem:
             fail(PLAN.problem)
-        package = ROOT / "winit_cuda" if self.editable_mode else Path(self.build_lib, "winit_cuda")
+        package = package_of(self)
         if not self.editable_mode:
             shutil.rmtree(package, ignore_errors=True)
         elif PLAN.core == "none":

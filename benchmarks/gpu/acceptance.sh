@@ -58,6 +58,7 @@ while (($#)); do
 done
 [[ -n $out ]] || { usage >&2 && exit 2; }
 [[ $limit =~ ^[1-9][0-9]*$ ]] || refuse "--limit is a number of seconds, got $limit"
+[[ $steps == *[!,]* ]] || refuse '--steps names no step'
 for step in ${steps//,/ }; do
     [[ -n ${shares[$step]:-} ]] || refuse "--steps: unknown step $step"
 done

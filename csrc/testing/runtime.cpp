@@ -1,6 +1,6 @@
 // Stands in for the CUDA runtime: what the product's launch code calls, on a device that is
-// emulated (testing/executor.h). A launch has run when it returns. Python tells it the program
-// (tests/support/ emulated_device.py), by the functions at the end.
+// emulated (testing/executor.h). A launch has run when it returns. Python tells it the program, by
+// the functions at the end (tests/support/emulated_device.py).
 #include <cuda_runtime_api.h>
 
 #include <algorithm>

@@ -86,11 +86,11 @@ class EmulatedDevice:
         self.operations = self._names_of_operations()
         self._tables: list[Any] = []
         self._modules = [
-            ptx.Module(file.read_text(), self._place_table)
-            for file in sorted((folder / "ptx").rglob("*.ptx"))
-            if ".entry" in file.read_text()
+            ptx.Module(text, self._place_table)
+            for number in ARCHITECTURES  # of all that were compiled for
+            for file in sorted((folder / "ptx").rglob(f"*.compute_{number}.ptx"))
+            if ".entry" in (text := file.read_text())
         ]
-        self._modules = [each for each in self._modules if each.architecture in ARCHITECTURES]
         # Kept here: the library has only the address.
         loader = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_int, ctypes.c_char_p)
         self._loader = loader(self._load_or_tell)
@@ -113,16 +113,11 @@ class EmulatedDevice:
     @contextlib.contextmanager
     def memory(self, storage: torch.UntypedStorage) -> Iterator[None]:
         """Memory of the host that is the device's meanwhile: it may touch no other."""
-        with self.memory_at(storage.data_ptr(), storage.nbytes()):
-            yield
-
-    @contextlib.contextmanager
-    def memory_at(self, address: int, size: int) -> Iterator[None]:
-        self.add_memory(address, size)
+        self.add_memory(storage.data_ptr(), storage.nbytes())
         try:
             yield
         finally:
-            self.remove_memory(address)
+            self.remove_memory(storage.data_ptr())
 
     def add_memory(self, address: int, size: int) -> None:
         self.library.emulated_memory(ctypes.c_uint64(address), ctypes.c_uint64(size), 1)

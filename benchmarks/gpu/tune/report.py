@@ -29,10 +29,10 @@ _LEGEND = (
 
 
 def write(results: Results, folder: Path, stem: str) -> Iterator[Path]:
-    """Write STEM.json and STEM.md, and say what was written."""
+    """Write STEM.json, which has all that was measured, then STEM.md; say what was written."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, text in ((f"{stem}.json", as_json(results)), (f"{stem}.md", as_markdown(results))):
-        (folder / name).write_text(text, encoding="utf-8")
+    for name, text_of in ((f"{stem}.json", as_json), (f"{stem}.md", as_markdown)):
+        (folder / name).write_text(text_of(results), encoding="utf-8")
         yield folder / name
 
 

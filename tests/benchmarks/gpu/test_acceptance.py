@@ -169,6 +169,14 @@ def test_measurements_get_less_time_than_their_step(accept):
     assert re.search(r"--seconds 8[67]", run.summary)
 
 
+@pytest.mark.parametrize("steps", ["", ",", "bits,none"])
+def test_steps_that_are_none(accept, steps):
+    """Nothing that has not run may be said not to have failed."""
+    run = accept("--steps", steps)
+    assert run.returncode == 2
+    assert "nothing failed" not in run.stdout
+
+
 def test_a_core_without_a_gpu_is_no_success(accept):
     run = accept("--steps", "bits", python="*sanitizer_cases*) exit 0 ;;")
     assert run.status == 1
