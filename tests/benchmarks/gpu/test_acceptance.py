@@ -173,8 +173,8 @@ def test_measurements_get_less_time_than_their_step(accept):
 def test_steps_that_are_none(accept, steps):
     """Nothing that has not run may be said not to have failed."""
     run = accept("--steps", steps)
-    assert run.returncode == 2
-    assert "nothing failed" not in run.stdout
+    assert run.status == 2
+    assert "nothing failed" not in run.output
 
 
 def test_a_core_without_a_gpu_is_no_success(accept):
