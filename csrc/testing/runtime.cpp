@@ -311,7 +311,9 @@ TOLD void emulated_kernel(int architecture, const char* name, const Instruction*
 }
 
 TOLD void emulated_fault(const char* what) { fault = what; }
-TOLD void emulated_forget() { machine().programs.clear(); }
+TOLD void emulated_forget(int architecture, const char* name) {
+  machine().programs[architecture].erase(name);
+}
 
 // What the runtime was called for since the last time: launches, attributes, devices.
 TOLD const char* emulated_calls() {

@@ -85,6 +85,7 @@ class EmulatedDevice:
         self.library.emulated_calls.restype = ctypes.c_char_p
         self.operations = self._names_of_operations()
         self._tables: list[Any] = []
+        self._loaded: set[tuple[int, str]] = set()
         self._modules = [
             ptx.Module(text, self._place_table)
             for number in ARCHITECTURES  # of all that were compiled for
@@ -129,9 +130,10 @@ class EmulatedDevice:
         """The calls of the runtime since the last time: the name, then the arguments."""
         return [line.split() for line in self.library.emulated_calls().decode().splitlines()]
 
-    def forget(self) -> None:
-        """Read every kernel anew when it is launched next."""
-        self.library.emulated_forget()
+    def forget(self, architecture: int, name: str) -> None:
+        """Read a kernel anew when it is launched next."""
+        self.library.emulated_forget(architecture, name.encode())
+        self._loaded.discard((architecture, name))
 
     def kernels(self, architecture: int) -> set[str]:
         """The names of all kernels."""
@@ -163,12 +165,15 @@ class EmulatedDevice:
             return False
 
     def load(self, architecture: int, name: str) -> bool:
-        """Read a kernel; False: there is none of the name."""
+        """Read a kernel, once; False: there is none of the name."""
+        if (architecture, name) in self._loaded:
+            return True
         for module in self._modules:
             if module.architecture == architecture and name in module.kernels:
                 gc.disable()  # half of the time that tens of thousands of small objects take
                 self._give(architecture, module.kernel(name))
                 gc.enable()
+                self._loaded.add((architecture, name))
                 return True
         return False
 

@@ -122,14 +122,16 @@ def test_wrong_hardware_is_seen(right, monkeypatch):
     device = emulated_device()
     assert isinstance(device, EmulatedDevice)
     expected = draw("normal", 3000, dtype, 0, 1)
+    device.calls()
     assert same_bits(draw("normal", 3000, dtype, 0, 1, place=place), expected)
+    (kernel,) = (call[1] for call in device.calls() if call[0] == "launch")
     monkeypatch.setitem(device.operations, right, device.operations[PLANTED[right]])
-    device.forget()
+    device.forget(place.architecture, kernel)
     try:
         found = draw("normal", 3000, dtype, 0, 1, place=place)
     finally:
         monkeypatch.undo()
-        device.forget()
+        device.forget(place.architecture, kernel)
     assert not same_bits(found, expected)
 
 
