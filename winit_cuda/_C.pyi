@@ -177,7 +177,32 @@ def sparse(
     """Draw from the normal law N(0, std^2), with `zeros_per_column` zeros in every column.
 
     `rows` and `columns` are those of the global matrix. `workspace` is the address of 16 bytes a
-    local column, aligned to 8, in the memory of `device`.
+    local column, aligned to 8, in the memory of a CUDA device; on the CPU nothing is read from it.
+    """
+
+SparsePart: TypeAlias = tuple[int, int, list[tuple[int, int, Box]]]
+"""(first_column, column_count, [(pointer, numel, box), ...]): boxes in these columns."""
+
+def sparse_boxes(
+    parts: list[SparsePart],
+    dtype: int,
+    device: int,
+    cuda_stream: int,
+    threads: int,
+    key: int | Draw,
+    seed: int,
+    stream: int,
+    rows: int,
+    columns: int,
+    zeros_per_column: int,
+    std: float,
+    workspace: int,
+    /,
+) -> None:
+    """Write boxes of a matrix of `sparse`, with one selection for all of a part.
+
+    The memory for all of them is there before the key is drawn and the first one written.
+    `workspace` as in `sparse`, for the columns of all parts together.
     """
 
 def orthogonal(

@@ -15,12 +15,36 @@ namespace py = pybind11;
 namespace winit_cuda {
 namespace {
 
-void sparse(WINIT_PLACE, WINIT_KEY, int64_t rows, int64_t columns, int64_t zeros_per_column,
-            double std, uintptr_t workspace) {
-  const DefaultFloatingPoint environment;
+void check_part(const char* what, int64_t first, int64_t count, int64_t size) {
+  if (first < 0 || count < 0 || first > size - count)
+    throw std::invalid_argument(std::string("the ") + what + "s of the part must be in [0, " +
+                                std::to_string(size) + ")");
+}
+
+SparseFill sparse_fill(DType dtype, int64_t rows, int64_t columns, int64_t zeros_per_column,
+                       double std) {
   if (zeros_per_column < 0 || zeros_per_column > rows)
     throw std::invalid_argument("zeros_per_column must be in [0, rows], not " +
                                 std::to_string(zeros_per_column));
+  return {{{nullptr, dtype, Box{}}, {}, normal_law(dtype, 0, std).law},
+          rows,
+          columns,
+          zeros_per_column,
+          nullptr};
+}
+
+void write_sparse(SparseFill& fill, const SparseColumns* parts, int64_t count, int device,
+                  uintptr_t cuda_stream, int threads, WINIT_KEY) {
+  if (device == kCpu) return sparse_cpu(fill, parts, count, threads, Drawing(key, seed, stream));
+  fill.normal.source = source_of(device, key, seed, stream);
+  const Unlocked unlocked;
+  sparse_cuda(fill, parts, count, {device, reinterpret_cast<void*>(cuda_stream)});
+}
+
+void sparse(WINIT_PLACE, WINIT_KEY, int64_t rows, int64_t columns, int64_t zeros_per_column,
+            double std, uintptr_t workspace) {
+  const DefaultFloatingPoint environment;
+  SparseFill fill = sparse_fill(dtype_of(dtype), rows, columns, zeros_per_column, std);
   if (numel == 0) return;
   Target target{reinterpret_cast<void*>(pointer), dtype_of(dtype), Box{}};
   if (box.is_none()) {
@@ -32,21 +56,66 @@ void sparse(WINIT_PLACE, WINIT_KEY, int64_t rows, int64_t columns, int64_t zeros
     target.box = box_of(numel, box, false);
   }
   if (target.box.rank != 2) throw std::invalid_argument("sparse takes a matrix");
-  SparseFill fill{{target, {}, normal_law(target.dtype, 0, std).law},
-                  rows,
-                  columns,
-                  zeros_per_column,
-                  reinterpret_cast<SparseThreshold*>(workspace)};
-  if (device == kCpu) return sparse_cpu(fill, threads, Drawing(key, seed, stream));
-  fill.normal.source = source_of(device, key, seed, stream);
-  const Unlocked unlocked;
-  sparse_cuda(fill, {device, reinterpret_cast<void*>(cuda_stream)});
+  fill.normal.target = target;
+  const SparseColumns all{local_columns(fill), &target, 1,
+                          reinterpret_cast<SparseThreshold*>(workspace)};
+  write_sparse(fill, &all, 1, device, cuda_stream, threads, key, seed, stream);
 }
 
-void check_part(const char* what, int64_t first, int64_t count, int64_t size) {
-  if (first < 0 || count < 0 || first > size - count)
-    throw std::invalid_argument(std::string("the ") + what + "s of the part must be in [0, " +
-                                std::to_string(size) + ")");
+// (pointer, numel, box)
+Target sparse_box(const py::handle& given, DType dtype) {
+  if (!PyTuple_Check(given.ptr()) || PyTuple_GET_SIZE(given.ptr()) != 3)
+    throw std::invalid_argument("a box is a tuple of 3");
+  const auto item = [&](Py_ssize_t i) { return PyTuple_GET_ITEM(given.ptr(), i); };
+  const Target target{reinterpret_cast<void*>(as_address(item(0))), dtype,
+                      box_of(as_int64(item(1)), item(2), false)};
+  if (target.box.rank != 2 || element_count(target.box) == 0)
+    throw std::invalid_argument("sparse takes boxes of a matrix that have elements");
+  return target;
+}
+
+// Of (first_column, column_count, boxes) each. `targets` holds the boxes.
+Vector<SparseColumns> sparse_parts(const py::list& given, SparseFill fill, uintptr_t workspace,
+                                   Vector<Target>& targets) {
+  Vector<SparseColumns> parts;
+  parts.reserve(given.size());
+  size_t boxes = 0;
+  for (const py::handle part : given) {
+    if (!PyTuple_Check(part.ptr()) || PyTuple_GET_SIZE(part.ptr()) != 3 ||
+        !PyList_Check(PyTuple_GET_ITEM(part.ptr(), 2)))
+      throw std::invalid_argument("a part is a tuple of 3, the last of them a list");
+    boxes += static_cast<size_t>(PyList_GET_SIZE(PyTuple_GET_ITEM(part.ptr(), 2)));
+  }
+  targets.reserve(boxes);  // pointers into it stay
+  auto* thresholds = reinterpret_cast<SparseThreshold*>(workspace);
+  for (const py::handle part : given) {
+    const ColumnRange range{as_int64(PyTuple_GET_ITEM(part.ptr(), 0)),
+                            as_int64(PyTuple_GET_ITEM(part.ptr(), 1))};
+    check_part("column", range.first, range.count, fill.columns);
+    PyObject* const list = PyTuple_GET_ITEM(part.ptr(), 2);
+    parts.push_back({range, targets.data() + targets.size(), PyList_GET_SIZE(list), thresholds});
+    if (thresholds) thresholds += range.count;
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); ++i) {
+      fill.normal.target = sparse_box(PyList_GET_ITEM(list, i), fill.normal.target.dtype);
+      const ColumnRange local = local_columns(fill);
+      if (local.first < range.first || local.count > range.first + range.count - local.first)
+        throw std::invalid_argument("a box has other columns than its part");
+      targets.push_back(fill.normal.target);
+    }
+  }
+  return parts;
+}
+
+void sparse_boxes(const py::list& given, int dtype, int device, uintptr_t cuda_stream, int threads,
+                  WINIT_KEY, int64_t rows, int64_t columns, int64_t zeros_per_column, double std,
+                  uintptr_t workspace) {
+  const DefaultFloatingPoint environment;
+  SparseFill fill = sparse_fill(dtype_of(dtype), rows, columns, zeros_per_column, std);
+  Vector<Target> targets;
+  const Vector<SparseColumns> parts = sparse_parts(given, fill, workspace, targets);
+  if (parts.empty()) return;
+  write_sparse(fill, parts.data(), static_cast<int64_t>(parts.size()), device, cuda_stream, threads,
+               key, seed, stream);
 }
 
 OrthogonalPiece piece_of(const Target& target, int64_t numel, int64_t rows, int64_t columns,
@@ -165,6 +234,7 @@ void reflectors(uintptr_t pointer, int dtype, int64_t rows, int64_t columns, int
 
 void bind_matrices(py::module_& module) {
   module.def("sparse", &sparse);
+  module.def("sparse_boxes", &sparse_boxes);
   module.def("orthogonal", &orthogonal);
   module.def("orthogonal_pieces", &orthogonal_pieces);
   module.def("orthogonal_batch_takes", &is_small);

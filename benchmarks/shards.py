@@ -1,0 +1,238 @@
+"""Measures parts of a matrix against the whole: ``python -m benchmarks.shards OUT``.
+
+Of each matrix it fills parts by rows and by columns, in one box and in several, and tells the time
+as a share of that of the whole, and the memory that a call has beyond the tensor at its peak. It
+takes two minutes on 2 cores and measures the CPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import itertools
+import shlex
+import sys
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+
+import winit_cuda
+from winit_cuda._command import machine
+from winit_cuda._command.console import Progress, format_seconds, markdown_table
+from winit_cuda._core import backend
+
+from .measure import Timing, timing_of
+from .report import join_json, machine_lines, rounded, timing_as_data
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+MATRICES = ((4096, 4096), (32768, 512), (512, 32768))
+# The function and its arguments; normal_ shows what a part costs where no element needs another.
+FUNCTIONS = {"normal_": (), "sparse_": (0.5,), "orthogonal_": ()}
+SHARES = (2, 8, 64)
+BOXES = (2, 4, 16)
+# The share of rows and columns in several boxes: together an eighth of the matrix.
+SEVERAL = {"rows": (8, 1), "columns": (1, 8), "both": (2, 4)}
+SECONDS, LEAST_ROUNDS, MOST_ROUNDS = 0.5, 3, 15
+
+LEGEND = (
+    "Times are medians of one call in float32, ± the interquartile range; share: of the time of "
+    "the whole matrix. memory: what a call has beyond the tensor at its peak, and as a multiple "
+    "of the tensor. A part by rows has whole rows, the last ones; by columns likewise; parts of "
+    "several boxes are an eighth of the matrix, in boxes with equal gaps between them, by both "
+    "half of the rows and a quarter of the columns."
+)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Which part of a matrix is filled."""
+
+    name: str
+    shard: winit_cuda.Shard | winit_cuda.Shards | None
+    shape: tuple[int, int]
+
+
+class Result(NamedTuple):
+    """What was measured of a part."""
+
+    function: str
+    matrix: tuple[int, int]
+    part: Part
+    timing: Timing
+    share: float
+    memory: int | None
+
+
+def parts(matrix: tuple[int, int]) -> Iterator[Part]:
+    """The whole matrix first."""
+    rows, columns = matrix
+    yield Part("whole", None, matrix)
+    for count in SHARES:
+        kept = rows // count
+        yield Part(
+            f"1/{count} by rows", winit_cuda.Shard(matrix, (rows - kept, 0)), (kept, columns)
+        )
+        kept = columns // count
+        last = winit_cuda.Shard(matrix, (0, columns - kept))
+        yield Part(f"1/{count} by columns", last, (rows, kept))
+    for (by, shares), count in itertools.product(SEVERAL.items(), BOXES):
+        if by != "both":
+            yield several(f"{count} boxes by {by}", matrix, shares, count, count)
+        elif (side := int(count**0.5)) ** 2 == count:
+            yield several(f"{side}x{side} boxes", matrix, shares, side, side)
+
+
+def several(name: str, matrix: tuple[int, int], shares: tuple[int, int], *counts: int) -> Part:
+    """So many intervals of each dimension that is shared; each is the last of its stretch."""
+    dimensions = []
+    for size, share, count in zip(matrix, shares, counts, strict=True):
+        intervals = 1 if share == 1 else count
+        stretch, kept = size // intervals, size // intervals // share
+        dimensions.append([((i + 1) * stretch - kept, kept, i * kept) for i in range(intervals)])
+    boxes = tuple(
+        winit_cuda.Box(*zip(*place, strict=True)) for place in itertools.product(*dimensions)
+    )
+    shards = winit_cuda.Shards(boxes, matrix)
+    rows, columns = shards.local_shape
+    return Part(name, shards, (rows, columns))
+
+
+def rounds_of(call: Callable[[], object]) -> list[float]:
+    """Seconds of single calls, after one that is not counted."""
+    call()
+    found: list[float] = []
+    while len(found) < LEAST_ROUNDS or (sum(found) < SECONDS and len(found) < MOST_ROUNDS):
+        begin = time.perf_counter()
+        call()
+        found.append(time.perf_counter() - begin)
+    return found
+
+
+def peak_of(call: Callable[[], object]) -> int | None:
+    """Bytes that a call has at its peak beyond what was there before; None where nothing tells."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is None:
+        return None
+
+    def status(name: str) -> int:
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
+
+    # Or memory that was freed would be taken without being seen.
+    backend.loaded.free_kept_memory()
+    trim(0)
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak is what there is now
+    before = status("VmRSS")
+    call()
+    return max(0, status("VmHWM") - before)
+
+
+def measure(
+    matrices: Sequence[tuple[int, int]], begin: Callable[[str], None] = lambda _: None
+) -> list[Result]:
+    """Every function on every part of every matrix."""
+    key = winit_cuda.key(0)
+    results = []
+    for matrix, function in itertools.product(matrices, FUNCTIONS):
+        whole = 0.0
+        for part in parts(matrix):
+            begin(f"{function} {matrix[0]}x{matrix[1]}, {part.name}")
+            tensor = torch.zeros(part.shape)
+            call = partial(
+                getattr(winit_cuda, function),
+                *(tensor, *FUNCTIONS[function]),
+                key=key,
+                shard=part.shard,
+            )
+            found = rounds_of(call)
+            timing = timing_of(found, len(found) < MOST_ROUNDS)
+            whole = whole or timing.median
+            results.append(
+                Result(function, matrix, part, timing, timing.median / whole, peak_of(call))
+            )
+    return results
+
+
+def as_markdown(head: dict[str, object], results: list[Result]) -> str:
+    """A page with a table for each matrix and function."""
+    facts: dict[str, object] = machine.describe() | dict(head["machine"])  # type: ignore[call-overload]
+    lines = [
+        f"# Parts of a matrix on {facts['cpu']}, {facts['threads']} threads",
+        f"Written by `{head['command']}` on {facts['date']}.",
+        "\n".join([*machine_lines(facts), f"- winit_cuda on cpu: {head['simd']}"]),
+        LEGEND,
+    ]
+    for (function, (rows, columns)), rest in itertools.groupby(results, lambda r: (r[0], r[1])):
+        table = [
+            [
+                result.part.name,
+                "x".join(map(str, result.part.shape)),
+                f"{format_seconds(result.timing.median)} ±{result.timing.spread:.0%}",
+                f"{result.share:.3f}",
+                *_memory(result),
+            ]
+            for result in rest
+        ]
+        header = ["part", "shape", "time", "share", "memory", "of the tensor"]
+        lines += [f"## {function} of {rows}x{columns}", markdown_table(header, table, "llrrrr")]
+    return "\n\n".join(lines) + "\n"
+
+
+def _memory(result: Result) -> tuple[str, str]:
+    if result.memory is None:
+        return "", ""
+    rows, columns = result.part.shape
+    return f"{result.memory / 2**20:.1f} MiB", f"{result.memory / (4 * rows * columns):.2f}"
+
+
+def as_json(head: dict[str, object], results: list[Result]) -> str:
+    """Everything as JSON."""
+    rows = [
+        {
+            "function": result.function,
+            "matrix": result.matrix,
+            "part": result.part.name,
+            "shape": result.part.shape,
+            "time": timing_as_data(result.timing),
+            "share": rounded(result.share),
+            "memory": result.memory,
+        }
+        for result in results
+    ]
+    return join_json(head, rows)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure, and write JSON and Markdown to the folder."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.shards", description=__doc__)
+    parser.add_argument("folder", type=Path, metavar="OUT", help="where the two files go")
+    parser.add_argument("--name", help="of the files, without suffix (default: by the day)")
+    options = parser.parse_args(arguments)
+    options.folder.mkdir(parents=True, exist_ok=True)
+    facts = machine.describe()  # the load is that of the others, before the work begins
+    info = winit_cuda.backend_info()
+    head: dict[str, object] = {
+        "command": shlex.join(["python", "-m", "benchmarks.shards", *arguments]),
+        "simd": info.core["simd_active"] if info.core else "",
+        "machine": facts,
+    }
+    count = len(MATRICES) * len(FUNCTIONS) * len(list(parts(MATRICES[0])))
+    progress = Progress(count)
+    results = measure(MATRICES, progress.step)
+    progress.clear()
+    stem = options.name or f"cpu-shards-{facts['threads']}t-{str(facts['date'])[:10]}"
+    for suffix, text in (("json", as_json(head, results)), ("md", as_markdown(head, results))):
+        path = options.folder / f"{stem}.{suffix}"
+        path.write_text(text, encoding="utf-8")
+        print(f"wrote {path}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
