@@ -232,14 +232,19 @@ def orthogonal(
     do not depend on the instruction set or on the number of threads.
     """
 
-OrthogonalPiece: TypeAlias = tuple[int, int, int, Box | None, int, int, int, int, int, int, int]
-"""(pointer, dtype, numel, box, child, rows, columns, first_row, row_count, first_column,
-column_count): a part of a matrix as in `orthogonal`, of child `child` of the key, or of the key
-itself where that is -1.
+OrthogonalBox: TypeAlias = tuple[int, int, Box | None, int, int, int, int]
+"""(pointer, numel, box, first_row, row_count, first_column, column_count): a part of a matrix as in
+`orthogonal`."""
+
+OrthogonalMatrix: TypeAlias = tuple[int, int, int, bool, list[tuple[int, int]], list[OrthogonalBox]]
+"""(child, rows, columns, are_columns, ranges, boxes): the matrix of child `child` of the key, or of
+the key itself where that is -1. Its boxes are made of the columns, or rows, in the ranges of
+(first, count), which ascend; each lies in one of them.
 """
 
-def orthogonal_pieces(
-    pieces: list[OrthogonalPiece],
+def orthogonal_boxes(
+    matrices: list[OrthogonalMatrix],
+    dtype: int,
     key: int | Draw,
     seed: int,
     stream: int,
@@ -247,7 +252,7 @@ def orthogonal_pieces(
     threads: int,
     /,
 ) -> None:
-    """Write parts of several matrices on the CPU, one after the other.
+    """Write boxes of several matrices on the CPU; those of one item meet its reflectors once.
 
     The memory for all of them is there before the key is drawn and the first one written.
     """

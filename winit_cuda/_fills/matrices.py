@@ -11,10 +11,10 @@ import itertools
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
-from .householder import Part
+from .lines import Part
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
 
 class Window(NamedTuple):
@@ -69,17 +69,3 @@ def whole_columns(window: Window, batch_dims: int) -> Window:
         window.global_shape,
         window.offsets[:kept] + (0,) * (len(window.offsets) - kept),
     )
-
-
-def merged(intervals: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The intervals of (first, end), none empty, in order, with those that overlap made one.
-
-    Each of them lies in one of the result.
-    """
-    found: list[tuple[int, int]] = []
-    for first, end in sorted(intervals):
-        if found and first < found[-1][1]:
-            found[-1] = (found[-1][0], max(end, found[-1][1]))
-        else:
-            found.append((first, end))
-    return found

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from .._core import backend, checks, target, torch_init
-from .._core.dtypes import LARGEST
+from .._core.dtypes import CODES, LARGEST
 from .._keys.generators import child_words, drawn, is_on_device, key_of
 from .constants import at_center, center_in, write_value
 from .elementwise import ELEMENTWISE, NORMAL
 from .fill import COMPLEX, REAL, Fill, too_large
-from .householder import Part, write_batch, write_orthogonal
-from .matrices import Window, merged, pieces, whole_columns
+from .householder import write_batch, write_boxes, write_orthogonal
+from .lines import Part, lines_of, merged
+from .matrices import Window, pieces, whole_columns
 from .parts import boxes, integers_of, shard_of, view
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from .._core.target import Place
     from .._keys.generators import Words
     from .fill import Numbers
+    from .lines import Box, Lines
     from .parts import AnyShard
 
 
@@ -212,13 +214,13 @@ class OrthogonalFill(Fill):
     def write_windows(
         self, parts: list[tuple[torch.Tensor, Window]], words: Words, gain: float
     ) -> None:
-        """Write what tensors show of the whole, one matrix of it or a part of one after the other.
+        """Write what tensors show of the whole, one matrix of it after the other.
 
         On the CPU in one call, which has all memory before it draws.
         """
-        on_cpu = parts[0][0].is_cpu
+        tensor = parts[0][0]
         # What fails at one launch of several leaves the tensors as they were.
-        is_apart = not on_cpu and not (self._is_one and len(parts) == 1)
+        is_apart = not tensor.is_cpu and not (self._is_one and len(parts) == 1)
         made = []
         for tensor, window in parts:
             whole = whole_columns(window, self.batch_dims)
@@ -226,27 +228,39 @@ class OrthogonalFill(Fill):
             if is_apart or whole.shape != window.shape:
                 values = torch.empty(whole.shape, dtype=tensor.dtype, device=tensor.device)
             made.append((values, whole))
-        found = [
-            (values[piece.where], piece)
-            for values, whole in made
-            for piece in pieces(whole, self.batch_dims, self.chunks)
-        ]
-        if on_cpu:
+        found: dict[int, list[Box]] = {}
+        for values, whole in made:
+            for piece in pieces(whole, self.batch_dims, self.chunks):
+                boxes = found.setdefault(-1 if self._is_one else piece.number, [])
+                boxes.append((piece.part, values[piece.where]))
+        if tensor.is_cpu:
             items = [
-                (*target.describe(matrix)[:4], -1 if self._is_one else piece.number, *piece.part)
-                for matrix, piece in found
+                _described(number, lines)
+                for number, own in found.items()
+                for lines in lines_of(own)
             ]
-            backend.loaded.orthogonal_pieces(items, *words, gain, torch.get_num_threads())
+            code, threads = CODES[tensor.dtype], torch.get_num_threads()
+            backend.loaded.orthogonal_boxes(items, code, *words, gain, threads)
         else:
             key = None if self._is_one else key_of(words)
-            words = drawn(words) if len(found) > 1 and key is None else words
-            for matrix, piece in found:
-                own = words if key is None else child_words(key, piece.number)
-                place = target.describe(matrix)
-                _write_part(backend.loaded, place, own, gain, piece.part, matrix)
+            for number, own in found.items():
+                child = words if key is None else child_words(key, number)
+                place = target.describe(own[0][1])
+                write_boxes(backend.loaded, place, child, gain, own)
         for (tensor, window), (values, whole) in zip(parts, made, strict=True):
             if values is not tensor:
                 tensor.copy_(values[_inside(window, whole)])
+
+
+def _described(number: int, lines: Lines) -> tuple[Any, ...]:
+    """Boxes of a matrix as the core takes them, of child `number` of the key."""
+    part = lines.boxes[0][0]
+    ranges = [(first, end - first) for first, end in lines.ranges]
+    boxes = [
+        (*target.describe(tensor)[:1], *target.describe(tensor)[2:4], *part[2:])
+        for part, tensor in lines.boxes
+    ]
+    return (number, part.rows, part.columns, lines.are_columns, ranges, boxes)
 
 
 def _inside(window: Window, whole: Window) -> tuple[slice, ...]:

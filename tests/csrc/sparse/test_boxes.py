@@ -44,7 +44,9 @@ def agree(found, whole):
 
 @everywhere
 @pytest.mark.parametrize("zeros", [0, 1, 37, 91])
-@pytest.mark.parametrize(("columns", "parts"), [(150, PARTS), (152, ALIGNED)], ids=str)
+@pytest.mark.parametrize(
+    ("columns", "parts"), [(150, PARTS), (152, ALIGNED)], ids=["any", "aligned"]
+)
 def test_boxes_have_the_values_of_the_whole(columns, parts, zeros, place):
     whole = sparse(torch.empty(91, columns), zeros, 1.0)
     assert agree(written(parts, (91, columns), zeros, torch.float32, place), whole)
