@@ -2,7 +2,7 @@
 
 Of each matrix it fills parts by rows and by columns, in one box and in several, and tells the time
 as a share of that of the whole, and the memory that a call has beyond the tensor at its peak. It
-takes two minutes on 2 cores and measures the CPU.
+measures the CPU, and takes one to two minutes on 2 cores.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import ctypes
 import itertools
+import re
 import shlex
 import sys
 import time
@@ -159,29 +160,44 @@ def measure(
     return results
 
 
-def as_markdown(head: dict[str, object], results: list[Result]) -> str:
+@dataclass(frozen=True)
+class Report:
+    """What was measured, with what is needed to judge it or to run it again."""
+
+    command: str
+    machine: dict[str, object]
+    simd: str
+    results: list[Result]
+
+
+def as_markdown(report: Report) -> str:
     """A page with a table for each matrix and function."""
-    facts: dict[str, object] = machine.describe() | dict(head["machine"])  # type: ignore[call-overload]
-    lines = [
+    facts = report.machine
+    pages = [
         f"# Parts of a matrix on {facts['cpu']}, {facts['threads']} threads",
-        f"Written by `{head['command']}` on {facts['date']}.",
-        "\n".join([*machine_lines(facts), f"- winit_cuda on cpu: {head['simd']}"]),
+        f"Written by `{report.command}` on {facts['date']}.",
+        "\n".join([*machine_lines(facts), f"- instruction set: {report.simd}"]),
         LEGEND,
     ]
-    for (function, (rows, columns)), rest in itertools.groupby(results, lambda r: (r[0], r[1])):
+    for (function, matrix), results in itertools.groupby(report.results, lambda row: row[:2]):
         table = [
             [
                 result.part.name,
-                "x".join(map(str, result.part.shape)),
+                _sides(result.part.shape),
                 f"{format_seconds(result.timing.median)} ±{result.timing.spread:.0%}",
                 f"{result.share:.3f}",
                 *_memory(result),
             ]
-            for result in rest
+            for result in results
         ]
         header = ["part", "shape", "time", "share", "memory", "of the tensor"]
-        lines += [f"## {function} of {rows}x{columns}", markdown_table(header, table, "llrrrr")]
-    return "\n\n".join(lines) + "\n"
+        pages.append(f"## {function} of {_sides(matrix)}")
+        pages.append(markdown_table(header, table, "llrrrr"))
+    return "\n\n".join(pages) + "\n"
+
+
+def _sides(shape: tuple[int, int]) -> str:
+    return "x".join(map(str, shape))
 
 
 def _memory(result: Result) -> tuple[str, str]:
@@ -191,8 +207,9 @@ def _memory(result: Result) -> tuple[str, str]:
     return f"{result.memory / 2**20:.1f} MiB", f"{result.memory / (4 * rows * columns):.2f}"
 
 
-def as_json(head: dict[str, object], results: list[Result]) -> str:
+def as_json(report: Report) -> str:
     """Everything as JSON."""
+    head = {"command": report.command, "simd": report.simd, "machine": report.machine}
     rows = [
         {
             "function": result.function,
@@ -203,7 +220,7 @@ def as_json(head: dict[str, object], results: list[Result]) -> str:
             "share": rounded(result.share),
             "memory": result.memory,
         }
-        for result in results
+        for result in report.results
     ]
     return join_json(head, rows)
 
@@ -212,23 +229,21 @@ def main(arguments: Sequence[str]) -> int:
     """Measure, and write JSON and Markdown to the folder."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.shards", description=__doc__)
     parser.add_argument("folder", type=Path, metavar="OUT", help="where the two files go")
-    parser.add_argument("--name", help="of the files, without suffix (default: by the day)")
-    options = parser.parse_args(arguments)
-    options.folder.mkdir(parents=True, exist_ok=True)
+    folder: Path = parser.parse_args(arguments).folder
+    folder.mkdir(parents=True, exist_ok=True)
     facts = machine.describe()  # the load is that of the others, before the work begins
-    info = winit_cuda.backend_info()
-    head: dict[str, object] = {
-        "command": shlex.join(["python", "-m", "benchmarks.shards", *arguments]),
-        "simd": info.core["simd_active"] if info.core else "",
-        "machine": facts,
-    }
-    count = len(MATRICES) * len(FUNCTIONS) * len(list(parts(MATRICES[0])))
-    progress = Progress(count)
+    core = winit_cuda.backend_info().core
+    if core is None:
+        parser.error("winit_cuda was installed without its core")
+    progress = Progress(len(MATRICES) * len(FUNCTIONS) * len(list(parts(MATRICES[0]))))
     results = measure(MATRICES, progress.step)
     progress.clear()
-    stem = options.name or f"cpu-shards-{facts['threads']}t-{str(facts['date'])[:10]}"
-    for suffix, text in (("json", as_json(head, results)), ("md", as_markdown(head, results))):
-        path = options.folder / f"{stem}.{suffix}"
+    command = shlex.join(["python", "-m", "benchmarks.shards", *arguments])
+    report = Report(command, facts, str(core["simd_active"]), results)
+    model = re.sub(r"[^a-z0-9]+", "-", str(facts["cpu"]).lower()).strip("-")
+    stem = f"cpu-{model}-{facts['threads']}t-shards-{str(facts['date'])[:10]}"
+    for suffix, text in (("json", as_json(report)), ("md", as_markdown(report))):
+        path = folder / f"{stem}.{suffix}"
         path.write_text(text, encoding="utf-8")
         print(f"wrote {path}")
     return 0

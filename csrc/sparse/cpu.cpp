@@ -137,14 +137,29 @@ void write(const SparseFill& fill, const SparseColumns& given, int threads, void
 
 void sparse_cpu(const SparseFill& given, const SparseColumns* parts, int64_t count, int threads,
                 const KeyDraw& draw) {
-  int64_t bytes = 0;
-  for (int64_t i = 0; i < count; ++i) bytes = std::max(bytes, bytes_for(given, parts[i], threads));
+  // Where there are few parts, all threads work on each of them.
+  const bool are_few = count < tuning::kSparsePartsPerThread * threads;
+  const int within = are_few ? threads : 1;
+  int64_t bytes = 0, elements = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    bytes = std::max(bytes, bytes_for(given, parts[i], within));
+    elements = plus(elements, times(given.rows, parts[i].range.count));
+  }
   Memory memory;
-  if (bytes > 0) memory = get_memory(bytes);
+  if (bytes > 0) memory = get_memory(times(bytes, are_few ? 1 : threads));
+  unsigned char* const rooms = memory ? static_cast<unsigned char*>(memory->place()) : nullptr;
   SparseFill fill = given;
   fill.normal.source.key = draw();
-  for (int64_t i = 0; i < count; ++i)
-    write(fill, parts[i], threads, memory ? memory->place() : nullptr);
+  parallel_for(
+      count, 1, are_few ? 1 : threads,
+      [&](int64_t begin, int64_t end, int worker) {
+        const DefaultFloatingPoint environment;
+        for (int64_t i = begin; i < end; ++i) {
+          if (i > begin) check_interruption();
+          write(fill, parts[i], within, memory ? rooms + worker * bytes : nullptr);
+        }
+      },
+      elements >= tuning::kSparseElementsWorthWaking);
 }
 
 }  // namespace winit_cuda

@@ -53,6 +53,19 @@ def test_boxes_have_the_values_of_the_whole(columns, parts, zeros, place):
     assert agree(written(parts, (91, columns), zeros, torch.float32, place, turned=True), whole)
 
 
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_any_number_of_threads(threads):
+    """With so many parts each of them is one thread's work, with few it is shared."""
+    shape = (3000, 128)
+    whole = sparse(torch.empty(shape), 700, 1.0)
+    for width in (8, 64):
+        parts = [
+            (column, width, [(1, 99, column, width), (2000, 50, column, width)])
+            for column in range(0, 128, width)
+        ]
+        assert agree(written(parts, shape, 700, torch.float32, threads=threads), whole)
+
+
 @every_dtype
 def test_boxes_in_every_dtype(dtype):
     for columns, parts in ((150, PARTS), (152, ALIGNED)):
@@ -84,7 +97,7 @@ def test_parts_that_are_none():
     empty = (view.data_ptr(), 0, ((0, 3), (3, 1), (4, 1), 0))
     for wrong, message in (
         ((1, 2), "a part is a tuple of 3"),
-        ((1, 3, box), "a part is a tuple of 3"),
+        ((1, 3, box), "in lists"),
         ((1, 3, [box[:2]]), "a box is a tuple of 3"),
         ((1, 3, [empty]), "boxes of a matrix that have elements"),
         ((1, 4, [box]), r"columns of the part must be in \[0, 4\)"),
