@@ -9,7 +9,7 @@ from torch.overrides import handle_torch_function
 
 from .._core import checks, target
 from .._core.checks import WrongValueError, unfit, wrong
-from .._core.torch_internals import has_torch_function
+from .._core.torch_internals import has_torch_function, is_dtensor
 from .._dispatch import fixed
 from .._dispatch.single import fill, is_seen_by_torch
 from .._distributed.shard import Shard, Shards
@@ -176,7 +176,8 @@ def orthogonal_(
     is_default = type(batch_dims) is int and type(chunks) is int and batch_dims == 0 and chunks == 1
     if shard is not None or not is_default:
         batch_dims, chunks = _check_matrices(shape, batch_dims, chunks, shard)
-        if shard is not None and key is None and (batch_dims or chunks > 1):
+        is_part = shard is not None or is_dtensor(tensor)
+        if is_part and key is None and (batch_dims or chunks > 1):
             _check_capture(tensor)
         what = OrthogonalFill(batch_dims, chunks, shard)
     return fill(what, "orthogonal_", tensor, (gain,), generator, key)
