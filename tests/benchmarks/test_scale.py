@@ -20,7 +20,7 @@ pytestmark = needs_core
 
 @pytest.fixture
 def run(monkeypatch):
-    """Runs a rank in this process; the same each time, since torch keeps what it knows of meshes."""
+    """Runs a rank, always the same: torch keeps what it knows of meshes for all of the process."""
     monkeypatch.setattr(torch, "set_num_threads", lambda _: None)
     monkeypatch.setattr(torch, "set_default_dtype", lambda _: None)
     options = argparse.Namespace(model="tiny", dtype="float32", dp=3, tp=2, threads=1)
