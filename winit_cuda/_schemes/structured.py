@@ -31,12 +31,13 @@ def eye_(tensor: Tensor, *, shard: Shard | Shards | None = None) -> Tensor:
     Args:
         tensor: Shape (rows, columns), any dtype.
         shard: The part of a larger tensor that `tensor` is, which gets the values of that part of
-            the whole; see `Shard` and `Shards`.
+            the whole; see `Shard` and `Shards`. None for a DTensor, whose placements say which part
+            each rank has.
 
     Raises:
         TypeError: The tensor is not dense, or `shard` is neither a Shard nor Shards.
         ValueError: The tensor does not have two dimensions, or `tensor` is not the part that
-            `shard` says.
+            `shard` says or is a DTensor with Partial placements.
         RuntimeError: Elements of the tensor share memory.
 
     Example:
@@ -62,13 +63,15 @@ def dirac_(tensor: Tensor, groups: int = 1, *, shard: Shard | Shards | None = No
         tensor: Shape (out, in, *kernel) with a kernel of one to three dimensions, any dtype.
         groups: Groups of the convolution, a divisor of `out`.
         shard: The part of a larger tensor that `tensor` is, which gets the values of that part of
-            the whole; see `Shard` and `Shards`.
+            the whole; see `Shard` and `Shards`. None for a DTensor, whose placements say which part
+            each rank has.
 
     Raises:
         TypeError: The tensor is not dense, `groups` is not an integer, or `shard` is neither a
             Shard nor Shards.
         ValueError: The tensor does not have three to five dimensions, `groups` is less than 1 or
-            does not divide `out`, or `tensor` is not the part that `shard` says.
+            does not divide `out`, or `tensor` is not the part that `shard` says or is a DTensor
+            with Partial placements.
         RuntimeError: Elements of the tensor share memory.
 
     Example:
@@ -121,22 +124,26 @@ def orthogonal_(
         tensor: At least two dimensions; float64, float32, float16, bfloat16, float8_e4m3fn or
             float8_e5m2, in any memory layout. It is computed in float32 or float64 and rounded.
         gain: A factor, see `calculate_gain`.
-        generator: Where the key comes from; None is torch's default CPU generator.
+        generator: Where the key comes from; None is torch's default CPU generator. Ranks that fill
+            parts of one tensor must be seeded alike, which cannot be checked; with `key` they need
+            not be.
         key: The key itself, instead of a generator.
         batch_dims: How many leading dimensions number matrices; at least two others are left.
         chunks: Into how many matrices the rows are cut, a divisor of their number.
         shard: The part of a larger tensor that `tensor` is, which gets the values of that part of
-            the whole; see `Shard` and `Shards`. Equal to rounding.
+            the whole; see `Shard` and `Shards`. None for a DTensor, whose placements say which part
+            each rank has. Equal to rounding.
 
     Raises:
         TypeError: The tensor is not dense, or not of a floating dtype, `batch_dims` or `chunks` is
             not an integer, or `shard` is neither a Shard nor Shards.
         ValueError: The tensor has fewer than batch_dims + 2 dimensions, `gain` is NaN or infinite,
-            `chunks` does not divide the rows, `tensor` is not the part that `shard` says, or a
-            matrix of the shard has more than 2**53 rows or columns.
+            `chunks` does not divide the rows, `tensor` is not the part that `shard` says or is a
+            DTensor with Partial placements, or a matrix of the shard has more than 2**53 rows or
+            columns.
         RuntimeError: Elements of the tensor share memory, the generator is on another device, ATen
-            would fill the tensor where a key or a shard is given, or a shard of several matrices
-            gets no key while a CUDA graph is captured.
+            would fill the tensor though a key or a shard is given or it is a DTensor, or a shard of
+            several matrices gets no key while a CUDA graph is captured.
 
     Example:
         >>> import torch, winit_cuda as winit
@@ -201,18 +208,22 @@ def delta_orthogonal_(
         tensor: Shape (out, in, *kernel) with in <= out and a kernel of one to three dimensions, of
             the dtypes that `orthogonal_` takes.
         gain: A factor, see `calculate_gain`.
-        generator: Where the key comes from; None is torch's default CPU generator.
+        generator: Where the key comes from; None is torch's default CPU generator. Ranks that fill
+            parts of one tensor must be seeded alike, which cannot be checked; with `key` they need
+            not be.
         key: The key itself, instead of a generator.
         shard: The part of a larger tensor that `tensor` is, which gets the values of that part of
-            the whole; see `Shard` and `Shards`. Equal to rounding.
+            the whole; see `Shard` and `Shards`. None for a DTensor, whose placements say which part
+            each rank has. Equal to rounding.
 
     Raises:
         TypeError: The tensor is not dense or not of a floating dtype, or `shard` is neither a Shard
             nor Shards.
         ValueError: The tensor does not have three to five dimensions, in > out, `gain` is NaN or
-            infinite, or `tensor` is not the part that `shard` says.
+            infinite, or `tensor` is not the part that `shard` says or is a DTensor with Partial
+            placements.
         RuntimeError: Elements of the tensor share memory, the generator is on another device, or
-            ATen would fill the tensor where a key or a shard is given.
+            ATen would fill the tensor though a key or a shard is given or it is a DTensor.
 
     Example:
         >>> import torch, winit_cuda as winit
@@ -270,19 +281,23 @@ def sparse_(
             float8_e5m2.
         sparsity: The fraction of zeros in a column, in [0, 1].
         std: The standard deviation of the other values, at least 0.
-        generator: Where the key comes from; None is torch's default CPU generator.
+        generator: Where the key comes from; None is torch's default CPU generator. Ranks that fill
+            parts of one tensor must be seeded alike, which cannot be checked; with `key` they need
+            not be.
         key: The key itself, instead of a generator.
         shard: The part of a larger tensor that `tensor` is, which gets the values of that part of
-            the whole; see `Shard` and `Shards`.
+            the whole; see `Shard` and `Shards`. None for a DTensor, whose placements say which part
+            each rank has.
 
     Raises:
         TypeError: The tensor is not dense, or not of a floating dtype, or `shard` is neither a
             Shard nor Shards.
         ValueError: The tensor does not have two dimensions, `sparsity` is not in [0, 1], `std` is
             negative, NaN or infinite, values are too large for the dtype, `tensor` is not the part
-            that `shard` says, or a matrix of the shard has more than 2**53 rows or columns.
+            that `shard` says or is a DTensor with Partial placements, or a matrix of the shard has
+            more than 2**53 rows or columns.
         RuntimeError: Elements of the tensor share memory, the generator is on another device, or
-            ATen would fill the tensor where a key or a shard is given.
+            ATen would fill the tensor though a key or a shard is given or it is a DTensor.
 
     Example:
         >>> import torch, winit_cuda as winit

@@ -46,18 +46,21 @@ def xavier_uniform_(
     Args:
         tensor: At least two dimensions, a floating dtype; see `uniform_`.
         gain: A factor, see `calculate_gain`; 0 gives zeros.
-        generator: Where the key comes from; None is torch's default CPU generator.
+        generator: Where the key comes from; None is torch's default CPU generator. Ranks that fill
+            parts of one tensor must be seeded alike, which cannot be checked; with `key` they need
+            not be.
         key: The key itself, instead of a generator.
         shard: The part of a larger tensor that `tensor` is, which gets the values of that part of
-            the whole; see `Shard` and `Shards`.
+            the whole; see `Shard` and `Shards`. None for a DTensor, whose placements say which part
+            each rank has.
 
     Raises:
         TypeError: The tensor is not dense or not of a floating dtype, or `shard` is neither a Shard
             nor Shards.
         ValueError: The tensor has fewer than two dimensions, `gain` is NaN or infinite, or `tensor`
-            is not the part that `shard` says.
+            is not the part that `shard` says or is a DTensor with Partial placements.
         RuntimeError: Elements of the tensor share memory, the generator is on another device, or
-            ATen would fill the tensor where a key or a shard is given.
+            ATen would fill the tensor though a key or a shard is given or it is a DTensor.
 
     Example:
         >>> import torch, winit_cuda as winit
@@ -98,18 +101,21 @@ def xavier_normal_(
     Args:
         tensor: At least two dimensions, a floating dtype; see `normal_`.
         gain: A factor, see `calculate_gain`; 0 gives zeros.
-        generator: Where the key comes from; None is torch's default CPU generator.
+        generator: Where the key comes from; None is torch's default CPU generator. Ranks that fill
+            parts of one tensor must be seeded alike, which cannot be checked; with `key` they need
+            not be.
         key: The key itself, instead of a generator.
         shard: The part of a larger tensor that `tensor` is, which gets the values of that part of
-            the whole; see `Shard` and `Shards`.
+            the whole; see `Shard` and `Shards`. None for a DTensor, whose placements say which part
+            each rank has.
 
     Raises:
         TypeError: The tensor is not dense or not of a floating dtype, or `shard` is neither a Shard
             nor Shards.
         ValueError: The tensor has fewer than two dimensions, `gain` is NaN or infinite, or `tensor`
-            is not the part that `shard` says.
+            is not the part that `shard` says or is a DTensor with Partial placements.
         RuntimeError: Elements of the tensor share memory, the generator is on another device, or
-            ATen would fill the tensor where a key or a shard is given.
+            ATen would fill the tensor though a key or a shard is given or it is a DTensor.
 
     Example:
         >>> import torch, winit_cuda as winit
@@ -160,18 +166,22 @@ def kaiming_uniform_(
         a: The negative slope of the nonlinearity, used with "leaky_relu".
         mode: "fan_in" keeps the variance of the forward pass, "fan_out" that of the backward pass.
         nonlinearity: Its name in `torch.nn.functional`, see `calculate_gain`.
-        generator: Where the key comes from; None is torch's default CPU generator.
+        generator: Where the key comes from; None is torch's default CPU generator. Ranks that fill
+            parts of one tensor must be seeded alike, which cannot be checked; with `key` they need
+            not be.
         key: The key itself, instead of a generator.
         shard: The part of a larger tensor that `tensor` is, which gets the values of that part of
-            the whole; see `Shard` and `Shards`.
+            the whole; see `Shard` and `Shards`. None for a DTensor, whose placements say which part
+            each rank has.
 
     Raises:
         TypeError: The tensor is not dense or not of a floating dtype, or `shard` is neither a Shard
             nor Shards.
         ValueError: The tensor has fewer than two dimensions, the mode or nonlinearity is unknown,
-            `a` is not a finite number, or `tensor` is not the part that `shard` says.
+            `a` is not a finite number, or `tensor` is not the part that `shard` says or is a
+            DTensor with Partial placements.
         RuntimeError: Elements of the tensor share memory, the generator is on another device, or
-            ATen would fill the tensor where a key or a shard is given.
+            ATen would fill the tensor though a key or a shard is given or it is a DTensor.
 
     Example:
         >>> import torch, winit_cuda as winit
@@ -225,18 +235,22 @@ def kaiming_normal_(
         a: The negative slope of the nonlinearity, used with "leaky_relu".
         mode: "fan_in" keeps the variance of the forward pass, "fan_out" that of the backward pass.
         nonlinearity: Its name in `torch.nn.functional`, see `calculate_gain`.
-        generator: Where the key comes from; None is torch's default CPU generator.
+        generator: Where the key comes from; None is torch's default CPU generator. Ranks that fill
+            parts of one tensor must be seeded alike, which cannot be checked; with `key` they need
+            not be.
         key: The key itself, instead of a generator.
         shard: The part of a larger tensor that `tensor` is, which gets the values of that part of
-            the whole; see `Shard` and `Shards`.
+            the whole; see `Shard` and `Shards`. None for a DTensor, whose placements say which part
+            each rank has.
 
     Raises:
         TypeError: The tensor is not dense or not of a floating dtype, or `shard` is neither a Shard
             nor Shards.
         ValueError: The tensor has fewer than two dimensions, the mode or nonlinearity is unknown,
-            `a` is not a finite number, or `tensor` is not the part that `shard` says.
+            `a` is not a finite number, or `tensor` is not the part that `shard` says or is a
+            DTensor with Partial placements.
         RuntimeError: Elements of the tensor share memory, the generator is on another device, or
-            ATen would fill the tensor where a key or a shard is given.
+            ATen would fill the tensor though a key or a shard is given or it is a DTensor.
 
     Example:
         >>> import torch, winit_cuda as winit
