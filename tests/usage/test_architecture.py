@@ -20,7 +20,7 @@ LAYERS = {
         "_version < _core < _keys < _distributed < _fills < _dispatch < _schemes < init"
         " < _verify < __init__ < _command < __main__"
     ),
-    "benchmarks": ". < gpu",
+    "benchmarks": ". < gpu scale",
 }
 CSRC = {".h", ".cpp", ".cu"}
 # Files that are no part of the program.
