@@ -28,6 +28,9 @@ from ._keys.keys import (
     key,
     split,
 )
+from ._model.entries import Entry
+from ._model.plan import Plan, plan
+from ._model.run import Report
 from ._version import __version__ as __version__
 from .init import *  # noqa: F403
 
@@ -37,6 +40,7 @@ __all__ = [
     "Constant",
     "DeltaOrthogonal",
     "Dirac",
+    "Entry",
     "Eye",
     "Initializer",
     "KaimingNormal",
@@ -47,6 +51,8 @@ __all__ = [
     "Normal",
     "Ones",
     "Orthogonal",
+    "Plan",
+    "Report",
     "Shard",
     "Shards",
     "Sparse",
@@ -60,6 +66,7 @@ __all__ = [
     "fold_in",
     "init",
     "key",
+    "plan",
     "split",
     "use_backend",
 ]
