@@ -18,7 +18,6 @@ from .overlap import overlaps
 from .torch_internals import (
     cuda_stream,
     dispatches_itself,
-    is_dtensor,
     is_zero_tensor,
     unwrapped,
 )
@@ -60,9 +59,8 @@ def check(function: str, tensor: Any) -> None:
     """Raise unless `tensor` is a dense tensor that may be written here and now."""
     if not isinstance(tensor, torch.Tensor):
         raise unfit(function, "tensor", "a torch.Tensor", type(tensor).__name__)
-    if is_dtensor(tensor):
-        requirement = "a local tensor (DTensor is not supported yet)"
-        raise unfit(function, "tensor", requirement, "a DTensor")
+    if torch.compiler.is_dynamo_compiling():  # it cannot ask a tensor for what follows
+        return
     if (layout := _layout(tensor)) is not None:
         raise unfit(function, "tensor", "dense (torch.strided)", layout)
     if tensor.is_inference() and not torch.is_inference_mode_enabled():

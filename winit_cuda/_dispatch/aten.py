@@ -68,7 +68,7 @@ def _drawn_from(tensor: torch.Tensor, generator: Any) -> Any:
 
 def refuse_native_only(function: str, key: Any, reason: str, shard: Any = None) -> None:
     """Raise where a call asks for what only the core gives."""
-    for argument, value in (("key", key), ("shard", shard)):
+    for argument, value in (("key", key), ("a shard or DTensor", shard)):
         if value is not None:
             raise RuntimeError(
                 f"{function}: {argument} needs the native core, whose values ATen cannot give, "

@@ -15,8 +15,14 @@ from torch.profiler import record_function
 from .._core import target
 from .._core.checks import reraise
 from .._core.subnormals import SMALLEST, kept
-from .._core.torch_internals import profiler, set_grad_enabled, transforms_active
-from .single import is_seen_by_torch
+from .._core.torch_internals import (
+    is_dtensor,
+    profiler,
+    set_grad_enabled,
+    transforms_active,
+)
+from .._distributed.dtensor import written
+from .single import call_operator, is_seen_by_torch
 
 if TYPE_CHECKING:
     from .._fills.constants import FixedFill
@@ -35,14 +41,16 @@ def fill(
     if _is_compiling():
         numbers = what.prepared(function, tensor.dtype, numbers)
         if not tensor.requires_grad:
-            what.traced(tensor, numbers)
+            _write_traced(what, function, tensor, numbers)
             return tensor
         with torch.no_grad():
-            what.traced(tensor, numbers)
+            _write_traced(what, function, tensor, numbers)
         return tensor
     is_ordinary = target.address(tensor) != 0 and not tensor.is_quantized
     if not is_ordinary:
         target.check(function, tensor)
+        if is_dtensor(tensor):
+            return _fill_part(what, function, tensor, numbers)
     numbers = what.prepared(function, tensor.dtype, numbers)
     if is_ordinary:
         if not tensor.is_contiguous():
@@ -72,3 +80,28 @@ def fill(
         if before:
             set_grad_enabled(before)
     return tensor
+
+
+def _write_traced(what: FixedFill, function: str, tensor: torch.Tensor, numbers: Numbers) -> None:
+    """Write in a program that is being compiled."""
+    if is_dtensor(tensor) and not any(isinstance(number, torch.Tensor) for number in numbers):
+        _through_operator(what, function, tensor, numbers)
+    else:
+        what.traced(tensor, numbers)
+
+
+def _fill_part(
+    what: FixedFill, function: str, dtensor: torch.Tensor, numbers: Numbers
+) -> torch.Tensor:
+    """Fill what this rank has of a DTensor, by the same call for a part of the whole."""
+    with written(function, dtensor) as (local, shard):
+        fill(what.part(shard), function, local, numbers)
+    return dtensor
+
+
+def _through_operator(
+    what: FixedFill, function: str, dtensor: torch.Tensor, numbers: Numbers
+) -> None:
+    """Call the operator of `operators`, below which what this rank has is known."""
+    padded = (*numbers, 0.0, 0.0, 0.0, 0.0)[:4]
+    call_operator(dtensor, function, what.name, *padded, what.structure, None, None, None, None)

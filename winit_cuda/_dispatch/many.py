@@ -10,6 +10,7 @@ own) is filled by single calls after them.
 
 from __future__ import annotations
 
+import operator
 import re
 from array import array
 from operator import attrgetter
@@ -25,10 +26,13 @@ from .._core.torch_internals import (
     dispatches_itself,
     forward_ad,
     increment_version,
+    is_dtensor,
     is_tracing_tensor,
     is_watched,
+    local_tensor,
     transforms_active,
 )
+from .._distributed.dtensor import local_part
 from .._fills.constants import CONSTANT, FixedFill
 from .._fills.elementwise import ELEMENTWISE
 from .._fills.parts import PartFill
@@ -102,7 +106,7 @@ class Batch:
     """
 
     def __init__(self, jobs: Iterable[Job]) -> None:
-        self._jobs = tuple(jobs)
+        self._given = tuple(jobs)
         self._set_up()
 
     def run(self, keys: Sequence[Key | None]) -> None:
@@ -118,27 +122,43 @@ class Batch:
             RuntimeError: A key goes to a tensor that the core does not serve, or a CUDA launch
                 fails. Before all errors but that of a launch nothing is written.
         """
-        if len(keys) != len(self._jobs):
+        if len(keys) != len(self._given):
             raise ValueError(
-                f"fill_many: {len(self._jobs)} jobs need as many keys, got {len(keys)}"
+                f"fill_many: {len(self._given)} jobs need as many keys, got {len(keys)}"
             )
         if _seen_by_torch():
-            for job, key in zip(self._jobs, keys, strict=True):
+            for job, key in zip(self._given, keys, strict=True):
                 _fill_single(job, key)
             return
-        if backend.core is not self._core or not all(lot.is_current() for lot in self._lots):
+        if not self._is_current():
             self._set_up()
         known = self._checked(keys)
         for lot in self._lots:
             lot.run(known)
         for i in self._singles:
             _fill_single(self._jobs[i], keys[i])
+        increment_version(self._dtensors)
+
+    def _is_current(self) -> bool:
+        """Whether what was set up still holds."""
+        return (
+            backend.core is self._core
+            and all(map(operator.is_, map(local_tensor, self._dtensors), self._locals))
+            and all(lot.is_current() for lot in self._lots)
+        )
 
     def _set_up(self) -> None:
         if not SMALLEST:
             with kept():
                 self._set_up()
             return
+        self._jobs = tuple(map(_local, self._given))
+        self._dtensors = tuple(
+            given.tensor
+            for given, job in zip(self._given, self._jobs, strict=True)
+            if given is not job and not job.tensor.is_meta
+        )
+        self._locals = tuple(map(local_tensor, self._dtensors))
         items: dict[int, list[_Item]] = {}
         indices: dict[int, list[int]] = {}
         singles: list[int] = []
@@ -276,6 +296,15 @@ def _seen_by_torch() -> bool:
     return is_watched() or forward_ad._current_level >= 0  # noqa: SLF001
 
 
+def _local(job: Job) -> Job:
+    """The job; that of a DTensor as one of this rank's memory."""
+    if _is_compiling() or not is_dtensor(job.tensor):
+        return job
+    target.check(job.function, job.tensor)
+    local, shard = local_part(job.function, job.tensor)
+    return Job(job.fill.part(shard), job.function, local, job.numbers)
+
+
 def _quick_items(job: Job) -> _Items | None:
     """Device and items of an ordinary tensor and fill; None where there is more to check."""
     fill, function, tensor, numbers = job
@@ -344,4 +373,4 @@ def _check_single(job: Job, key: Key | None) -> None:
     if fill.is_random and not is_tracing_tensor(tensor):
         reason = target.problem(tensor)
         if reason is not None:
-            aten.refuse_native_only(function, key, reason)
+            aten.refuse_native_only(function, key, reason, fill.shard)

@@ -20,14 +20,16 @@ from typing import Any
 import torch
 
 from .._core import target
-from .._core.torch_internals import below_autograd, forward_ad
+from .._core.torch_internals import below_autograd, forward_ad, is_dtensor
+from .._distributed.dtensor import written
+from .._fills.constants import FixedFill
 from .._fills.structured import FILLS
 from .._keys.generators import is_capturing, is_seeded_apart
 from .._keys.keys import MASK, Key
-from . import single
+from . import fixed, single
 
 _ARGUMENTS = (
-    "str function, str fill, float first, float second, float third, float fourth, "
+    "str function, str fill, Scalar first, float second, float third, float fourth, "
     "SymInt[] structure, SymInt? seed, SymInt? stream, Tensor? words, Generator? generator"
 )
 _WORDS = 8  # where they are among these, behind the function
@@ -37,7 +39,7 @@ def _fill(
     tensor: torch.Tensor,
     function: str,
     fill: str,
-    first: float,
+    first: complex,
     second: float,
     third: float,
     fourth: float,
@@ -51,6 +53,9 @@ def _fill(
     if structure:
         what = what.structured(tuple(structure))
     numbers = (first, second, third, fourth)[: what.number_count]
+    if isinstance(what, FixedFill):
+        fixed.fill(what, function, tensor, numbers)
+        return
     key = None
     if seed is not None and stream is not None:
         key = Key(seed & MASK, stream & MASK)
@@ -71,12 +76,23 @@ def _are_to_be_used(tensor: torch.Tensor, is_whole: bool) -> bool:
 
 
 def _fill_in_autograd(tensor: torch.Tensor, *arguments: Any) -> None:
-    """Set the tangent to 0, where there may be one, and go on below autograd."""
+    """Set the tangent to 0, where there may be one, and go on below autograd.
+
+    Of a DTensor what goes on is this rank's part, whose place in the whole is added.
+    """
     if forward_ad._current_level >= 0:  # noqa: SLF001
         with torch.no_grad():
             tensor.zero_()
-    with below_autograd():
-        torch.ops.winit_cuda.fill_.default(tensor, *arguments)
+    if not is_dtensor(tensor):
+        with below_autograd():
+            torch.ops.winit_cuda.fill_.default(tensor, *arguments)
+        return
+    function, fill, first, second, third, fourth, structure, *key = arguments
+    what = FILLS[fill].structured(tuple(structure)) if structure else FILLS[fill]
+    with written(function, tensor) as (local, shard), below_autograd():
+        part = what.part(shard).structure
+        numbers = (first, second, third, fourth)
+        torch.ops.winit_cuda.fill_.default(local, function, fill, *numbers, part, *key)
 
 
 def _filled(tensor: torch.Tensor, *arguments: Any) -> torch.Tensor:

@@ -23,13 +23,16 @@ from .._core.torch_internals import (
     dispatches_itself,
     forward_ad,
     increment_version,
+    is_dtensor,
     is_functional_tensor,
     is_jit_tracing,
     is_tracing_tensor,
     is_watched,
+    local_tensor,
     profiler,
     transforms_active,
 )
+from .._distributed.dtensor import written
 from .._fills.fill import random_code
 from .._keys import generators
 from .._keys.generators import buffer
@@ -115,8 +118,9 @@ def _elsewhere(
     generator: Any,
     key: Any,
 ) -> torch.Tensor:
-    if not _is_compiling():
-        target.check(function, tensor)
+    target.check(function, tensor)
+    if not _is_compiling() and is_dtensor(tensor):
+        return _fill_part(what, function, tensor, numbers, generator, key)
     traced = is_seen_by_torch(tensor)
     if traced:
         if not _is_compiling():
@@ -129,6 +133,20 @@ def _elsewhere(
         _through_operator(what, function, tensor, numbers, generator, key)
         return tensor
     return write(what, function, tensor, numbers, generator, key)
+
+
+def _fill_part(
+    what: Fill,
+    function: str,
+    dtensor: torch.Tensor,
+    numbers: Numbers,
+    generator: Any,
+    key: Any,
+) -> torch.Tensor:
+    """Fill what this rank has of a DTensor, by the same call for a part of the whole."""
+    with written(function, dtensor) as (local, shard):
+        fill(what.part(shard), function, local, numbers, generator, key)
+    return dtensor
 
 
 def write(
@@ -276,10 +294,11 @@ def _copy(values: torch.Tensor, tensor: torch.Tensor) -> None:
 
 
 def negate(tensor: torch.Tensor) -> torch.Tensor:
-    """Flip the sign of every element and return `tensor`."""
+    """Flip the sign of every element and return `tensor`, which has just been filled."""
+    memory = local_tensor(tensor) if not _is_compiling() and is_dtensor(tensor) else tensor
     with torch.no_grad():
         if tensor.dtype.itemsize == 1:  # torch has no arithmetic in float8
-            tensor.view(torch.uint8).bitwise_xor_(0x80)
+            memory.view(torch.uint8).bitwise_xor_(0x80)
         else:
-            tensor.neg_()
+            memory.neg_()
     return tensor

@@ -1,20 +1,25 @@
 """From a DTensor to this rank's memory and the part of the whole that it is.
 
-Nothing is sent, and nothing but the shapes, the mesh and the placements is read.
+Nothing is sent, and nothing but the shapes, the mesh and the placements is read. A rank outside of
+the mesh has nothing to write; it gets a part without elements, so that it draws as the others do.
 """
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import torch
+
 from .._core.checks import WrongTypeError, WrongValueError, unfit
-from .._core.torch_internals import local_tensor, shard_factor, shard_order
+from .._core.torch_internals import increment_version, local_tensor, shard_factor, shard_order
 from .layout import Split, part
+from .shard import Shard
 
 if TYPE_CHECKING:
-    import torch
+    from collections.abc import Iterator
 
-    from .shard import Shard, Shards
+    from .shard import Shards
 
 
 class LocalPart(NamedTuple):
@@ -22,8 +27,8 @@ class LocalPart(NamedTuple):
 
     local: torch.Tensor
     """Its memory, not a copy; on the device that it is on, which need not be the mesh's."""
-    shard: Shard | Shards | None
-    """Which part of the whole it is; None on a rank outside of the mesh, which has none."""
+    shard: Shard | Shards
+    """Which part of the whole it is."""
 
 
 def local_part(function: str, dtensor: Any) -> LocalPart:
@@ -55,7 +60,9 @@ def local_part(function: str, dtensor: Any) -> LocalPart:
         raise unfit(function, "tensor", requirement, _described(dtensor), WrongValueError)
     local = local_tensor(dtensor)
     if coordinate is None:
-        return LocalPart(local, None)
+        nowhere = (0,) * len(global_shape)
+        nothing = torch.empty(nowhere, dtype=dtensor.dtype, device=local.device)
+        return LocalPart(nothing, Shard(global_shape, nowhere))
     # Where tensor parallelism left nothing, FSDP2 takes the size of its own dimension to be 0, too.
     are_empty = local.numel() == 0 and 0 in found.local_shape
     if tuple(local.shape) != found.local_shape and not are_empty:
@@ -65,6 +72,30 @@ def local_part(function: str, dtensor: Any) -> LocalPart:
         received = f"{tuple(local.shape)} of {_described(dtensor)}"
         raise unfit(function, "tensor", requirement, received, WrongValueError)
     return LocalPart(local, found.shard)
+
+
+@contextlib.contextmanager
+def written(function: str, dtensor: Any) -> Iterator[LocalPart]:
+    """What this rank has of a DTensor, which is written meanwhile.
+
+    The version of the DTensor moves on every rank, also where there is nothing to write, so that a
+    backward pass that needs the old values fails on all ranks or on none; but not after an error
+    that has left the memory as it was.
+    """
+    mine = local_part(function, dtensor)
+    version = _version(mine.local)
+    try:
+        yield mine
+    except BaseException:
+        if _version(mine.local) != version:
+            increment_version((dtensor,))
+        raise
+    if not mine.local.is_meta:
+        increment_version((dtensor,))
+
+
+def _version(tensor: torch.Tensor) -> int:
+    return 0 if tensor.is_inference() else tensor._version  # noqa: SLF001
 
 
 def _split(

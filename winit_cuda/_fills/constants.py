@@ -19,7 +19,7 @@ from .._core.checks import NOT_NUMBERS, WrongTypeError, unfit, wrong
 from .._core.dtypes import CODES, COMPONENTS, FLOATING, LARGEST
 from .._core.torch_internals import is_watched, transforms_active, without_dispatch_modes
 from .fill import Fill, Numbers
-from .parts import boxes, view
+from .parts import boxes, integers_of, shard_of, view
 
 if TYPE_CHECKING:
     from .._distributed.shard import Box, Shard, Shards
@@ -65,6 +65,7 @@ class ConstantFill(FixedFill):
     """One value; numbers: the value."""
 
     name = "constant"
+    number_count = 1
 
     def prepared(self, function: str, dtype: torch.dtype, numbers: Numbers) -> Numbers:
         """The dtype has the value, up to rounding; that of a traced tensor is not known."""
@@ -81,6 +82,7 @@ class ZerosFill(FixedFill):
     """Zeros, which dtypes have that have no other number: packed ones, float4, bits."""
 
     name = "zeros"
+    number_count = 0
 
     def prepared(self, function: str, dtype: torch.dtype, numbers: Numbers) -> Numbers:  # noqa: ARG002
         """Every dtype has 0."""
@@ -95,13 +97,19 @@ class EyeFill(FixedFill):
     """The identity, whole or a part of it."""
 
     name = "eye"
+    number_count = 0
 
     def __init__(self, shard: Shard | Shards | None = None) -> None:
         self.shard = shard
+        self.structure = integers_of(shard)
 
     def part(self, shard: Shard | Shards) -> FixedFill:
         """The identity where the shard lies in it."""
         return EyeFill(shard)
+
+    def structured(self, structure: tuple[int, ...]) -> Fill:
+        """The identity where the integers say."""
+        return EyeFill(shard_of(structure))
 
     def aten(self, tensor: torch.Tensor, numbers: Numbers, generator: Any) -> None:  # noqa: ARG002
         """Write zeros, then the diagonal."""
@@ -130,13 +138,19 @@ class DiracFill(FixedFill):
     """Ones that carry input channels to output channels, or a part of them; numbers: groups."""
 
     name = "dirac"
+    number_count = 1
 
     def __init__(self, shard: Shard | Shards | None = None) -> None:
         self.shard = shard
+        self.structure = integers_of(shard)
 
     def part(self, shard: Shard | Shards) -> FixedFill:
         """The delta where the shard lies in it."""
         return DiracFill(shard)
+
+    def structured(self, structure: tuple[int, ...]) -> Fill:
+        """The delta where the integers say."""
+        return DiracFill(shard_of(structure))
 
     def aten(self, tensor: torch.Tensor, numbers: Numbers, generator: Any) -> None:  # noqa: ARG002
         """Write zeros, then the diagonal of each group at the center of the kernel."""

@@ -12,7 +12,7 @@ import torch
 from .._core import backend, checks, target, torch_init
 from .._core.dtypes import CODES, LARGEST
 from .._keys.generators import child_words, drawn, is_on_device, key_of
-from .constants import at_center, center_in, write_value
+from .constants import CONSTANT, DIRAC, EYE, ZEROS, at_center, center_in, write_value
 from .elementwise import ELEMENTWISE, NORMAL
 from .fill import COMPLEX, REAL, Fill, too_large
 from .householder import write_batch, write_boxes, write_orthogonal
@@ -346,6 +346,16 @@ ORTHOGONAL = OrthogonalFill()
 DELTA_ORTHOGONAL = DeltaOrthogonalFill()
 
 FILLS: dict[str, Fill] = {
-    fill.name: fill for fill in (*ELEMENTWISE, SPARSE, ORTHOGONAL, DELTA_ORTHOGONAL)
+    fill.name: fill
+    for fill in (
+        *ELEMENTWISE,
+        SPARSE,
+        ORTHOGONAL,
+        DELTA_ORTHOGONAL,
+        CONSTANT,
+        ZEROS,
+        EYE,
+        DIRAC,
+    )
 }
-"""Every random fill, by the name that an operator gives."""
+"""Every fill, by the name that an operator gives."""

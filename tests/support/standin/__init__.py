@@ -54,7 +54,9 @@ needs_two_devices = pytest.mark.skipif(not OTHER_DEVICES, reason="needs two CUDA
 
 def _is_a_subclass(tensor: torch.Tensor) -> bool:
     """Whether a class overrides torch's functions; the mode of the stand-in is not to be seen."""
-    return type(tensor) not in (torch.Tensor, torch.nn.Parameter)
+    override = type(tensor).__torch_function__
+    disabled = torch._C._disabled_torch_function_impl  # DTensor's
+    return type(tensor) not in (torch.Tensor, torch.nn.Parameter) and override is not disabled
 
 
 def _bound(names: Iterable[str]) -> list[tuple[Any, str]]:

@@ -211,28 +211,6 @@ def test_uninitialized_parameters():
         winit.uniform_(nn.UninitializedParameter())
 
 
-@every
-@pytest.mark.filterwarnings("ignore:DTensor random")
-def test_dtensors_wait_for_a_later_version(initializer, tmp_path):
-    distributed = pytest.importorskip("torch.distributed")
-    tensor_module = pytest.importorskip("torch.distributed.tensor")
-    if not hasattr(tensor_module, "distribute_tensor"):  # torch 2.4
-        tensor_module = pytest.importorskip("torch.distributed._tensor")
-    distributed.init_process_group(
-        "gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1
-    )
-    try:
-        mesh = distributed.init_device_mesh("cpu", (1,))
-        tensor = tensor_module.distribute_tensor(initializer.empty(), mesh)
-        with (
-            Unchanged(tensor.to_local()),
-            pytest.raises(TypeError, match=f"{initializer}: .*DTensor is not supported yet"),
-        ):
-            initializer(tensor)
-    finally:
-        distributed.destroy_process_group()
-
-
 @needs_core
 @every_random
 def test_any_number_of_threads_gives_the_same_bits(initializer):

@@ -216,16 +216,18 @@ def test_doubtful_rows_are_an_error_on_every_rank():
 
 
 def test_ranks_outside_of_the_mesh():
-    """They have no part, and raise what the others raise."""
+    """They have a part without elements, and raise what the others raise."""
     with fake_group(rank=5, world=6):
         mesh = api.DeviceMesh("cpu", torch.arange(4).view(2, 2), mesh_dim_names=("a", "b"))
         made = dtensor((6, 2), mesh, [S(0), Replicate()])
-        assert local_part("fill_", made).shard is None
+        local, shard = local_part("fill_", made)
+        assert (local.shape, local.dtype, shard) == ((0, 0), torch.float32, Shard((6, 2), (0, 0)))
         with pytest.raises(ValueError, match="without Partial"):
             local_part("fill_", dtensor((6, 2), mesh, [S(0), Partial()]))
         mesh = api.DeviceMesh("cpu", torch.arange(6)[:5].view(5, 1), mesh_dim_names=("c", "d"))
         made = dtensor((7,), mesh, [S(0), Replicate()])
-        assert local_part("fill_", made) == (made._local_tensor, None)
+        local, shard = local_part("fill_", made)
+        assert (local.shape, shard) == ((0,), Shard((7,), (0,)))
 
 
 @fake_ranks

@@ -215,7 +215,7 @@ def test_chunks_divide_the_rows_of_the_whole():
 @every_call
 def test_shards_need_the_core(name, arguments, shard):
     tensor = torch.full(LOCAL, 7.0)
-    error = pytest.raises(RuntimeError, match=f"{name}: shard needs the native core")
+    error = pytest.raises(RuntimeError, match=f"{name}: a shard or DTensor needs the native core")
     with winit.use_backend("aten"), Unchanged(tensor), error:
         getattr(winit, name)(tensor, **arguments, shard=shard)
 

@@ -39,10 +39,10 @@ def test_the_integers_of_a_structure_make_it_again(fill):
     assert all(type(number) is int for number in fill.structure)
 
 
-def test_every_random_fill_has_a_name_for_operators():
+def test_every_fill_has_a_name_for_operators():
     assert all(fill.name == name for name, fill in FILLS.items())
     assert set(FILLS) == {"uniform", "normal", "trunc_normal", "sparse", "orthogonal",
-                          "delta_orthogonal"}  # fmt: skip
+                          "delta_orthogonal", "constant", "zeros", "eye", "dirac"}  # fmt: skip
 
 
 @needs_core
