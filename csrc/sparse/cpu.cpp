@@ -150,16 +150,15 @@ void sparse_cpu(const SparseFill& given, const SparseColumns* parts, int64_t cou
   unsigned char* const rooms = memory ? static_cast<unsigned char*>(memory->place()) : nullptr;
   SparseFill fill = given;
   fill.normal.source.key = draw();
-  parallel_for(
-      count, 1, are_few ? 1 : threads,
-      [&](int64_t begin, int64_t end, int worker) {
-        const DefaultFloatingPoint environment;
-        for (int64_t i = begin; i < end; ++i) {
-          if (i > begin) check_interruption();
-          write(fill, parts[i], within, memory ? rooms + worker * bytes : nullptr);
-        }
-      },
-      elements >= tuning::kSparseElementsWorthWaking);
+  const auto write_parts = [&](int64_t begin, int64_t end, int worker) {
+    const DefaultFloatingPoint environment;
+    for (int64_t i = begin; i < end; ++i) {
+      if (i > begin) check_interruption();
+      write(fill, parts[i], within, memory ? rooms + worker * bytes : nullptr);
+    }
+  };
+  if (are_few) return write_parts(0, count, 0);
+  parallel_for(count, 1, threads, write_parts, elements >= tuning::kSparseElementsWorthWaking);
 }
 
 }  // namespace winit_cuda

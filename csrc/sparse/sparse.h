@@ -70,9 +70,8 @@ inline SparseFill fill_of(const SparseFill& fill, const SparseColumns& columns, 
   return one;
 }
 
-// Several such parts of one matrix. Neither looks at the target and the thresholds of the fill, the
-// first not at its key nor at room for thresholds. That one throws OutOfMemory, and nothing after
-// the draw.
+// Several such parts of one matrix, with the law and the counts of `fill`. The CPU draws the key
+// and has thresholds of its own; it throws OutOfMemory, and nothing after the draw.
 void sparse_cpu(const SparseFill& fill, const SparseColumns* parts, int64_t count, int threads,
                 const KeyDraw& draw);
 void sparse_cuda(const SparseFill& fill, const SparseColumns* parts, int64_t count,
