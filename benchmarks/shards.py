@@ -1,8 +1,8 @@
 """Measures parts of a matrix against the whole: ``python -m benchmarks.shards OUT``.
 
-Of each matrix it fills parts by rows and by columns, in one box and in several, and tells the time
-as a share of that of the whole, and the memory that a call has beyond the tensor at its peak. It
-measures the CPU, and takes one to two minutes on 2 cores.
+Of each matrix it fills parts by rows and by columns, in one box and in several, and tells the work,
+the processor time of all threads, as a share of that of the whole, and the memory that a call has
+beyond the tensor at its peak. It measures the CPU, and takes one to two minutes on 2 cores.
 """
 
 from __future__ import annotations
@@ -39,11 +39,12 @@ SHARES = (2, 8, 64)
 BOXES = (2, 4, 16)
 # The share of rows and columns in several boxes: together an eighth of the matrix.
 SEVERAL = {"rows": (8, 1), "columns": (1, 8), "both": (2, 4)}
-SECONDS, LEAST_ROUNDS, MOST_ROUNDS, MOST_TRIES = 0.3, 3, 15, 4
+SECONDS, LEAST_ROUNDS, MOST_ROUNDS, MOST_TRIES = 0.3, 3, 25, 3
 
 LEGEND = (
-    "Times are medians of one call in float32, ± the interquartile range; share: of the time of "
-    "the whole matrix. memory: what a call has beyond the tensor at its peak, and as a multiple "
+    "time: of one call in float32, the median; other programs make it longer. work: the processor "
+    "time of all threads, the median ± the interquartile range; share: of the work of the whole "
+    "matrix. memory: what a call has beyond the tensor at its peak, and as a multiple "
     "of the tensor. A part by rows has whole rows, the last ones; by columns likewise; parts of "
     "several boxes are an eighth of the matrix, in boxes with equal gaps between them, by both "
     "half of the rows and a quarter of the columns."
@@ -65,7 +66,8 @@ class Result(NamedTuple):
     function: str
     matrix: tuple[int, int]
     part: Part
-    timing: Timing
+    time: Timing
+    work: Timing
     share: float
     memory: int | None
 
@@ -104,24 +106,26 @@ def several(name: str, matrix: tuple[int, int], shares: tuple[int, int], *counts
     return Part(name, shards, (rows, columns))
 
 
-def rounds_of(call: Callable[[], object]) -> list[float]:
-    """Seconds of single calls, after one that is not counted."""
+def times_of(call: Callable[[], object]) -> tuple[Timing, Timing]:
+    """Time and work of single calls, after one that is not counted."""
     call()
-    found: list[float] = []
-    while len(found) < LEAST_ROUNDS or (sum(found) < SECONDS and len(found) < MOST_ROUNDS):
-        begin = time.perf_counter()
+    time_taken: list[float] = []
+    work: list[float] = []
+    while len(work) < LEAST_ROUNDS or (sum(time_taken) < SECONDS and len(work) < MOST_ROUNDS):
+        begin, processor = time.perf_counter(), time.process_time()
         call()
-        found.append(time.perf_counter() - begin)
-    return found
+        time_taken.append(time.perf_counter() - begin)
+        work.append(time.process_time() - processor)
+    is_capped = len(work) < MOST_ROUNDS
+    return timing_of(time_taken, is_capped), timing_of(work, is_capped)
 
 
-def calmest(call: Callable[[], object]) -> Timing:
-    """The times of a call, of a few tries where other programs had the cores."""
-    tries: list[Timing] = []
-    while not tries or (tries[-1].spread > DISTURBED and len(tries) < MOST_TRIES):
-        found = rounds_of(call)
-        tries.append(timing_of(found, len(found) < MOST_ROUNDS))
-    return min(tries, key=lambda timing: timing.spread)
+def calmest(call: Callable[[], object]) -> tuple[Timing, Timing]:
+    """The same, of a few tries where other programs had the cores."""
+    tries: list[tuple[Timing, Timing]] = []
+    while not tries or (tries[-1][1].spread > DISTURBED and len(tries) < MOST_TRIES):
+        tries.append(times_of(call))
+    return min(tries, key=lambda found: found[1].spread)
 
 
 def peak_of(call: Callable[[], object]) -> int | None:
@@ -160,11 +164,10 @@ def measure(
                 key=key,
                 shard=part.shard,
             )
-            timing = calmest(call)
-            whole = whole or timing.median
-            results.append(
-                Result(function, matrix, part, timing, timing.median / whole, peak_of(call))
-            )
+            time_taken, work = calmest(call)
+            whole = whole or work.median
+            share = work.median / whole
+            results.append(Result(function, matrix, part, time_taken, work, share, peak_of(call)))
     return results
 
 
@@ -192,15 +195,16 @@ def as_markdown(report: Report) -> str:
             [
                 result.part.name,
                 _sides(result.part.shape),
-                f"{format_seconds(result.timing.median)} ±{result.timing.spread:.0%}",
+                format_seconds(result.time.median),
+                f"{format_seconds(result.work.median)} ±{result.work.spread:.0%}",
                 f"{result.share:.3f}",
                 *_memory(result),
             ]
             for result in results
         ]
-        header = ["part", "shape", "time", "share", "memory", "of the tensor"]
+        header = ["part", "shape", "time", "work", "share", "memory", "of the tensor"]
         pages.append(f"## {function} of {_sides(matrix)}")
-        pages.append(markdown_table(header, table, "llrrrr"))
+        pages.append(markdown_table(header, table, "llrrrrr"))
     return "\n\n".join(pages) + "\n"
 
 
@@ -224,7 +228,8 @@ def as_json(report: Report) -> str:
             "matrix": result.matrix,
             "part": result.part.name,
             "shape": result.part.shape,
-            "time": timing_as_data(result.timing),
+            "time": timing_as_data(result.time),
+            "work": timing_as_data(result.work),
             "share": rounded(result.share),
             "memory": result.memory,
         }

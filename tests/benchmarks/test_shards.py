@@ -49,7 +49,7 @@ def test_results_are_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     rows = read["rows"]
     assert [row["part"] for row in rows] == [part.name for part in shards.parts(MATRIX)]
     assert rows[0]["share"] == 1.0
-    assert all(row["time"]["rounds"] == shards.LEAST_ROUNDS for row in rows)
+    assert all(row["work"]["rounds"] == shards.LEAST_ROUNDS for row in rows)
     assert read["machine"]["torch"] == torch.__version__
     assert "| whole | 256x512 |" in page.read_text()
     assert "## sparse_ of 256x512" in page.read_text()
