@@ -78,14 +78,17 @@ def test_parts_are_those_of_the_whole(part, shape):
     assert close(found, exact(shape)[rows, first_column : first_column + column_count])
 
 
-BOXES = [(3, 4, 0, 33), (0, 60, 7, 2), (20, 39, 30, 3), (59, 1, 32, 1), (8, 9, 11, 9)]
+FEW_LINES = [(3, 4, 0, 33), (0, 60, 7, 2), (20, 39, 30, 3), (59, 1, 32, 1), (8, 9, 11, 9)]
+MANY_LINES = [(0, 60, 2, 12), (5, 50, 16, 17)]  # as columns worth one product
+ROWS = [(0, 3, 0, 33), (20, 4, 0, 33), (50, 2, 5, 28)]
 
 
+@pytest.mark.parametrize("places", [FEW_LINES, MANY_LINES, ROWS], ids=["few", "many", "rows"])
 @pytest.mark.parametrize("shape", [(60, 33), (33, 60), (60, 60)], ids=str)
 @pytest.mark.usefixtures("form")
-def test_boxes_are_those_of_the_whole(shape):
+def test_boxes_are_those_of_the_whole(shape, places):
     boxes = []
-    for place in BOXES:
+    for place in places:
         part = Part(max(shape), min(shape), *place)
         part = part if shape[0] >= shape[1] else part.transposed()
         boxes.append((part, nan(part.row_count, part.column_count)))
