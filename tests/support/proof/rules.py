@@ -1,0 +1,162 @@
+"""What has to hold of a case, asked by a process in no group; and how often what was tried."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from . import ranks
+from .cases import COMPLEX
+from .pool import Pool, RankError
+
+if TYPE_CHECKING:
+    from .cases import Case
+    from .ranks import Filled
+
+DOUBT = "pytorch#168134"
+
+
+class Proof:
+    """The pools, one for each size of a group, and what was found so far."""
+
+    def __init__(self, seconds: float = 60) -> None:
+        self._seconds = seconds
+        self._pools: dict[int, Pool] = {}
+        self.counts: dict[str, Counter[str]] = {}
+        self.worst = 0.0
+        """The largest difference of an orthogonal value, as a fraction of what may be."""
+
+    def pool(self, world: int) -> Pool:
+        if world not in self._pools:
+            self._pools[world] = Pool(world, self._seconds)
+        return self._pools[world]
+
+    def check(self, case: Case) -> list[str]:
+        """The faults of a case."""
+        pool = self.pool(case.world)
+        try:
+            pool.together("make", case)
+            filled: list[Filled] = pool.in_turn("fill")
+        except RankError as error:
+            del self._pools[case.world]
+            return [str(error)]
+        faults = [
+            f"rank {rank}: {fault}" for rank, each in enumerate(filled) for fault in each.faults
+        ]
+        asked = filled if case.route == "dtensor" else [each for each in filled if each.is_member]
+        whole, error, state = ranks.fill_whole(case)
+        errors = {each.error for each in asked}
+        outcome = "filled"
+        if len(errors) > 1:
+            faults.append(f"the ranks raise different errors: {errors}")
+        elif (found := next(iter(errors))) is not None:
+            outcome = _kind_of_error(case, error)
+            faults += _refused(case, found, error)
+        elif case.refusal or error:
+            faults.append(f"nothing is raised, in place of {case.refusal or error}")
+        else:
+            faults += self._compared(case, whole, asked)
+            if astray := [
+                rank for rank, each in enumerate(filled) if each in asked and each.state != state
+            ]:
+                faults.append(f"ranks {astray}: the generator is not where that of one process is")
+        self._count(case, outcome, asked)
+        return faults
+
+    def _compared(self, case: Case, whole: torch.Tensor, filled: list[Filled]) -> list[str]:
+        """What differs from the values of one process, or is on no rank."""
+        faults = []
+        size = whole.dtype.itemsize
+        expected = whole.reshape(-1).view(torch.uint8).numpy().reshape(-1, size)
+        seen = np.zeros(len(expected), bool)
+        for rank, each in enumerate(filled):
+            positions = np.frombuffer(each.positions, np.int64)
+            values = np.frombuffer(each.values, np.uint8).reshape(-1, size)
+            seen[positions] = True
+            if len(values) != len(positions):
+                faults.append(f"rank {rank} has {len(values)} values, not {len(positions)}")
+            elif case.is_orthogonal:
+                distance = _distance(expected[positions], values, whole.dtype, case)
+                self.worst = max(self.worst, distance)
+                if not distance <= 1:
+                    faults.append(f"rank {rank} is {distance} times as far off as may be")
+            elif not np.array_equal(expected[positions], values):
+                wrong = (expected[positions] != values).any(1)
+                first = np.unravel_index(positions[wrong.argmax()], case.shape)
+                faults.append(
+                    f"rank {rank}: {wrong.sum()} of {len(wrong)} values differ, first at "
+                    f"{tuple(map(int, first))}"
+                )
+        if not seen.all():
+            faults.append(f"no rank has {(~seen).sum()} of {len(seen)} values")
+        return faults
+
+    def _count(self, case: Case, outcome: str, filled: list[Filled]) -> None:
+        entries = {
+            "outcomes": [outcome],
+            "worlds": [str(case.world)],
+            "mesh dimensions": [str(len(case.mesh))],
+            "placements": sorted({_NAMES[placement.kind] for placement in case.placements}),
+            "initializers": [case.initializer],
+            "dtypes": [case.dtype],
+            "dimensions": [str(len(case.shape))],
+            "sources": [case.source if case.is_random else "none"],
+            "made": [case.made],
+            "routes": [case.route],
+            "modes": [case.mode],
+            "ranks": [
+                ("outside" if not each.is_member else "some" if each.positions else "nothing")
+                for each in filled
+            ],
+        }
+        for kind, names in entries.items():
+            self.counts.setdefault(kind, Counter()).update(names)
+
+    def summary(self) -> dict[str, Any]:
+        """How often what was tried, as plain data."""
+
+        def order(name: str) -> tuple[int, str]:
+            return (int(name), "") if name.isdigit() else (-1, name)
+
+        return {
+            kind: {name: counter[name] for name in sorted(counter, key=order)}
+            for kind, counter in self.counts.items()
+        }
+
+    def close(self) -> None:
+        for pool in self._pools.values():
+            pool.close()
+        self._pools = {}
+
+
+_NAMES = {"R": "Replicate", "S": "Shard", "T": "_StridedShard", "P": "Partial"}
+
+
+def _kind_of_error(case: Case, whole: tuple[str, str] | None) -> str:
+    if case.refusal is not None:
+        return "refused: complex" if case.dtype == COMPLEX else "refused: Partial"
+    return "refused: rows in doubt" if whole is None else "refused by one process, too"
+
+
+def _refused(case: Case, found: tuple[str, str], whole: tuple[str, str] | None) -> list[str]:
+    """What is wrong with an error that all ranks raise; `whole` is that of one process."""
+    if case.refusal is not None:
+        is_right = case.refusal in found[1]
+    elif whole is not None:
+        is_right = found == whole
+    else:
+        is_right = case.is_doubtful and DOUBT in found[1]
+    return [] if is_right else [f"all raise {found}, not {case.refusal or whole or 'nothing'}"]
+
+
+def _distance(expected: Any, found: Any, dtype: torch.dtype, case: Case) -> float:
+    """The largest difference of the values, as a fraction of what rounding may be."""
+    if not len(expected):
+        return 0.0
+    rounding = {torch.float64: 1e-14}.get(dtype, max(1e-6, torch.finfo(dtype).eps))
+    allowed = rounding * max(1.0, abs(case.arguments.get("gain", 1.0)))
+    numbers = [torch.from_numpy(each.copy()).view(dtype).double() for each in (expected, found)]
+    return float((numbers[0] - numbers[1]).abs().max()) / allowed
