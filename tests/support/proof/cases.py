@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 FLOATING = ("float32", "float64", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2")
 EXACT = ("int64", "int8", "bool", "complex64")
 COMPLEX = "complex64"
+PARTIAL = "without Partial placements"
+NO_COMPLEX = f"the native core does not fill torch.{COMPLEX}"
 Shape = tuple[int, ...]
 
 
@@ -68,16 +70,15 @@ class Case(NamedTuple):
         return "orthogonal" in self.initializer
 
     @property
-    def refusal(self) -> str | None:
-        """What the error says with which every rank refuses, where it must."""
-        if self.dtype == COMPLEX and self.is_random:
-            return "the native core does not fill torch.complex64"
-        if self.route == "dtensor" and any(
-            placement.kind == "P" and size > 1
-            for placement, size in zip(self.placements, self.mesh, strict=True)
-        ):
-            return "without Partial placements"
-        return None
+    def refusals(self) -> tuple[str, ...]:
+        """What every rank has to refuse, for one of these reasons that its error names."""
+        if self.route == "shard":
+            is_partial = False
+        else:
+            pairs = zip(self.placements, self.mesh, strict=True)
+            is_partial = any(placement.kind == "P" and size > 1 for placement, size in pairs)
+        is_complex = self.dtype == COMPLEX and self.is_random and math.prod(self.shape) > 0
+        return (PARTIAL,) * is_partial + (NO_COMPLEX,) * is_complex
 
     @property
     def is_doubtful(self) -> bool:
@@ -278,6 +279,8 @@ def _placements(
         dim = source.randrange(len(shape))
         inner = math.prod(mesh[1:])
         placed = [Placement("T", dim, inner), *(Placement("S", dim) for _ in mesh[1:])]
+        if source.random() < 0.2:  # of a fused weight
+            placed[-1] = Placement("T", dim, source.randint(2, 3))
         if source.random() < 0.6:
             even = mesh[0] * inner * source.randint(1, 2)
             shape = (*shape[:dim], even, *shape[dim + 1 :])

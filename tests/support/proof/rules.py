@@ -9,14 +9,21 @@ import numpy as np
 import torch
 
 from . import ranks
-from .cases import COMPLEX
+from .cases import NO_COMPLEX, PARTIAL
 from .pool import Pool, RankError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from .cases import Case
     from .ranks import Filled
 
 DOUBT = "pytorch#168134"
+REFUSED = {
+    NO_COMPLEX: "refused: complex",
+    PARTIAL: "refused: Partial",
+    DOUBT: "refused: rows in doubt",
+}
 
 
 class Proof:
@@ -43,36 +50,42 @@ class Proof:
         except RankError as error:
             del self._pools[case.world]
             return [str(error)]
-        faults = [
-            f"rank {rank}: {fault}" for rank, each in enumerate(filled) for fault in each.faults
-        ]
-        asked = filled if case.route == "dtensor" else [each for each in filled if each.is_member]
+        asked = {
+            rank: each
+            for rank, each in enumerate(filled)
+            if each.is_member or case.route == "dtensor"
+        }
+        faults = [f"rank {rank}: {fault}" for rank, each in asked.items() for fault in each.faults]
         whole, error, state = ranks.fill_whole(case)
-        errors = {each.error for each in asked}
+        errors = {each.error for each in asked.values()}
+        reasons = case.refusals + ((error[1],) if error else ())
         outcome = "filled"
         if len(errors) > 1:
             faults.append(f"the ranks raise different errors: {errors}")
         elif (found := next(iter(errors))) is not None:
-            outcome = _kind_of_error(case, error)
-            faults += _refused(case, found, error)
-        elif case.refusal or error:
-            faults.append(f"nothing is raised, in place of {case.refusal or error}")
+            if case.is_doubtful:
+                reasons += (DOUBT,)
+            reason = next((each for each in reasons if each in found[1]), None)
+            if reason is None:
+                faults.append(f"all raise {found}, not {' or '.join(reasons) or 'nothing'}")
+            outcome = REFUSED.get(reason, "refused by one process, too")
+        elif reasons:
+            faults.append(f"nothing is raised, in place of {' or '.join(reasons)}")
         else:
             faults += self._compared(case, whole, asked)
-            if astray := [
-                rank for rank, each in enumerate(filled) if each in asked and each.state != state
-            ]:
+            astray = [rank for rank, each in asked.items() if each.state != state]
+            if astray:
                 faults.append(f"ranks {astray}: the generator is not where that of one process is")
-        self._count(case, outcome, asked)
+        self._count(case, outcome, asked.values())
         return faults
 
-    def _compared(self, case: Case, whole: torch.Tensor, filled: list[Filled]) -> list[str]:
+    def _compared(self, case: Case, whole: torch.Tensor, filled: dict[int, Filled]) -> list[str]:
         """What differs from the values of one process, or is on no rank."""
         faults = []
         size = whole.dtype.itemsize
         expected = whole.reshape(-1).view(torch.uint8).numpy().reshape(-1, size)
         seen = np.zeros(len(expected), bool)
-        for rank, each in enumerate(filled):
+        for rank, each in filled.items():
             positions = np.frombuffer(each.positions, np.int64)
             values = np.frombuffer(each.values, np.uint8).reshape(-1, size)
             seen[positions] = True
@@ -94,7 +107,7 @@ class Proof:
             faults.append(f"no rank has {(~seen).sum()} of {len(seen)} values")
         return faults
 
-    def _count(self, case: Case, outcome: str, filled: list[Filled]) -> None:
+    def _count(self, case: Case, outcome: str, filled: Iterable[Filled]) -> None:
         entries = {
             "outcomes": [outcome],
             "worlds": [str(case.world)],
@@ -133,23 +146,6 @@ class Proof:
 
 
 _NAMES = {"R": "Replicate", "S": "Shard", "T": "_StridedShard", "P": "Partial"}
-
-
-def _kind_of_error(case: Case, whole: tuple[str, str] | None) -> str:
-    if case.refusal is not None:
-        return "refused: complex" if case.dtype == COMPLEX else "refused: Partial"
-    return "refused: rows in doubt" if whole is None else "refused by one process, too"
-
-
-def _refused(case: Case, found: tuple[str, str], whole: tuple[str, str] | None) -> list[str]:
-    """What is wrong with an error that all ranks raise; `whole` is that of one process."""
-    if case.refusal is not None:
-        is_right = case.refusal in found[1]
-    elif whole is not None:
-        is_right = found == whole
-    else:
-        is_right = case.is_doubtful and DOUBT in found[1]
-    return [] if is_right else [f"all raise {found}, not {case.refusal or whole or 'nothing'}"]
 
 
 def _distance(expected: Any, found: Any, dtype: torch.dtype, case: Case) -> float:
