@@ -17,6 +17,11 @@ from . import init
 from ._core.backend import BackendInfo, backend_info, use_backend
 from ._dispatch import operators as _operators  # noqa: F401  (torch.ops.winit_cuda is there from the start)
 from ._distributed.shard import Box, Shard, Shards
+from ._initializers.base import Initializer
+from ._initializers.elementwise import Constant, Normal, Ones, TruncNormal, Uniform, Zeros
+from ._initializers.fans import KaimingNormal, KaimingUniform, XavierNormal, XavierUniform
+from ._initializers.scaling import LecunNormal, LecunUniform, VarianceScaling
+from ._initializers.structured import DeltaOrthogonal, Dirac, Eye, Orthogonal, Sparse
 from ._keys.keys import (
     Key,
     fold_in,
@@ -29,9 +34,28 @@ from .init import *  # noqa: F403
 __all__ = [
     "BackendInfo",
     "Box",
+    "Constant",
+    "DeltaOrthogonal",
+    "Dirac",
+    "Eye",
+    "Initializer",
+    "KaimingNormal",
+    "KaimingUniform",
     "Key",
+    "LecunNormal",
+    "LecunUniform",
+    "Normal",
+    "Ones",
+    "Orthogonal",
     "Shard",
     "Shards",
+    "Sparse",
+    "TruncNormal",
+    "Uniform",
+    "VarianceScaling",
+    "XavierNormal",
+    "XavierUniform",
+    "Zeros",
     "backend_info",
     "fold_in",
     "init",
