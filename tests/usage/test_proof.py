@@ -104,7 +104,7 @@ def test_nothing_of_the_size_of_the_whole_is_allocated(proof, initializer, argum
         ("draws", "ranks [1]: the generator is not where"),
         ("copies", "the memory is another"),
         ("skips", "the version has not moved"),
-        ("spills", "memory around the tensor was written"),
+        ("spills", "memory around it was written"),
     ],
 )
 def test_faults_are_found(proof, fault, message):

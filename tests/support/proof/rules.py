@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from . import ranks
+from . import calls
 from .cases import NO_COMPLEX, PARTIAL
 from .pool import Pool, RankError
 
@@ -56,7 +56,7 @@ class Proof:
             if each.is_member or case.route == "dtensor"
         }
         faults = [f"rank {rank}: {fault}" for rank, each in asked.items() for fault in each.faults]
-        whole, error, state = ranks.fill_whole(case)
+        whole, error, state = calls.fill_whole(case)
         errors = {each.error for each in asked.values()}
         reasons = case.refusals + ((error[1],) if error else ())
         outcome = "filled"
