@@ -13,6 +13,7 @@ import time
 import pytest
 
 import prove
+import winit_cuda as winit
 from initializers import needs_core
 
 pytest.importorskip("torch.distributed.tensor")
@@ -46,6 +47,12 @@ PLAIN = cases.Case(
 )
 
 
+CLASSES = {
+    name for name, kind in vars(winit).items() if isinstance(kind, type)
+    and issubclass(kind, winit.Initializer) and kind is not winit.Initializer
+}  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def proof():
     with contextlib.closing(rules.Proof(seconds=SECONDS / 2)) as made:
@@ -65,11 +72,18 @@ def test_random_cases(proof):
     print(*faults, sep="\n")
     assert not faults
     counts = proof.counts
-    assert sorted(counts["initializers"]) == sorted(cases.INITIALIZERS)
+    names = {name if name in CLASSES else cases.class_name(name) for name in counts["initializers"]}
+    assert names == CLASSES
     assert sorted(counts["placements"]) == ["Partial", "Replicate", "Shard", "_StridedShard"]
     assert sorted(counts["worlds"]) == sorted(map(str, WORLDS))
     assert counts["outcomes"]["filled"] > 0.8 * COUNT
     assert min(counts["ranks"][kind] for kind in ("some", "nothing", "outside")) > 5
+
+
+def test_every_initializer_has_its_turn():
+    functions = {name for name in winit.init.__all__ if name.endswith("_")}
+    assert functions == {*cases.SCHEMES} - {*cases.ONLY_CLASSES}
+    assert set(map(cases.class_name, cases.SCHEMES)) == CLASSES
 
 
 @pytest.mark.parametrize(

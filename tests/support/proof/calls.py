@@ -44,7 +44,10 @@ def fill_whole(case: Case) -> Whole:
 
 def fill(case: Case, tensor: torch.Tensor, **options: Any) -> torch.Tensor:
     """Call the initializer of a case."""
-    return getattr(winit, case.initializer)(tensor, **case.arguments, **options)
+    initializer = getattr(winit, case.initializer)
+    if case.is_function:
+        return initializer(tensor, **case.arguments, **options)
+    return initializer(**case.arguments)(tensor, **options)
 
 
 def source(case: Case) -> tuple[dict[str, Any], torch.Generator]:

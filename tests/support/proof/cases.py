@@ -47,6 +47,7 @@ class Case(NamedTuple):
     """The ranks in the mesh, in its order; others of the group are outside of it."""
     placements: tuple[Placement, ...]
     initializer: str
+    """The public name: of a function, or of a class whose instance is called."""
     shape: Shape
     arguments: dict[str, Any]
     dtype: str
@@ -62,12 +63,16 @@ class Case(NamedTuple):
     """A fault of its own, which the rules must find; for the tests of the rules."""
 
     @property
+    def is_function(self) -> bool:
+        return self.initializer.endswith("_")
+
+    @property
     def is_random(self) -> bool:
-        return self.initializer not in FIXED
+        return self.initializer not in (*FIXED, *map(class_name, FIXED))
 
     @property
     def is_orthogonal(self) -> bool:
-        return "orthogonal" in self.initializer
+        return "orthogonal" in self.initializer.lower()
 
     @property
     def refusals(self) -> tuple[str, ...]:
@@ -141,9 +146,23 @@ NUMBERS: dict[str, dict[str, tuple[Any, ...]]] = {
     "zeros_": {},
     "eye_": {},
     "dirac_": {},
+    "lecun_uniform_": {},
+    "lecun_normal_": {},
+    "variance_scaling_": {
+        "scale": (1.0, 2.0, 0.0),
+        "mode": ("fan_in", "fan_out", "fan_avg", "fan_geo_avg"),
+        "distribution": ("truncated_normal", "normal", "uniform"),
+    },
 }
 FIXED = ("constant_", "ones_", "zeros_", "eye_", "dirac_")
-INITIALIZERS = tuple(NUMBERS)
+ONLY_CLASSES = ("lecun_uniform_", "lecun_normal_", "variance_scaling_")
+FAN = ("xavier", "kaiming", "lecun", "variance")
+SCHEMES = tuple(NUMBERS)
+
+
+def class_name(function: str) -> str:
+    """XavierNormal of xavier_normal_."""
+    return "".join(part.capitalize() for part in function.split("_"))
 
 
 def draw(seed: int, number: int, worlds: Shape) -> Case:
@@ -151,39 +170,38 @@ def draw(seed: int, number: int, worlds: Shape) -> Case:
 
     The initializers follow each other, and each is tried on all sizes in turn.
     """
-    turn, which = divmod(number, len(INITIALIZERS))
-    initializer = INITIALIZERS[which]
-    world = worlds[(which + turn) % len(worlds)]
+    turn, which = divmod(number, len(SCHEMES))
+    scheme, world = SCHEMES[which], worlds[(which + turn) % len(worlds)]
     source = random.Random(f"{seed}:{number}:{world}")
-    dtype = _dtype(initializer, source)
+    dtype = _dtype(scheme, source)
     mesh = _mesh(world, source)
-    shape = _shape(initializer, source)
-    arguments = _arguments(initializer, shape, dtype, source)
-    placements, shape = _placements(mesh, shape, initializer, source)
+    placements, shape = _placements(mesh, _shape(scheme, source), scheme, source)
+    is_class = scheme in ONLY_CLASSES or source.random() < 0.25
     made = source.choice(("distributed", "empty", "local", "local permuted", "local window"))
     if made == "distributed" and any(placement.kind == "P" for placement in placements):
         made = "local"  # torch makes quotients of the values
     return Case(
-        seed,
-        number,
-        world,
-        mesh,
-        _ranks(math.prod(mesh), world, source),
-        placements,
-        initializer,
-        shape,
-        arguments,
-        dtype,
-        source.choice(("key", "key", "manual_seed", "generator")),
-        made,
-        "dtensor" if source.random() < 0.8 else "shard",
-        source.choice(("plain", "plain", "no_grad", "watched")),
-        dtype in (*FLOATING, COMPLEX) and source.random() < 0.5,
+        seed=seed,
+        number=number,
+        world=world,
+        mesh=mesh,
+        ranks=_ranks(math.prod(mesh), world, source),
+        placements=placements,
+        initializer=class_name(scheme) if is_class else scheme,
+        shape=shape,
+        arguments=_arguments(scheme, shape, dtype, source)
+        | (_only_of_classes(scheme, shape, source) if is_class else {}),
+        dtype=dtype,
+        source=source.choice(("key", "key", "manual_seed", "generator")),
+        made=made,
+        route="dtensor" if source.random() < 0.8 else "shard",
+        mode=source.choice(("plain", "plain", "no_grad", "watched")),
+        requires_grad=dtype in (*FLOATING, COMPLEX) and source.random() < 0.5,
     )
 
 
-def _dtype(initializer: str, source: random.Random) -> str:
-    if initializer in FIXED and source.random() < 0.3:
+def _dtype(scheme: str, source: random.Random) -> str:
+    if scheme in FIXED and source.random() < 0.3:
         return source.choice(EXACT)
     if source.random() < 0.05:
         return COMPLEX
@@ -219,20 +237,20 @@ def _sizes(source: random.Random, least: int, most: int, dimensions: int) -> Sha
     return tuple(source.randint(least, most) for _ in range(dimensions))
 
 
-def _shape(initializer: str, source: random.Random) -> Shape:
-    """A shape that the initializer takes, if it is not one of the few that no scheme does."""
+def _shape(scheme: str, source: random.Random) -> Shape:
+    """A shape that the scheme takes, if it is not one of the few that no scheme does."""
     chance = source.random()
-    if initializer == "delta_orthogonal_":
+    if scheme == "delta_orthogonal_":
         inward = source.randint(1, 9)
         shape = (inward + source.randint(0, 8), inward, *_sizes(source, 1, 4, source.randint(1, 3)))
-    elif initializer == "dirac_":
+    elif scheme == "dirac_":
         shape = (12 * source.randint(1, 2), *_sizes(source, 1, 5, source.randint(2, 4)))
-    elif initializer in ("eye_", "sparse_"):
+    elif scheme in ("eye_", "sparse_"):
         shape = (97, 61) if chance < 0.1 else _sizes(source, 1, 20, 2)
-    elif initializer == "orthogonal_":
+    elif scheme == "orthogonal_":
         shape = (12 * source.randint(1, 3), *_sizes(source, 1, 16, source.randint(1, 3)))
         shape = source.choice(((132, 70), (72, 150), (84, 5, 30))) if chance < 0.2 else shape
-    elif initializer.startswith(("xavier", "kaiming")):
+    elif scheme.startswith(FAN):
         shape = _sizes(source, 1, 9, source.randint(2 if chance < 0.97 else 1, 5))
     elif chance < 0.15:
         shape = source.choice(((4999,), (131, 67), (8, 16, 5, 9)))
@@ -244,36 +262,54 @@ def _shape(initializer: str, source: random.Random) -> Shape:
     return shape
 
 
-def _arguments(initializer: str, shape: Shape, dtype: str, source: random.Random) -> dict[str, Any]:
+def _arguments(scheme: str, shape: Shape, dtype: str, source: random.Random) -> dict[str, Any]:
     given = {
         name: source.choice(values)
-        for name, values in NUMBERS[initializer].items()
+        for name, values in NUMBERS[scheme].items()
         if source.random() < 0.8 or name == "sparsity"
     }
-    if initializer == "constant_":
+    if scheme == "constant_":
         given["val"] = {"int64": 2**53 + 1, "int8": -3, "bool": True, COMPLEX: 1 + 2j}.get(
             dtype, source.choice((0.25, -0.1, 3.0))
         )
-    elif initializer == "dirac_":
+    elif scheme == "dirac_":
         given["groups"] = source.choice((1, 1, 2, 3, 4))
-    elif initializer == "orthogonal_":
+    elif scheme == "orthogonal_":
         given["batch_dims"] = source.randint(0, min(len(shape) - 2, 1))
         rows = shape[given["batch_dims"]]
         given["chunks"] = source.choice([n for n in (1, 1, 2, 3, 4) if rows % n == 0])
-    elif initializer == "trunc_normal_" and source.random() < 0.2:
+    elif scheme == "trunc_normal_" and source.random() < 0.2:
         given |= source.choice(({"a": 0.0, "b": math.inf}, {"a": 5.0, "b": 7.0}, {"std": 0.0}))
     return given
 
 
+def _only_of_classes(scheme: str, shape: Shape, source: random.Random) -> dict[str, Any]:
+    """Arguments that the functions do not have."""
+    if scheme == "trunc_normal_":
+        return {"bounds": source.choice(("absolute", "sigma"))}
+    if not scheme.startswith(FAN) or len(shape) < 2:
+        return {}
+    given: dict[str, Any] = {}
+    if source.random() < 0.3:
+        given |= {"in_axis": 0, "out_axis": -1}
+    if len(shape) > 2 and source.random() < 0.3:
+        given |= {"in_axis": 1, "out_axis": 2, "batch_axis": 0}
+    elif source.random() < 0.5:
+        given[source.choice(("groups", "chunks"))] = source.choice(
+            [parts for parts in (1, 2, 3, 4) if shape[0] % parts == 0]
+        )
+    return given
+
+
 def _placements(
-    mesh: Shape, shape: Shape, initializer: str, source: random.Random
+    mesh: Shape, shape: Shape, scheme: str, source: random.Random
 ) -> tuple[tuple[Placement, ...], Shape]:
     """Of every kind; and the shape, one size of which may be made to divide evenly."""
     placed = [_placement(size, len(shape), source) for size in mesh]
     if (
         len(mesh) > 1
         and shape
-        and not initializer.startswith(("delta_orthogonal", "dirac", "orthogonal"))
+        and not scheme.startswith(("delta_orthogonal", "dirac", "orthogonal"))
         and source.random() < 0.25
     ):  # FSDP2 over tensor parallelism
         dim = source.randrange(len(shape))
