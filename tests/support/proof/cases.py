@@ -241,7 +241,7 @@ def _shape(scheme: str, source: random.Random) -> Shape:
     """A shape that the scheme takes, if it is not one of the few that no scheme does."""
     chance = source.random()
     if scheme == "delta_orthogonal_":
-        inward = source.randint(1, 9)
+        inward = source.choice((source.randint(1, 9), 70))
         shape = (inward + source.randint(0, 8), inward, *_sizes(source, 1, 4, source.randint(1, 3)))
     elif scheme == "dirac_":
         shape = (12 * source.randint(1, 2), *_sizes(source, 1, 5, source.randint(2, 4)))
@@ -249,7 +249,7 @@ def _shape(scheme: str, source: random.Random) -> Shape:
         shape = (97, 61) if chance < 0.1 else _sizes(source, 1, 20, 2)
     elif scheme == "orthogonal_":
         shape = (12 * source.randint(1, 3), *_sizes(source, 1, 16, source.randint(1, 3)))
-        shape = source.choice(((132, 70), (72, 150), (84, 5, 30))) if chance < 0.2 else shape
+        shape = source.choice(((132, 70), (72, 150), (96, 9, 9))) if chance < 0.5 else shape
     elif scheme.startswith(FAN):
         shape = _sizes(source, 1, 9, source.randint(2 if chance < 0.97 else 1, 5))
     elif chance < 0.15:
@@ -275,7 +275,7 @@ def _arguments(scheme: str, shape: Shape, dtype: str, source: random.Random) -> 
     elif scheme == "dirac_":
         given["groups"] = source.choice((1, 1, 2, 3, 4))
     elif scheme == "orthogonal_":
-        given["batch_dims"] = source.randint(0, min(len(shape) - 2, 1))
+        given["batch_dims"] = source.choice((0, 0, min(len(shape) - 2, 1)))
         rows = shape[given["batch_dims"]]
         given["chunks"] = source.choice([n for n in (1, 1, 2, 3, 4) if rows % n == 0])
     elif scheme == "trunc_normal_" and source.random() < 0.2:
