@@ -230,6 +230,19 @@ def test_writes_to_slices_are_lost():
         assert local(weight).tolist() == [[1.0, 1.0, 0.0, 0.0]] * 3
 
 
+def test_writes_to_gathered_copies_are_lost():
+    """FSDP2 has them in the place of the parameters until it shards again."""
+    for names, mesh in as_each_rank((2,), ("shard",)):
+        model = from_meta(Decoder, names, mesh)
+        fill_by_name(model)
+        weight = model.embedding.weight
+        model.unshard()
+        winit.ones_(model.embedding.weight)
+        model.reshard()
+        assert model.embedding.weight is weight
+        assert_same(model, sharded(filled_whole(), names, mesh))
+
+
 def fill_rows(weight, begin, end, fill, **options):
     """As docs/distributed.md has it."""
     local = weight.to_local()
