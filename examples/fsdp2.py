@@ -119,6 +119,7 @@ def main() -> None:
         distributed.all_reduce(total)
         if rank == 0 and step in (0, STEPS - 1):
             print(f"loss of step {step} {total / world:.6f}")
+    distributed.barrier()  # else a thread of gloo may let go of the last tensor after Python's end
     distributed.destroy_process_group()
 
 

@@ -245,7 +245,7 @@ def test_writes_to_gathered_copies_are_lost():
 
 def fill_rows(weight, begin, end, fill, **options):
     """As docs/distributed.md has it."""
-    local = weight.to_local()
+    local = weight.detach().to_local()
     first = weight.device_mesh.get_local_rank() * len(local)
     a, b = (min(max(row, begin), end) for row in (first, first + len(local)))
     part = winit.Shard((end - begin, weight.shape[1]), (a - begin, 0))
@@ -257,7 +257,8 @@ def test_rows_with_a_law_of_their_own():
     whole = torch.cat([winit.normal_(torch.empty(b - a, 3), std=b, key=KEY) for a, b in blocks])
     for rank, (_, mesh) in enumerate(as_each_rank((4,), ("shard",))):
         empty = torch.zeros(12, 3)
-        weight = api.distribute_tensor(empty, mesh, [api.Shard(0)], src_data_rank=None)
+        divided = api.distribute_tensor(empty, mesh, [api.Shard(0)], src_data_rank=None)
+        weight = nn.Parameter(divided)
         for begin, end in blocks:
             fill_rows(weight, begin, end, winit.normal_, std=end, key=KEY)
         assert torch.equal(local(weight), whole.chunk(4)[rank])
