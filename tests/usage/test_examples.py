@@ -50,19 +50,16 @@ def started(script: Path, world: int) -> list[subprocess.Popen[str]]:
 
 def printed(processes: list[subprocess.Popen[str]]) -> list[str]:
     """The lines of the first of them, once all have ended well; the others say nothing."""
-    outputs = []
     try:
-        for process in processes:
-            output, errors = process.communicate(timeout=120)
-            assert process.returncode == 0, errors
-            # Some torch prints how its processes are connected.
-            lines = [line for line in output.splitlines() if not line.startswith("[Gloo]")]
-            outputs.append(lines)
+        outputs = [process.communicate(timeout=120) for process in processes]
     finally:
         for process in processes:
             process.kill()
-    assert not any(outputs[1:])
-    return outputs[0]
+    assert not any(process.returncode for process in processes), [errors for _, errors in outputs]
+    # Some torch prints how its processes are connected.
+    first, *others = (re.sub(r"^\[Gloo\].*\n", "", output, flags=re.M) for output, _ in outputs)
+    assert not any(others)
+    return first.splitlines()
 
 
 @needs_core
