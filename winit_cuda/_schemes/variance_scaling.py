@@ -14,7 +14,7 @@ from torch import Generator, Tensor
 from torch.overrides import handle_torch_function
 
 from .._core import checks, target
-from .._core.checks import WrongValueError, unfit, warn, wrong
+from .._core.checks import warn, wrong
 from .._core.subnormals import SMALLEST, kept
 from .._core.torch_internals import has_torch_function
 from .._dispatch.single import fill, negate
@@ -23,6 +23,7 @@ from .._fills.elementwise import NORMAL, UNIFORM
 from .._keys.keys import Key
 from .gain import Nonlinearity, gain_of
 from .part import global_shape, part
+from .shapes import fans
 
 FanMode = Literal["fan_in", "fan_out"]
 _INF = math.inf
@@ -290,10 +291,11 @@ def _calculate_fan_in_and_fan_out(tensor: Tensor) -> tuple[int, int]:
 def _calculate_correct_fan(tensor: Tensor, mode: FanMode) -> int:
     """Return the fan that `mode` names; as above."""
     function = "_calculate_correct_fan"
-    return _fans(function, tensor)[_mode(function, mode) == "fan_out"]
+    return _fans(function, tensor)[fan_mode(function, mode) == "fan_out"]
 
 
-def _mode(function: str, mode: str) -> str:
+def fan_mode(function: str, mode: str) -> str:
+    """The mode in lower case."""
     if type(mode) is str and (mode == "fan_in" or mode == "fan_out"):
         return mode
     lower = mode.lower() if isinstance(mode, str) else ""
@@ -313,13 +315,7 @@ def _fans(
         except (AttributeError, RuntimeError):  # no tensor, or a nested one
             target.check(function, tensor)
             raise
-    if len(shape) == 2:
-        return shape[1], shape[0]
-    if len(shape) < 2:
-        requirement = "of at least two dimensions, to have fan_in and fan_out"
-        raise unfit(function, "tensor", requirement, f"shape {tuple(shape)}", WrongValueError)
-    field = math.prod(shape[2:])
-    return shape[1] * field, shape[0] * field
+    return fans(function, shape)
 
 
 def _whole_shape(
@@ -337,9 +333,13 @@ def _xavier_std(function: str, tensor: Tensor, gain: float, shard: Shard | Shard
     whole_shape = _whole_shape(function, tensor, shard)
     if not (type(gain) is float and -_INF < gain < _INF):
         gain = checks.finite(function, "gain", gain)
-    fan_in, fan_out = _fans(function, tensor, whole_shape)
-    fans = fan_in + fan_out
-    return gain * math.sqrt(2.0 / float(fans)) if fans else 0.0
+    return xavier_std(gain, *_fans(function, tensor, whole_shape))
+
+
+def xavier_std(gain: float, fan_in: int, fan_out: int) -> float:
+    """Gain * sqrt(2 / (fan_in + fan_out))."""
+    both = fan_in + fan_out
+    return gain * math.sqrt(2.0 / float(both)) if both else 0.0
 
 
 def _kaiming_std(
@@ -354,7 +354,13 @@ def _kaiming_std(
     whole_shape = _whole_shape(function, tensor, shard)
     if tensor.numel() == 0 if whole_shape is None else 0 in whole_shape:
         return None
-    mode = _mode(function, mode)
-    fan_in, fan_out = _fans(function, tensor, whole_shape)
-    fan = fan_in if mode == "fan_in" else fan_out
+    mode = fan_mode(function, mode)
+    return kaiming_std(function, _fans(function, tensor, whole_shape), a, mode, nonlinearity)
+
+
+def kaiming_std(
+    function: str, fan_in_and_out: tuple[int, int], a: float, mode: str, nonlinearity: str
+) -> float:
+    """Gain / sqrt(fan), of the fan that `mode` names."""
+    fan = fan_in_and_out[mode == "fan_out"]
     return gain_of(function, "a", nonlinearity, a) / math.sqrt(fan)
