@@ -45,11 +45,13 @@ class Decoder(nn.Module):
         self.norm = nn.LayerNorm(WIDTH)
         self.norm.bias.requires_grad_(False)
         self.output = nn.Linear(WIDTH, VOCABULARY, bias=False)
-        if is_tied:
-            self.tie()
+        self.is_tied = is_tied
+        self.tie()
 
     def tie(self) -> None:
-        self.output.weight = self.embedding.weight
+        """Tie the two weights, if they are to be and are both there."""
+        if self.is_tied and self.embedding is not None and self.output is not None:
+            self.output.weight = self.embedding.weight
 
 
 def fill(name: str, weight: torch.Tensor) -> torch.Tensor:

@@ -50,10 +50,9 @@ def parallelized(model, mesh):
         "layers.*.mlp.up": parallel.ColwiseParallel(),
         "layers.*.mlp.down": parallel.RowwiseParallel(),
     }
-    is_tied = model.output.weight is model.embedding.weight
+    plan = {name: style for name, style in plan.items() if getattr(model, name, model) is not None}
     parallel.parallelize_module(model, mesh, plan, src_data_rank=None)
-    if is_tied:
-        model.tie()
+    model.tie()
 
 
 def sharded(model, names, mesh, **options):
@@ -172,6 +171,31 @@ def test_pipeline_stages():
         model = from_meta(lambda at=stage: stage_of(Decoder(), at), names, mesh)
         fill_by_name(model, {"output.weight": "embedding.weight"})
         assert_same(model, sharded(stage_of(filled_whole(), stage), names, mesh))
+
+
+def test_a_plan_in_place_of_names():
+    """Made of the whole model on meta, it fills stages of it, wrapped and sharded as they are."""
+    rules = {
+        "*norm.weight": winit.Ones(),
+        "*bias": winit.Zeros(),
+        "*qkv.weight": winit.Orthogonal(chunks=3),
+        "*.mlp.*": winit.KaimingNormal(),
+        "*": winit.Normal(std=0.02),
+    }
+    with torch.device("meta"):
+        plan = winit.plan(Decoder(), rules)
+    whole = Decoder()
+    plan.run(whole, seed=3)
+    for names, mesh in as_each_rank((2, 2, 2), ("pipeline", "shard", "tp")):
+        stage = mesh[names["pipeline"]].get_local_rank()
+        model = from_meta(lambda at=stage: stage_of(Decoder(), at), names, mesh)
+        communication = debug.CommDebugMode()
+        with communication:
+            plan.run(model, seed=3, strict=False)
+        assert communication.get_total_counts() == 0
+        expected = Decoder()
+        expected.load_state_dict(whole.state_dict())
+        assert_same(model, sharded(stage_of(expected, stage), names, mesh))
 
 
 def expert_parallel(model, names, mesh):
