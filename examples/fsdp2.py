@@ -1,8 +1,8 @@
 """Train a small GPT with FSDP2, on CPUs or GPUs: `torchrun --nproc-per-node 2 examples/fsdp2.py`.
 
-On 1, 2 or 4 processes it prints the same hash of the weights and the same first loss, because each
-weight is filled under its own name, wherever its rows are. No process holds the whole model or
-sends anything until the hash is taken.
+On 1, 2 or 4 processes it prints the same hash of the weights and, to rounding, the same losses,
+because each weight is filled under its own name, wherever its rows are. No process holds the whole
+model or sends anything until the hash is taken.
 """
 
 from __future__ import annotations
