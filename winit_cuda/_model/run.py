@@ -12,7 +12,7 @@ from torch import nn
 from .._core.checks import wrong
 from .._dispatch.many import Batch, Job
 from .._dispatch.single import negate
-from .._keys.keys import Key, fold_in, key
+from .._keys.keys import Key, fold_in_each, key
 from .slots import Slot, slots
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def _matched(
 
 def _fill(found: list[tuple[Slot, Entry]], base: Key, shards: Mapping[str, Shard | Shards]) -> None:
     """Write all tensors, in as few calls of the core as there are devices."""
-    jobs, keys, negative, assigned = [], [], [], []
+    jobs, negative, assigned = [], [], []
     for slot, entry in found:
         initializer: Any = entry.initializer
         shard = shards.get(slot.name)
@@ -127,10 +127,9 @@ def _fill(found: list[tuple[Slot, Entry]], base: Key, shards: Mapping[str, Shard
             shard.check(function, tensor.shape)
         fill = law.fill if shard is None else law.fill.part(shard)
         jobs.append(Job(fill, function, tensor, law.numbers))
-        keys.append(fold_in(base, entry.name))
         if law.is_negative:
             negative.append(tensor)
-    Batch(jobs).run(keys)
+    Batch(jobs).run(fold_in_each(base, [entry.name for _, entry in found]))
     for tensor in negative:
         negate(tensor)
     for slot, values in assigned:
