@@ -176,6 +176,21 @@ def shard_factor(placement: Any) -> int | None:
     return int(placement.split_factor) if kind in _loaded(_STRIDED_SHARD) else None
 
 
+_RELEASE = tuple(map(int, torch.__version__.split(".")[:2]))
+
+strided_blocks = _RELEASE >= (2, 10)
+"""Whether a `_StridedShard` splits each of its blocks alone; before, into chunks of one size.
+
+The two differ where the number of chunks does not divide the size.
+"""
+
+hides_strides = (2, 10) <= _RELEASE < (2, 12)
+"""Whether FSDP2 overlooks the `_StridedShard` of tensor parallelism that it shards, not `Shard`.
+
+Its own placement is then an ordinary `Shard`, from which nobody can tell that it was applied last.
+"""
+
+
 def shard_order(dtensor: Any) -> tuple[int, ...] | None:
     """The mesh dimensions of a DTensor in the order in which they shard it.
 
