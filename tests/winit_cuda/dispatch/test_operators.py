@@ -116,7 +116,10 @@ def test_compiled_with_dynamic_shapes_and_numbers():
 def test_bad_arguments_of_a_compiled_call():
     tensor = torch.ones(3)
     program = compiled(lambda tensor: winit.normal_(tensor, std=-1.0))
-    with Unchanged(tensor), pytest.raises(Exception, match=r"std must be|Observed exc|WrongValueError"):
+    with (
+        Unchanged(tensor),
+        pytest.raises(Exception, match=r"std must be|Observed exc|WrongValueError"),
+    ):
         program(tensor)
 
 

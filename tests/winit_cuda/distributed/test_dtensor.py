@@ -15,6 +15,7 @@ import dtensors
 from meshes import as_each_rank, coordinates, fake_group, mesh_at, numbered, taken
 from winit_cuda import Shard, Shards
 from winit_cuda._core.torch_internals import strided_blocks
+from winit_cuda._distributed import dtensor as dtensor_module
 from winit_cuda._distributed.dtensor import local_part
 
 S, Replicate, Partial = dtensors.Shard, dtensors.Replicate, dtensors.Partial
@@ -223,6 +224,21 @@ def test_doubtful_rows_are_an_error_on_every_rank():
             local_part("fill_", made)
         messages.add(str(caught.value))
     assert len(messages) == 1
+
+
+@fake_ranks
+@dtensors.needs_strided
+def test_an_ordinary_shard_may_have_been_the_last(monkeypatch):
+    """FSDP2 of torch 2.10 and 2.11 says no more of itself over a strided shard."""
+    fused, mesh = Strided(0, split_factor=3), mesh_at((2, 2), (0, 1))
+    monkeypatch.setattr(dtensor_module, "hides_strides", True)
+    with pytest.raises(ValueError, match=r"of a size in dimension 0 .*pytorch#168134"):
+        local_part("fill_", dtensor((24, 4), mesh, [S(0), fused]))
+    for placements in ([S(1), fused], [Replicate(), fused], [fused, S(1)]):
+        local_part("fill_", dtensor((24, 4), mesh, placements))
+    local_part("fill_", dtensor((24, 4), mesh_at((1, 2), (0, 1)), [S(0), fused]))
+    monkeypatch.setattr(dtensor_module, "hides_strides", False)
+    local_part("fill_", dtensor((24, 4), mesh, [S(0), fused]))
 
 
 def test_ranks_outside_of_the_mesh():

@@ -140,6 +140,17 @@ def test_fsdp_over_a_fused_weight():
     ]
 
 
+def test_chunks_of_one_size():
+    """Up to torch 2.9 a strided shard has every so many of the chunks of the whole dimension."""
+    for size, ranks, factor in itertools.product(range(14), (1, 2, 3), (2, 3)):
+        chunks = [*numbered((size,)).chunk(ranks * factor), *numbered((size,))[:0].chunk(1)]
+        for rank in range(ranks):
+            split = layout.Split(0, factor, are_blocks=False)
+            found = part((size,), (ranks,), (rank,), (split,))
+            expected = torch.cat([*chunks[rank:-1:ranks], chunks[-1]])
+            assert torch.equal(taken(numbered((size,)), found.local_shape, found.shard), expected)
+
+
 def test_a_known_order():
     """The second dimension of the mesh may split first, and then nothing is doubtful."""
     splits = (Split(0), Split(0))
