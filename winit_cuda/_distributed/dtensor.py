@@ -47,7 +47,7 @@ def local_part(function: str, dtensor: Any) -> LocalPart:
     Raises:
         ValueError: A placement is Partial, on a mesh dimension of more than one rank; or the rows
             cannot be told; or the local tensor has not the shape that the placements give it.
-        TypeError: A placement is of a kind unknown here.
+        TypeError: A placement is of a kind unknown here, or the process plays all ranks at once.
     """
     mesh = dtensor.device_mesh
     mesh_shape, coordinate = tuple(mesh.shape), mesh.get_coordinate()
@@ -57,6 +57,9 @@ def local_part(function: str, dtensor: Any) -> LocalPart:
         for mesh_dim, (placement, size) in enumerate(zip(placements, mesh_shape, strict=True))
     )
     where = (0,) * len(mesh_shape) if coordinate is None else tuple(coordinate)
+    if not all(type(index) is int for index in where):  # torch's LocalTensorMode
+        requirement = "what one rank has of a DTensor, not what all have, in one process"
+        raise unfit(function, "tensor", requirement, _described(dtensor), WrongTypeError)
     found = part(global_shape, mesh_shape, where, splits, shard_order(dtensor))
     doubtful = _unmentioned(splits, mesh_shape) if found.doubtful is None else found.doubtful
     if doubtful is not None:

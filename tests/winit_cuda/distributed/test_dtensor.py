@@ -205,6 +205,17 @@ def test_unknown_placements():
 
 
 @fake_ranks
+def test_all_ranks_in_one_process():
+    """Torch's mode for it has a tensor and a coordinate for each rank."""
+    local = pytest.importorskip("torch.distributed._local_tensor")  # since torch 2.10
+    with local.LocalTensorMode(4):
+        mesh = dtensors.DeviceMesh("cpu", torch.arange(4))
+        made = dtensors.distributed(numbered((8,)), mesh, [S(0)])
+        with pytest.raises(TypeError, match=r"^fill_: tensor must be what one rank has"):
+            local_part("fill_", made)
+
+
+@fake_ranks
 def test_a_local_shape_that_the_placements_do_not_give():
     made = dtensor((6, 2), mesh_at((2,), (1,)), [S(0)], torch.empty(4, 2))
     with pytest.raises(ValueError, match=r"^fill_: tensor must be of local shape \(3, 2\) at \(1,"):
