@@ -56,11 +56,19 @@ def distributed(whole, mesh, placements, **_):
     placements = [_of_positive_dim(placement, whole.dim()) for placement in placements]
     for placement, ranks, index in zip(placements, mesh.shape, coordinate or (), strict=False):
         if not placement.is_replicate() and not placement.is_partial():
-            parts, _ = placement._split_tensor(local, ranks, with_padding=False)
-            local = parts[index]
+            local = _parts(placement, local, ranks)[index]
     return DTensor.from_local(
         local, mesh, placements, run_check=False, shape=whole.shape, stride=whole.stride()
     )
+
+
+def _parts(placement, whole, ranks):
+    if type(placement) is not Strided or torch.__version__ >= (2, 8):
+        return placement._split_tensor(whole, ranks, with_padding=False)[0]
+    # Before, only those that are even.
+    chunks = [*whole.chunk(ranks * placement.split_factor, placement.dim)]
+    nothing = whole.narrow(placement.dim, 0, 0)
+    return [torch.cat([*chunks[i::ranks], nothing], placement.dim) for i in range(ranks)]
 
 
 def _of_positive_dim(placement, dimensions):

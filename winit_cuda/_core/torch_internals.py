@@ -32,6 +32,10 @@ def _itself(tensor: torch.Tensor) -> torch.Tensor:
 unwrapped = getattr(torch.func, "debug_unwrap", _itself)
 """The tensor under all wrappers of `torch.func`; public, but meant for debugging."""
 
+serves_vmap = hasattr(torch.library, "register_vmap") and unwrapped is not _itself
+"""Whether operators have working rules for vmap. Those of torch 2.5 and 2.6 may neither draw nor be
+nested, and what is under the wrappers is not to be known."""
+
 
 def _never() -> bool:
     return False

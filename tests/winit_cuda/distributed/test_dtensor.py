@@ -126,7 +126,10 @@ def test_rows_of_fsdp2(shape, names):
     if "t" in names and dtensors.Strided is None:
         pytest.skip("FSDP2 of torch 2.4 has no placement for rows of tensor parallelism")
     plan = {"0": dtensors.ColwiseParallel(), "1": dtensors.RowwiseParallel()}
-    outcomes = {width: [] for width in (12, 7, 9, 1)}
+    widths = (12, 7, 9, 1)
+    if "t" in names and torch.__version__ < (2, 8):  # they have no others here
+        widths = (24,)
+    outcomes = {width: [] for width in widths}
     for own, mesh in as_each_rank(shape, names):
         for width, found in outcomes.items():
             model = nn.Sequential(nn.Linear(5, width), nn.Linear(width, 6))
