@@ -323,6 +323,12 @@ def split_keys(
     They go to the memory of `device`. Child j is `winit_cuda.fold_in(key, j)`.
     """
 
+def named_streams(pointer: int, names: list[str], seed: int, stream: int, /) -> None:
+    """Write the streams of the children with these names, as uint64, to memory of the host.
+
+    That of a name is `winit_cuda.fold_in(key, name).stream`; the seed is the key's.
+    """
+
 def drawn(key: int | Draw, seed: int, stream: int, /) -> tuple[int, int]:
     """(seed, stream) of a key, drawn where that is to be done; an address is one of the host."""
 

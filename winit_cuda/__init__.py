@@ -17,25 +17,56 @@ from . import init
 from ._core.backend import BackendInfo, backend_info, use_backend
 from ._dispatch import operators as _operators  # noqa: F401  (torch.ops.winit_cuda is there from the start)
 from ._distributed.shard import Box, Shard, Shards
+from ._initializers.base import Initializer
+from ._initializers.elementwise import Constant, Normal, Ones, TruncNormal, Uniform, Zeros
+from ._initializers.fans import KaimingNormal, KaimingUniform, XavierNormal, XavierUniform
+from ._initializers.scaling import LecunNormal, LecunUniform, VarianceScaling
+from ._initializers.structured import DeltaOrthogonal, Dirac, Eye, Orthogonal, Sparse
 from ._keys.keys import (
     Key,
     fold_in,
     key,
     split,
 )
+from ._model.entries import Entry
+from ._model.plan import Plan, plan
+from ._model.run import Report
 from ._version import __version__ as __version__
 from .init import *  # noqa: F403
 
 __all__ = [
     "BackendInfo",
     "Box",
+    "Constant",
+    "DeltaOrthogonal",
+    "Dirac",
+    "Entry",
+    "Eye",
+    "Initializer",
+    "KaimingNormal",
+    "KaimingUniform",
     "Key",
+    "LecunNormal",
+    "LecunUniform",
+    "Normal",
+    "Ones",
+    "Orthogonal",
+    "Plan",
+    "Report",
     "Shard",
     "Shards",
+    "Sparse",
+    "TruncNormal",
+    "Uniform",
+    "VarianceScaling",
+    "XavierNormal",
+    "XavierUniform",
+    "Zeros",
     "backend_info",
     "fold_in",
     "init",
     "key",
+    "plan",
     "split",
     "use_backend",
 ]

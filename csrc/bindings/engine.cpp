@@ -90,6 +90,13 @@ void split_keys(uintptr_t pointer, int64_t count, int device, uintptr_t cuda_str
     split_keys_cpu(source.key, count, out);
 }
 
+// The streams of the children with these names.
+void named_streams(uintptr_t pointer, const std::vector<std::string>& names, uint64_t seed,
+                   uint64_t stream) {
+  uint64_t* out = reinterpret_cast<uint64_t*>(pointer);
+  for (const std::string& name : names) *out++ = named_stream(seed, stream, name);
+}
+
 py::tuple drawn(WINIT_KEY) {
   const Source source = source_of(kCpu, key, seed, stream);
   return py::make_tuple(seed_of(source.key), source.key.stream);
@@ -121,6 +128,7 @@ void bind_engine(py::module_& module) {
     return child_stream(seed, stream, j);
   });
   module.def("split_keys", &split_keys);
+  module.def("named_streams", &named_streams);
   module.def("drawn", &drawn);
   module.def("advance", &advance);
   module.def("fail_after", &fail_after);

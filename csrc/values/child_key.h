@@ -1,7 +1,12 @@
-// The key of a numbered child, as winit_cuda/_keys/keys.py derives it: fold_in(key, j). Its stream
-// is BLAKE2b (Saarinen and Aumasson, RFC 7693) with a digest of 8 bytes over the seed, the stream,
-// "i" and j as 16 bytes, all little-endian. The 33 bytes are one block of the hash.
+// The key of a child, as winit_cuda/_keys/keys.py derives it: fold_in(key, j). Its stream is
+// BLAKE2b (Saarinen and Aumasson, RFC 7693) with a digest of 8 bytes over the seed, the stream, and
+// "i" and j as 16 bytes, all little-endian, or "s" and a name in UTF-8. A number's 33 bytes are one
+// block of the hash; names, which may be longer, are for the host.
 #pragma once
+
+#include <algorithm>
+#include <cstring>
+#include <string_view>
 
 #include "values/philox.h"
 
@@ -51,21 +56,23 @@ WINIT_HD void blake2b_rounds(uint64_t (&v)[16], const uint64_t (&message)[16]) {
   }
 }
 
+constexpr uint64_t kBlake2bParameters = 0x01010008;  // digest of 8 bytes, no key, no tree
+constexpr uint64_t kBlake2bPerson[2] = {0x75635F74696E6977u,
+                                        0x0000003176206164u};  // "winit_cuda v1"
+
 // The stream of child j; its seed is the parent's.
 WINIT_HD uint64_t child_stream(uint64_t seed, uint64_t stream, uint64_t j) {
   constexpr uint64_t kMessageBytes = 33, kNumber = 'i';
-  constexpr uint64_t kParameters = 0x01010008;  // digest of 8 bytes, no key, no tree
-  constexpr uint64_t kPerson[2] = {0x75635F74696E6977u, 0x0000003176206164u};  // "winit_cuda v1"
   const uint64_t message[16] = {seed, stream, kNumber | j << 8, j >> 56};
-  constexpr uint64_t first = kBlake2bStart[0] ^ kParameters;
+  constexpr uint64_t first = kBlake2bStart[0] ^ kBlake2bParameters;
   uint64_t v[16] = {first,
                     kBlake2bStart[1],
                     kBlake2bStart[2],
                     kBlake2bStart[3],
                     kBlake2bStart[4],
                     kBlake2bStart[5],
-                    kBlake2bStart[6] ^ kPerson[0],
-                    kBlake2bStart[7] ^ kPerson[1],
+                    kBlake2bStart[6] ^ kBlake2bPerson[0],
+                    kBlake2bStart[7] ^ kBlake2bPerson[1],
                     kBlake2bStart[0],
                     kBlake2bStart[1],
                     kBlake2bStart[2],
@@ -76,6 +83,46 @@ WINIT_HD uint64_t child_stream(uint64_t seed, uint64_t stream, uint64_t j) {
                     kBlake2bStart[7]};
   blake2b_rounds<0>(v, message);
   return first ^ v[0] ^ v[8];
+}
+
+// The stream of the child with this name.
+inline uint64_t named_stream(uint64_t seed, uint64_t stream, std::string_view name) {
+  constexpr size_t kBlockBytes = 128, kHeadBytes = 17;
+  const size_t bytes = kHeadBytes + name.size();
+  uint64_t state[8];
+  std::copy(kBlake2bStart, kBlake2bStart + 8, state);
+  state[0] ^= kBlake2bParameters;
+  state[6] ^= kBlake2bPerson[0];
+  state[7] ^= kBlake2bPerson[1];
+  for (size_t begin = 0; begin < bytes; begin += kBlockBytes) {
+    // The message from `begin` on: seed, stream, "s", the name, zeros.
+    unsigned char block[kBlockBytes] = {};
+    size_t filled = 0;
+    if (begin == 0) {
+      for (int i = 0; i < 8; ++i) {
+        block[i] = static_cast<unsigned char>(seed >> 8 * i);
+        block[8 + i] = static_cast<unsigned char>(stream >> 8 * i);
+      }
+      block[16] = 's';
+      filled = kHeadBytes;
+    }
+    const size_t read = begin + filled - kHeadBytes;
+    std::memcpy(block + filled, name.data() + read,
+                std::min(kBlockBytes - filled, name.size() - read));
+    uint64_t message[16];
+    for (int i = 0; i < 16; ++i) {
+      message[i] = 0;
+      for (int j = 0; j < 8; ++j) message[i] |= uint64_t{block[8 * i + j]} << 8 * j;
+    }
+    uint64_t v[16];
+    std::copy(state, state + 8, v);
+    std::copy(kBlake2bStart, kBlake2bStart + 8, v + 8);
+    v[12] ^= std::min(begin + kBlockBytes, bytes);
+    if (begin + kBlockBytes >= bytes) v[14] = ~v[14];
+    blake2b_rounds<0>(v, message);
+    for (int i = 0; i < 8; ++i) state[i] ^= v[i] ^ v[i + 8];
+  }
+  return state[0];
 }
 
 // The seed of a key as the fills take it: its first round's keys.

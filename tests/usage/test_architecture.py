@@ -17,10 +17,10 @@ ROOT = Path(__file__).resolve().parents[2]
 LAYERS = {
     "csrc": "platform < values < simd cuda < fill < sparse orthogonal many < bindings < testing",
     "winit_cuda": (
-        "_version < _core < _keys < _distributed < _fills < _dispatch < _schemes < init"
-        " < _verify < __init__ < _command < __main__"
+        "_version < _core < _keys < _distributed < _fills < _dispatch < _schemes < _initializers"
+        " < init < _model < _verify < __init__ < _command < __main__"
     ),
-    "benchmarks": ". < gpu",
+    "benchmarks": ". < gpu scale",
 }
 CSRC = {".h", ".cpp", ".cu"}
 # Files that are no part of the program.

@@ -153,6 +153,16 @@ def split(key: Key, n: SupportsIndex = 2) -> tuple[Key, ...]:
     return tuple(_children(key, words[1::2]))
 
 
+def fold_in_each(parent: Key, names: list[str]) -> list[Key]:
+    """The children with these names, as `fold_in` gives them one by one."""
+    core = backend.loaded
+    if core is None:
+        return [fold_in(parent, name) for name in names]
+    streams = array("Q", bytes(8 * len(names)))
+    core.named_streams(streams.buffer_info()[0], names, parent.seed, parent.stream)
+    return list(_children(parent, streams))
+
+
 def words_of_cuda_generator(seed: int, offset: int) -> tuple[int, int]:
     """The key (seed, stream) that a CUDA generator gives at an offset: BLAKE2b of the two."""
     message = (seed & MASK).to_bytes(8, "little") + offset.to_bytes(8, "little")

@@ -35,18 +35,22 @@ def uniform_(
         tensor: Any shape; float64, float32, float16, bfloat16, float8_e4m3fn or float8_e5m2.
         a: The lower bound.
         b: The upper bound.
-        generator: Where the key comes from; None is torch's default CPU generator.
+        generator: Where the key comes from; None is torch's default CPU generator. Ranks that fill
+            parts of one tensor must be seeded alike, which cannot be checked; with `key` they need
+            not be.
         key: The key itself, instead of a generator.
         shard: The part of a larger tensor that `tensor` is, which gets the values of that part of
-            the whole; see `Shard` and `Shards`.
+            the whole; see `Shard` and `Shards`. None for a DTensor, whose placements say which part
+            each rank has.
 
     Raises:
         TypeError: The tensor is not dense or not of a floating dtype, or `shard` is neither a Shard
             nor Shards.
         ValueError: A bound is NaN or infinite or too large for the dtype, a > b, no value of the
-            dtype lies in [a, b), or `tensor` is not the part that `shard` says.
+            dtype lies in [a, b), or `tensor` is not the part that `shard` says or is a DTensor with
+            Partial placements.
         RuntimeError: Elements of the tensor share memory, the generator is on another device, or
-            ATen would fill the tensor where a key or a shard is given.
+            ATen would fill the tensor though a key or a shard is given or it is a DTensor.
 
     Example:
         >>> import torch, winit_cuda as winit
@@ -83,18 +87,22 @@ def normal_(
         tensor: Any shape; float64, float32, float16, bfloat16, float8_e4m3fn or float8_e5m2.
         mean: The mean.
         std: The standard deviation, at least 0.
-        generator: Where the key comes from; None is torch's default CPU generator.
+        generator: Where the key comes from; None is torch's default CPU generator. Ranks that fill
+            parts of one tensor must be seeded alike, which cannot be checked; with `key` they need
+            not be.
         key: The key itself, instead of a generator.
         shard: The part of a larger tensor that `tensor` is, which gets the values of that part of
-            the whole; see `Shard` and `Shards`.
+            the whole; see `Shard` and `Shards`. None for a DTensor, whose placements say which part
+            each rank has.
 
     Raises:
         TypeError: The tensor is not dense or not of a floating dtype, or `shard` is neither a Shard
             nor Shards.
         ValueError: `mean` or `std` is NaN or infinite, std < 0, |mean| + 6.4 std is too large for
-            the dtype, or `tensor` is not the part that `shard` says.
+            the dtype, or `tensor` is not the part that `shard` says or is a DTensor with Partial
+            placements.
         RuntimeError: Elements of the tensor share memory, the generator is on another device, or
-            ATen would fill the tensor where a key or a shard is given.
+            ATen would fill the tensor though a key or a shard is given or it is a DTensor.
 
     Example:
         >>> import torch, winit_cuda as winit
@@ -145,19 +153,22 @@ def trunc_normal_(
         std: Its standard deviation, at least 0.
         a: The smallest value; -inf for none.
         b: The largest value; inf for none. With a = mean and b = inf it is half-normal.
-        generator: Where the key comes from; None is torch's default CPU generator.
+        generator: Where the key comes from; None is torch's default CPU generator. Ranks that fill
+            parts of one tensor must be seeded alike, which cannot be checked; with `key` they need
+            not be.
         key: The key itself, instead of a generator.
         shard: The part of a larger tensor that `tensor` is, which gets the values of that part of
-            the whole; see `Shard` and `Shards`.
+            the whole; see `Shard` and `Shards`. None for a DTensor, whose placements say which part
+            each rank has.
 
     Raises:
         TypeError: The tensor is not dense or not of a floating dtype, or `shard` is neither a Shard
             nor Shards.
         ValueError: A number is NaN, mean or std is infinite, std < 0, a > b, values are too large
             for the dtype, no value of the dtype lies in [a, b], or `tensor` is not the part that
-            `shard` says.
+            `shard` says or is a DTensor with Partial placements.
         RuntimeError: Elements of the tensor share memory, the generator is on another device, or
-            ATen would fill the tensor where a key or a shard is given.
+            ATen would fill the tensor though a key or a shard is given or it is a DTensor.
 
     Example:
         >>> import torch, winit_cuda as winit
@@ -191,13 +202,14 @@ def constant_(tensor: Tensor, val: float, *, shard: Shard | Shards | None = None
     Args:
         tensor: Any shape, any dtype.
         val: A value of that dtype; a floating dtype rounds it, once.
-        shard: The part of a larger tensor that `tensor` is; every part gets the same values.
+        shard: The part of a larger tensor that `tensor` is; every part gets the same values. None
+            for a DTensor.
 
     Raises:
         TypeError: The tensor is not dense, `val` is not a number, or `shard` is neither a Shard nor
             Shards.
         ValueError: The dtype cannot represent `val`: 1.5 or 300 in uint8, 1e39 in float32; or
-            `tensor` is not the part that `shard` says.
+            `tensor` is not the part that `shard` says or is a DTensor with Partial placements.
         RuntimeError: Elements of the tensor share memory.
 
     Example:
@@ -217,11 +229,13 @@ def ones_(tensor: Tensor, *, shard: Shard | Shards | None = None) -> Tensor:
 
     Args:
         tensor: Any shape, any dtype.
-        shard: The part of a larger tensor that `tensor` is; every part gets the same values.
+        shard: The part of a larger tensor that `tensor` is; every part gets the same values. None
+            for a DTensor.
 
     Raises:
         TypeError: The tensor is not dense, or `shard` is neither a Shard nor Shards.
-        ValueError: `tensor` is not the part that `shard` says.
+        ValueError: `tensor` is not the part that `shard` says or is a DTensor with Partial
+            placements.
         RuntimeError: Elements of the tensor share memory.
 
     Example:
@@ -241,11 +255,13 @@ def zeros_(tensor: Tensor, *, shard: Shard | Shards | None = None) -> Tensor:
 
     Args:
         tensor: Any shape, any dtype.
-        shard: The part of a larger tensor that `tensor` is; every part gets the same values.
+        shard: The part of a larger tensor that `tensor` is; every part gets the same values. None
+            for a DTensor.
 
     Raises:
         TypeError: The tensor is not dense, or `shard` is neither a Shard nor Shards.
-        ValueError: `tensor` is not the part that `shard` says.
+        ValueError: `tensor` is not the part that `shard` says or is a DTensor with Partial
+            placements.
         RuntimeError: Elements of the tensor share memory.
 
     Example:

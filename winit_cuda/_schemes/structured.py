@@ -1,14 +1,11 @@
 """Initializers that give a matrix or a convolution its structure: identity, sparse, orthogonal."""
 
 import math
-from collections.abc import Sequence
 
-import torch
 from torch import Generator, Tensor
 from torch.overrides import handle_torch_function
 
-from .._core import checks, target
-from .._core.checks import WrongValueError, unfit, wrong
+from .._core.checks import wrong
 from .._core.torch_internals import has_torch_function, is_dtensor
 from .._dispatch import fixed
 from .._dispatch.single import fill, is_seen_by_torch
@@ -17,10 +14,15 @@ from .._fills.constants import DIRAC, EYE
 from .._fills.structured import DELTA_ORTHOGONAL, ORTHOGONAL, SPARSE, OrthogonalFill
 from .._keys import generators
 from .._keys.keys import Key
-from .part import global_shape, part
-
-# A float counts the rows, and the zeros among them, up to here.
-_LONGEST = 2**53
+from .part import part
+from .shapes import (
+    check_countable,
+    check_delta,
+    check_dimensions,
+    check_groups,
+    check_matrices,
+    whole_shape,
+)
 
 
 def eye_(tensor: Tensor, *, shard: Shard | Shards | None = None) -> Tensor:
@@ -31,12 +33,13 @@ def eye_(tensor: Tensor, *, shard: Shard | Shards | None = None) -> Tensor:
     Args:
         tensor: Shape (rows, columns), any dtype.
         shard: The part of a larger tensor that `tensor` is, which gets the values of that part of
-            the whole; see `Shard` and `Shards`.
+            the whole; see `Shard` and `Shards`. None for a DTensor, whose placements say which part
+            each rank has.
 
     Raises:
         TypeError: The tensor is not dense, or `shard` is neither a Shard nor Shards.
         ValueError: The tensor does not have two dimensions, or `tensor` is not the part that
-            `shard` says.
+            `shard` says or is a DTensor with Partial placements.
         RuntimeError: Elements of the tensor share memory.
 
     Example:
@@ -47,7 +50,7 @@ def eye_(tensor: Tensor, *, shard: Shard | Shards | None = None) -> Tensor:
     """
     if has_torch_function(tensor):
         return handle_torch_function(eye_, (tensor,), tensor, shard=shard)
-    _shape("eye_", tensor, shard, 2, 2)
+    check_dimensions("eye_", whole_shape("eye_", tensor, shard), 2, 2)
     what = EYE if shard is None else EYE.part(shard)
     return fixed.fill(what, "eye_", tensor)
 
@@ -62,13 +65,15 @@ def dirac_(tensor: Tensor, groups: int = 1, *, shard: Shard | Shards | None = No
         tensor: Shape (out, in, *kernel) with a kernel of one to three dimensions, any dtype.
         groups: Groups of the convolution, a divisor of `out`.
         shard: The part of a larger tensor that `tensor` is, which gets the values of that part of
-            the whole; see `Shard` and `Shards`.
+            the whole; see `Shard` and `Shards`. None for a DTensor, whose placements say which part
+            each rank has.
 
     Raises:
         TypeError: The tensor is not dense, `groups` is not an integer, or `shard` is neither a
             Shard nor Shards.
         ValueError: The tensor does not have three to five dimensions, `groups` is less than 1 or
-            does not divide `out`, or `tensor` is not the part that `shard` says.
+            does not divide `out`, or `tensor` is not the part that `shard` says or is a DTensor
+            with Partial placements.
         RuntimeError: Elements of the tensor share memory.
 
     Example:
@@ -84,11 +89,10 @@ def dirac_(tensor: Tensor, groups: int = 1, *, shard: Shard | Shards | None = No
     """
     if has_torch_function(tensor):
         return handle_torch_function(dirac_, (tensor,), tensor, groups=groups, shard=shard)
-    outputs = _shape("dirac_", tensor, shard, 3, 5)[0]
-    groups = checks.count("dirac_", "groups", groups)
-    if outputs % groups:
-        named = "tensor.shape[0]" if shard is None else "shard.global_shape[0]"
-        raise wrong("dirac_", "groups", f"a divisor of {named} = {outputs}", groups)
+    shape = whole_shape("dirac_", tensor, shard)
+    check_dimensions("dirac_", shape, 3, 5)
+    named = "tensor.shape[0]" if shard is None else "shard.global_shape[0]"
+    groups = check_groups("dirac_", shape[0], groups, named)
     what = DIRAC if shard is None else DIRAC.part(shard)
     return fixed.fill(what, "dirac_", tensor, (groups,))
 
@@ -121,22 +125,26 @@ def orthogonal_(
         tensor: At least two dimensions; float64, float32, float16, bfloat16, float8_e4m3fn or
             float8_e5m2, in any memory layout. It is computed in float32 or float64 and rounded.
         gain: A factor, see `calculate_gain`.
-        generator: Where the key comes from; None is torch's default CPU generator.
+        generator: Where the key comes from; None is torch's default CPU generator. Ranks that fill
+            parts of one tensor must be seeded alike, which cannot be checked; with `key` they need
+            not be.
         key: The key itself, instead of a generator.
         batch_dims: How many leading dimensions number matrices; at least two others are left.
         chunks: Into how many matrices the rows are cut, a divisor of their number.
         shard: The part of a larger tensor that `tensor` is, which gets the values of that part of
-            the whole; see `Shard` and `Shards`. Equal to rounding.
+            the whole; see `Shard` and `Shards`. None for a DTensor, whose placements say which part
+            each rank has. Equal to rounding.
 
     Raises:
         TypeError: The tensor is not dense, or not of a floating dtype, `batch_dims` or `chunks` is
             not an integer, or `shard` is neither a Shard nor Shards.
         ValueError: The tensor has fewer than batch_dims + 2 dimensions, `gain` is NaN or infinite,
-            `chunks` does not divide the rows, `tensor` is not the part that `shard` says, or a
-            matrix of the shard has more than 2**53 rows or columns.
+            `chunks` does not divide the rows, `tensor` is not the part that `shard` says or is a
+            DTensor with Partial placements, or a matrix of the shard has more than 2**53 rows or
+            columns.
         RuntimeError: Elements of the tensor share memory, the generator is on another device, ATen
-            would fill the tensor where a key or a shard is given, or a shard of several matrices
-            gets no key while a CUDA graph is captured.
+            would fill the tensor though a key or a shard is given or it is a DTensor, or a shard of
+            several matrices gets no key while a CUDA graph is captured.
 
     Example:
         >>> import torch, winit_cuda as winit
@@ -171,11 +179,12 @@ def orthogonal_(
             chunks=chunks,
             shard=shard,
         )
-    shape = _shape("orthogonal_", tensor, shard, 2, math.inf)
+    shape = whole_shape("orthogonal_", tensor, shard)
+    check_dimensions("orthogonal_", shape, 2, math.inf)
     what = ORTHOGONAL
     is_default = type(batch_dims) is int and type(chunks) is int and batch_dims == 0 and chunks == 1
     if shard is not None or not is_default:
-        batch_dims, chunks = _check_matrices(shape, batch_dims, chunks, shard)
+        batch_dims, chunks = check_matrices("orthogonal_", shape, batch_dims, chunks, shard)
         is_part = shard is not None or is_dtensor(tensor)
         if is_part and key is None and (batch_dims or chunks > 1):
             _check_capture(tensor)
@@ -201,18 +210,22 @@ def delta_orthogonal_(
         tensor: Shape (out, in, *kernel) with in <= out and a kernel of one to three dimensions, of
             the dtypes that `orthogonal_` takes.
         gain: A factor, see `calculate_gain`.
-        generator: Where the key comes from; None is torch's default CPU generator.
+        generator: Where the key comes from; None is torch's default CPU generator. Ranks that fill
+            parts of one tensor must be seeded alike, which cannot be checked; with `key` they need
+            not be.
         key: The key itself, instead of a generator.
         shard: The part of a larger tensor that `tensor` is, which gets the values of that part of
-            the whole; see `Shard` and `Shards`. Equal to rounding.
+            the whole; see `Shard` and `Shards`. None for a DTensor, whose placements say which part
+            each rank has. Equal to rounding.
 
     Raises:
         TypeError: The tensor is not dense or not of a floating dtype, or `shard` is neither a Shard
             nor Shards.
         ValueError: The tensor does not have three to five dimensions, in > out, `gain` is NaN or
-            infinite, or `tensor` is not the part that `shard` says.
+            infinite, or `tensor` is not the part that `shard` says or is a DTensor with Partial
+            placements.
         RuntimeError: Elements of the tensor share memory, the generator is on another device, or
-            ATen would fill the tensor where a key or a shard is given.
+            ATen would fill the tensor though a key or a shard is given or it is a DTensor.
 
     Example:
         >>> import torch, winit_cuda as winit
@@ -237,15 +250,12 @@ def delta_orthogonal_(
             key=key,
             shard=shard,
         )
-    shape = _shape("delta_orthogonal_", tensor, shard, 3, 5)
-    outputs, inputs = shape[:2]
-    if inputs > outputs and 0 not in shape:
-        requirement = "of no more input than output channels, in <= out"
-        received = f"shape {tuple(shape)}"
-        raise unfit("delta_orthogonal_", "tensor", requirement, received, WrongValueError)
+    shape = whole_shape("delta_orthogonal_", tensor, shard)
+    check_dimensions("delta_orthogonal_", shape, 3, 5)
+    check_delta("delta_orthogonal_", shape)
     what = DELTA_ORTHOGONAL
     if shard is not None:
-        _check_countable("delta_orthogonal_", outputs, inputs, shard)
+        check_countable("delta_orthogonal_", shape[0], shape[1], shard)
         what = part(DELTA_ORTHOGONAL, "delta_orthogonal_", tensor, shard)
     return fill(what, "delta_orthogonal_", tensor, (gain,), generator, key)
 
@@ -270,19 +280,23 @@ def sparse_(
             float8_e5m2.
         sparsity: The fraction of zeros in a column, in [0, 1].
         std: The standard deviation of the other values, at least 0.
-        generator: Where the key comes from; None is torch's default CPU generator.
+        generator: Where the key comes from; None is torch's default CPU generator. Ranks that fill
+            parts of one tensor must be seeded alike, which cannot be checked; with `key` they need
+            not be.
         key: The key itself, instead of a generator.
         shard: The part of a larger tensor that `tensor` is, which gets the values of that part of
-            the whole; see `Shard` and `Shards`.
+            the whole; see `Shard` and `Shards`. None for a DTensor, whose placements say which part
+            each rank has.
 
     Raises:
         TypeError: The tensor is not dense, or not of a floating dtype, or `shard` is neither a
             Shard nor Shards.
         ValueError: The tensor does not have two dimensions, `sparsity` is not in [0, 1], `std` is
             negative, NaN or infinite, values are too large for the dtype, `tensor` is not the part
-            that `shard` says, or a matrix of the shard has more than 2**53 rows or columns.
+            that `shard` says or is a DTensor with Partial placements, or a matrix of the shard has
+            more than 2**53 rows or columns.
         RuntimeError: Elements of the tensor share memory, the generator is on another device, or
-            ATen would fill the tensor where a key or a shard is given.
+            ATen would fill the tensor though a key or a shard is given or it is a DTensor.
 
     Example:
         >>> import torch, winit_cuda as winit
@@ -304,61 +318,15 @@ def sparse_(
             key=key,
             shard=shard,
         )
-    rows, columns = _shape("sparse_", tensor, shard, 2, 2)
+    shape = whole_shape("sparse_", tensor, shard)
+    check_dimensions("sparse_", shape, 2, 2)
     if isinstance(sparsity, bool):
         raise wrong("sparse_", "sparsity", "a number", sparsity, TypeError)
     what = SPARSE
     if shard is not None:
-        _check_countable("sparse_", rows, columns, shard)
+        check_countable("sparse_", shape[0], shape[1], shard)
         what = part(SPARSE, "sparse_", tensor, shard)
     return fill(what, "sparse_", tensor, (sparsity, std), generator, key)
-
-
-def _shape(
-    function: str, tensor: Tensor, shard: Shard | Shards | None, least: int, most: float
-) -> Sequence[int]:
-    """The shape of the whole tensor, which has from `least` to `most` dimensions."""
-    if shard is not None:
-        shape: Sequence[int] = global_shape(function, tensor, shard)
-    else:
-        if not isinstance(tensor, torch.Tensor) or tensor.is_nested:  # that has no shape
-            target.check(function, tensor)
-        shape = tensor.shape
-    if least <= len(shape) <= most:
-        return shape
-    requirement = f"of {least} dimensions"
-    if most == math.inf:
-        requirement = f"of at least {least} dimensions"
-    elif most != least:
-        requirement = f"of {least} to {most} dimensions"
-    raise unfit(function, "tensor", requirement, f"shape {tuple(shape)}", WrongValueError)
-
-
-def _check_matrices(
-    shape: Sequence[int], batch_dims: object, chunks: object, shard: Shard | Shards | None
-) -> tuple[int, int]:
-    """Check how `orthogonal_` is to divide the tensor, and return batch_dims and chunks."""
-    function, most = "orthogonal_", len(shape) - 2
-    for name, value in (("batch_dims", batch_dims), ("chunks", chunks)):
-        if isinstance(value, bool):
-            raise wrong(function, name, "an integer", value, TypeError)
-    count = checks.integer(function, "batch_dims", batch_dims)
-    if not 0 <= count <= most:
-        requirement = f"in [0, {most}], as a matrix has at least 2 of {most + 2} dimensions"
-        raise wrong(function, "batch_dims", requirement, count)
-    parts = checks.count(function, "chunks", chunks)
-    rows, *columns = shape[count:]
-    if shard is not None:
-        _check_countable(function, rows, math.prod(columns), shard)
-    if rows % parts:
-        raise wrong(function, "chunks", f"a divisor of the number of rows, {rows}", parts)
-    return count, parts
-
-
-def _check_countable(function: str, rows: int, columns: int, shard: Shard | Shards) -> None:
-    if max(rows, columns) > _LONGEST:
-        requirement = "of matrices with at most 2**53 rows and columns"
-        raise wrong(function, "shard.global_shape", requirement, shard.global_shape)
 
 
 def _check_capture(tensor: Tensor) -> None:

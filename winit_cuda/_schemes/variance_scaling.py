@@ -15,7 +15,7 @@ from torch.compiler import is_dynamo_compiling
 from torch.overrides import handle_torch_function
 
 from .._core import checks, target
-from .._core.checks import WrongValueError, unfit, warn, wrong
+from .._core.checks import warn, wrong
 from .._core.subnormals import SMALLEST, kept
 from .._core.torch_internals import has_torch_function
 from .._dispatch.single import fill, negate
@@ -24,6 +24,7 @@ from .._fills.elementwise import NORMAL, UNIFORM
 from .._keys.keys import Key
 from .gain import Nonlinearity, gain_of
 from .part import global_shape, part
+from .shapes import fans
 
 FanMode = Literal["fan_in", "fan_out"]
 _INF = math.inf
@@ -47,18 +48,21 @@ def xavier_uniform_(
     Args:
         tensor: At least two dimensions, a floating dtype; see `uniform_`.
         gain: A factor, see `calculate_gain`; 0 gives zeros.
-        generator: Where the key comes from; None is torch's default CPU generator.
+        generator: Where the key comes from; None is torch's default CPU generator. Ranks that fill
+            parts of one tensor must be seeded alike, which cannot be checked; with `key` they need
+            not be.
         key: The key itself, instead of a generator.
         shard: The part of a larger tensor that `tensor` is, which gets the values of that part of
-            the whole; see `Shard` and `Shards`.
+            the whole; see `Shard` and `Shards`. None for a DTensor, whose placements say which part
+            each rank has.
 
     Raises:
         TypeError: The tensor is not dense or not of a floating dtype, or `shard` is neither a Shard
             nor Shards.
         ValueError: The tensor has fewer than two dimensions, `gain` is NaN or infinite, or `tensor`
-            is not the part that `shard` says.
+            is not the part that `shard` says or is a DTensor with Partial placements.
         RuntimeError: Elements of the tensor share memory, the generator is on another device, or
-            ATen would fill the tensor where a key or a shard is given.
+            ATen would fill the tensor though a key or a shard is given or it is a DTensor.
 
     Example:
         >>> import torch, winit_cuda as winit
@@ -99,18 +103,21 @@ def xavier_normal_(
     Args:
         tensor: At least two dimensions, a floating dtype; see `normal_`.
         gain: A factor, see `calculate_gain`; 0 gives zeros.
-        generator: Where the key comes from; None is torch's default CPU generator.
+        generator: Where the key comes from; None is torch's default CPU generator. Ranks that fill
+            parts of one tensor must be seeded alike, which cannot be checked; with `key` they need
+            not be.
         key: The key itself, instead of a generator.
         shard: The part of a larger tensor that `tensor` is, which gets the values of that part of
-            the whole; see `Shard` and `Shards`.
+            the whole; see `Shard` and `Shards`. None for a DTensor, whose placements say which part
+            each rank has.
 
     Raises:
         TypeError: The tensor is not dense or not of a floating dtype, or `shard` is neither a Shard
             nor Shards.
         ValueError: The tensor has fewer than two dimensions, `gain` is NaN or infinite, or `tensor`
-            is not the part that `shard` says.
+            is not the part that `shard` says or is a DTensor with Partial placements.
         RuntimeError: Elements of the tensor share memory, the generator is on another device, or
-            ATen would fill the tensor where a key or a shard is given.
+            ATen would fill the tensor though a key or a shard is given or it is a DTensor.
 
     Example:
         >>> import torch, winit_cuda as winit
@@ -161,18 +168,22 @@ def kaiming_uniform_(
         a: The negative slope of the nonlinearity, used with "leaky_relu".
         mode: "fan_in" keeps the variance of the forward pass, "fan_out" that of the backward pass.
         nonlinearity: Its name in `torch.nn.functional`, see `calculate_gain`.
-        generator: Where the key comes from; None is torch's default CPU generator.
+        generator: Where the key comes from; None is torch's default CPU generator. Ranks that fill
+            parts of one tensor must be seeded alike, which cannot be checked; with `key` they need
+            not be.
         key: The key itself, instead of a generator.
         shard: The part of a larger tensor that `tensor` is, which gets the values of that part of
-            the whole; see `Shard` and `Shards`.
+            the whole; see `Shard` and `Shards`. None for a DTensor, whose placements say which part
+            each rank has.
 
     Raises:
         TypeError: The tensor is not dense or not of a floating dtype, or `shard` is neither a Shard
             nor Shards.
         ValueError: The tensor has fewer than two dimensions, the mode or nonlinearity is unknown,
-            `a` is not a finite number, or `tensor` is not the part that `shard` says.
+            `a` is not a finite number, or `tensor` is not the part that `shard` says or is a
+            DTensor with Partial placements.
         RuntimeError: Elements of the tensor share memory, the generator is on another device, or
-            ATen would fill the tensor where a key or a shard is given.
+            ATen would fill the tensor though a key or a shard is given or it is a DTensor.
 
     Example:
         >>> import torch, winit_cuda as winit
@@ -226,18 +237,22 @@ def kaiming_normal_(
         a: The negative slope of the nonlinearity, used with "leaky_relu".
         mode: "fan_in" keeps the variance of the forward pass, "fan_out" that of the backward pass.
         nonlinearity: Its name in `torch.nn.functional`, see `calculate_gain`.
-        generator: Where the key comes from; None is torch's default CPU generator.
+        generator: Where the key comes from; None is torch's default CPU generator. Ranks that fill
+            parts of one tensor must be seeded alike, which cannot be checked; with `key` they need
+            not be.
         key: The key itself, instead of a generator.
         shard: The part of a larger tensor that `tensor` is, which gets the values of that part of
-            the whole; see `Shard` and `Shards`.
+            the whole; see `Shard` and `Shards`. None for a DTensor, whose placements say which part
+            each rank has.
 
     Raises:
         TypeError: The tensor is not dense or not of a floating dtype, or `shard` is neither a Shard
             nor Shards.
         ValueError: The tensor has fewer than two dimensions, the mode or nonlinearity is unknown,
-            `a` is not a finite number, or `tensor` is not the part that `shard` says.
+            `a` is not a finite number, or `tensor` is not the part that `shard` says or is a
+            DTensor with Partial placements.
         RuntimeError: Elements of the tensor share memory, the generator is on another device, or
-            ATen would fill the tensor where a key or a shard is given.
+            ATen would fill the tensor though a key or a shard is given or it is a DTensor.
 
     Example:
         >>> import torch, winit_cuda as winit
@@ -277,10 +292,11 @@ def _calculate_fan_in_and_fan_out(tensor: Tensor) -> tuple[int, int]:
 def _calculate_correct_fan(tensor: Tensor, mode: FanMode) -> int:
     """Return the fan that `mode` names; as above."""
     function = "_calculate_correct_fan"
-    return _fans(function, tensor)[_mode(function, mode) == "fan_out"]
+    return _fans(function, tensor)[fan_mode(function, mode) == "fan_out"]
 
 
-def _mode(function: str, mode: str) -> str:
+def fan_mode(function: str, mode: str) -> str:
+    """The mode in lower case."""
     if type(mode) is str and (mode == "fan_in" or mode == "fan_out"):
         return mode
     lower = mode.lower() if isinstance(mode, str) else ""
@@ -300,13 +316,7 @@ def _fans(
         except (AttributeError, RuntimeError):  # no tensor, or a nested one
             target.check(function, tensor)
             raise
-    if len(shape) == 2:
-        return shape[1], shape[0]
-    if len(shape) < 2:
-        requirement = "of at least two dimensions, to have fan_in and fan_out"
-        raise unfit(function, "tensor", requirement, f"shape {tuple(shape)}", WrongValueError)
-    field = math.prod(shape[2:])
-    return shape[1] * field, shape[0] * field
+    return fans(function, shape)
 
 
 def _whole_shape(
@@ -324,9 +334,13 @@ def _xavier_std(function: str, tensor: Tensor, gain: float, shard: Shard | Shard
     whole_shape = _whole_shape(function, tensor, shard)
     if not (type(gain) is float and -_INF < gain < _INF):
         gain = checks.finite(function, "gain", gain)
-    fan_in, fan_out = _fans(function, tensor, whole_shape)
-    fans = fan_in + fan_out
-    return gain * math.sqrt(2.0 / float(fans)) if fans else 0.0
+    return xavier_std(gain, *_fans(function, tensor, whole_shape))
+
+
+def xavier_std(gain: float, fan_in: int, fan_out: int) -> float:
+    """Gain * sqrt(2 / (fan_in + fan_out))."""
+    both = fan_in + fan_out
+    return gain * math.sqrt(2.0 / float(both)) if both else 0.0
 
 
 def _kaiming_std(
@@ -341,7 +355,13 @@ def _kaiming_std(
     whole_shape = _whole_shape(function, tensor, shard)
     if tensor.numel() == 0 if whole_shape is None else 0 in whole_shape:
         return None
-    mode = _mode(function, mode)
-    fan_in, fan_out = _fans(function, tensor, whole_shape)
-    fan = fan_in if mode == "fan_in" else fan_out
+    mode = fan_mode(function, mode)
+    return kaiming_std(function, _fans(function, tensor, whole_shape), a, mode, nonlinearity)
+
+
+def kaiming_std(
+    function: str, fan_in_and_out: tuple[int, int], a: float, mode: str, nonlinearity: str
+) -> float:
+    """Gain / sqrt(fan), of the fan that `mode` names."""
+    fan = fan_in_and_out[mode == "fan_out"]
     return gain_of(function, "a", nonlinearity, a) / math.sqrt(fan)

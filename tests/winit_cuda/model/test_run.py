@@ -1,0 +1,245 @@
+"""The run of a plan: by name, all checked first, the values of the single calls."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils import parametrizations, parametrize
+
+import winit_cuda as winit
+from initializers import needs_core
+from meshes import mesh_at
+
+pytestmark = needs_core
+
+RULES = {
+    "*norm.weight": winit.Ones(),
+    "*.bias": winit.Zeros(),
+    "*.q.weight": winit.Orthogonal(),
+    "*.k.weight": winit.XavierUniform(-1.0),
+    "*.v.weight": winit.Sparse(0.5),
+    "*": winit.Normal(std=0.02),
+}
+
+
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.q, self.k, self.v = (nn.Linear(6, 6) for _ in range(3))
+        self.norm = nn.LayerNorm(6)
+
+
+class Model(nn.Module):
+    def __init__(self, layers=2):
+        super().__init__()
+        self.embedding = nn.Embedding(16, 6)
+        self.layers = nn.ModuleList(Block() for _ in range(layers))
+        self.head = nn.Linear(6, 16, bias=False)
+        self.head.weight = self.embedding.weight
+
+
+@pytest.fixture
+def plan():
+    with torch.device("meta"):
+        return winit.plan(Model(), RULES)
+
+
+def expected(plan, seed=0, dtype=torch.float32):
+    """What single calls under the names give."""
+    base = winit.key(seed)
+    return {
+        entry.name: entry.initializer(
+            torch.empty(entry.shape, dtype=dtype), key=winit.fold_in(base, entry.name)
+        )
+        for entry in plan
+    }
+
+
+def assert_filled(model, values):
+    for name, parameter in model.named_parameters():
+        assert torch.equal(parameter, values[name]), name
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64], ids=str)
+def test_every_parameter_has_the_values_of_its_name(plan, dtype):
+    model = Model().to(dtype)
+    memory = [parameter.data_ptr() for parameter in model.parameters()]
+    report = plan.run(model, seed=3)
+    assert_filled(model, expected(plan, 3, dtype))
+    assert report.filled == [entry.name for entry in plan]
+    assert [parameter.data_ptr() for parameter in model.parameters()] == memory
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    assert model.head.weight is model.embedding.weight
+    assert str(report) == f"filled {len(plan)} tensors, {report.elements:,} elements"
+    assert report.elements == sum(parameter.numel() for parameter in model.parameters())
+    other = Model().to(dtype)
+    plan.run(other, winit.key(3))
+    assert_filled(other, dict(model.named_parameters()))
+
+
+def test_a_plan_of_a_file(plan, tmp_path):
+    plan.save(tmp_path / "init.json")
+    model = Model()
+    winit.Plan.load(tmp_path / "init.json").run(model, seed=0)
+    assert_filled(model, expected(plan))
+
+
+def test_other_parameters_change_nothing(plan):
+    model = Model(layers=1)
+    model.extra = nn.Linear(2, 2)
+    winit.plan(model, RULES).run(model, seed=0)
+    values = expected(plan)
+    assert torch.equal(model.layers[0].q.weight, values["layers.0.q.weight"])
+    assert torch.equal(model.embedding.weight, values["embedding.weight"])
+
+
+def test_compiled_and_wrapped(plan):
+    model = Model()
+    plan.run(torch.compile(nn.DataParallel(model), backend="eager"), seed=0)
+    assert_filled(model, expected(plan))
+
+
+def test_untied_by_to_empty(plan):
+    """Every name of a tied parameter fills alike, under the one key."""
+    with torch.device("meta"):
+        model = Model()
+    model.to_empty(device="cpu")
+    model.head.weight = nn.Parameter(torch.empty(16, 6))
+    plan.run(model, seed=0)
+    assert torch.equal(model.head.weight, model.embedding.weight)
+    assert torch.equal(model.head.weight, expected(plan)["embedding.weight"])
+
+
+def test_a_stage_of_a_pipeline(plan):
+    """It has some of the names, and its parameters the values that they have in the whole."""
+    stage = Model()
+    del stage.layers[0], stage.embedding, stage.head
+    stage.layers = nn.ModuleDict({"1": stage.layers[0]})
+    with pytest.raises(ValueError, match=r"embedding\.weight is only in the plan; layers\.0\.q"):
+        plan.run(stage, seed=0)
+    report = plan.run(stage, seed=0, strict=False)
+    assert_filled(stage, expected(plan))
+    assert "embedding.weight" in report.only_in_plan
+    assert "only in the plan: embedding.weight, layers.0" in str(report)
+
+
+@pytest.mark.usefixtures("fake_ranks")
+def test_sharded_parameters(plan):
+    api = pytest.importorskip("torch.distributed.tensor")
+    mesh = mesh_at((4,), (1,))
+    model = Model()
+    for module in model.modules():
+        for name, parameter in list(module.named_parameters(recurse=False)):
+            if module is not model.head:
+                placed = api.distribute_tensor(
+                    parameter.detach(), mesh, [api.Shard(0)], src_data_rank=None
+                )
+                setattr(module, name, nn.Parameter(placed))
+    model.head.weight = model.embedding.weight
+    plan.run(model, seed=0)
+    for name, parameter in model.named_parameters():
+        whole = expected(plan)[name]
+        local = api.distribute_tensor(whole, mesh, [api.Shard(0)], src_data_rank=None).to_local()
+        assert torch.allclose(parameter.to_local(), local, rtol=0, atol=1e-6), name
+        assert "q.weight" in name or torch.equal(parameter.to_local(), local), name
+
+
+def test_plain_parts(plan):
+    model = Model()
+    model.layers[0].k.weight = nn.Parameter(torch.empty(2, 6))
+    model.layers[1].v.weight = nn.Parameter(torch.empty(6, 3))
+    shards = {
+        "layers.0.k.weight": winit.Shard((6, 6), (4, 0)),
+        "layers.1.v.weight": winit.Shard((6, 6), (0, 3)),
+    }
+    with pytest.raises(ValueError, match=r"k.weight has shape \(2, 6\), planned is \(6, 6\)"):
+        plan.run(model, seed=0)
+    plan.run(model, seed=0, shards=shards)
+    values = expected(plan)
+    assert torch.equal(model.layers[0].k.weight, values["layers.0.k.weight"][4:])
+    assert torch.equal(model.layers[1].v.weight, values["layers.1.v.weight"][:, 3:])
+    with pytest.raises(ValueError, match=r"layers\.7\.x, of shards, is not filled"):
+        plan.run(model, seed=0, shards={**shards, "layers.7.x": shards["layers.0.k.weight"]})
+
+
+def test_parametrized_weights():
+    model = nn.Sequential(parametrizations.weight_norm(nn.Linear(3, 4)), nn.Linear(4, 2))
+    plan = winit.plan(model, {"*.weight": winit.Normal(std=0.5), "*": winit.Zeros()})
+    plan.run(model, seed=0)
+    values = expected(plan)
+    assert torch.allclose(model[0].weight, values["0.weight"], atol=1e-6)
+    assert torch.equal(model[1].weight, values["1.weight"])
+
+
+def test_what_is_left_as_it_is(plan):
+    model = Model()
+    before = copy.deepcopy(model)
+    model.layers[0].q.weight._is_hf_initialized = True
+    report = plan.run(model, seed=0, skip=["*.norm.*", "embedding*"])
+    assert len(report.skipped) == 6
+    for name in report.skipped:
+        assert torch.equal(model.get_parameter(name), before.get_parameter(name))
+    assert torch.equal(model.layers[1].q.weight, expected(plan)["layers.1.q.weight"])
+    assert "skipped: embedding.weight, layers.0.q.weight" in str(report)
+
+
+COMPLEX = nn.Parameter(torch.ones(6, 6, dtype=torch.complex64))
+
+
+class Once(nn.Module):
+    """A parametrization that cannot be undone."""
+
+    def forward(self, weight):
+        return weight * 2
+
+
+def changed(change):
+    model = Model()
+    change(model)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (lambda model: setattr(model, "extra", nn.Linear(2, 2)), ValueError,
+         r"^Plan.run: extra.weight is only in the model; extra.bias is only .* \(2 in all\)"),
+        (lambda model: setattr(model.layers[1], "q", nn.Linear(6, 7)), ValueError,
+         r"layers.1.q.weight has shape \(7, 6\), planned is \(6, 6\)"),
+        (lambda model: model.layers[1].to("meta"), RuntimeError,
+         "on meta, call to_empty first: layers.1.q.weight"),
+        (lambda model: setattr(model.layers[1].q, "weight", COMPLEX), RuntimeError,
+         "Orthogonal: key needs the native core"),
+        (lambda model: setattr(model.layers[1].k, "weight", COMPLEX), RuntimeError,
+         "XavierUniform: key needs the native core"),
+        (lambda model: parametrize.register_parametrization(model.layers[1].k, "weight", Once()),
+         ValueError, "layers.1.k.weight has a parametrization without right_inverse"),
+    ],
+)  # fmt: skip
+def test_nothing_is_written_before_an_error(plan, change, error, message):
+    model = changed(change)
+    before = copy.deepcopy(model)
+    with pytest.raises(error, match=message):
+        plan.run(model, seed=0)
+    for parameter, old in zip(model.parameters(), before.parameters(), strict=True):
+        assert parameter.is_meta or torch.equal(parameter, old)
+
+
+def test_entries_without_a_law(plan):
+    unset = winit.Plan([*plan, winit.Entry("scale", (2,), "float32", None)])
+    model = changed(lambda model: setattr(model, "scale", nn.Parameter(torch.ones(2))))
+    with pytest.raises(ValueError, match="scale has no law"):
+        unset.run(model, seed=0)
+    assert unset.run(model, seed=0, strict=False).without_law == ["scale"]
+    assert model.scale.tolist() == [1.0, 1.0]
+    assert unset.run(model, seed=0, skip=["scale"]).skipped == ["scale"]
+
+
+def test_what_is_no_model_or_seed(plan):
+    with pytest.raises(TypeError, match=r"Plan\.run: model must be a torch\.nn\.Module"):
+        plan.run({}, seed=0)
+    with pytest.raises(TypeError, match="seed must be an integer"):
+        plan.run(Model(), seed="0")

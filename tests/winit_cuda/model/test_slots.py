@@ -1,0 +1,72 @@
+"""The names of parameters: without wrappers, one for a tied one, one for a parametrized one."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils import parametrizations
+
+from winit_cuda._model.slots import slots
+
+
+class Model(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.module = nn.Linear(2, 3)
+        self.embedding = nn.Embedding(4, 3)
+        self.head = nn.Linear(3, 4, bias=False)
+        self.head.weight = self.embedding.weight
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def forward(self, x):
+        return self.head(self.module(x)) * self.scale
+
+
+NAMES = ["scale", "module.weight", "module.bias", "embedding.weight"]
+
+
+def names(model):
+    return [slot.name for slot in slots(model)]
+
+
+def test_plain_names():
+    model = Model()
+    assert names(model) == NAMES
+    found = {slot.name: slot for slot in slots(model)}
+    assert found["embedding.weight"].aliases == ("head.weight",)
+    assert found["embedding.weight"].tensor is model.head.weight
+    assert found["module.bias"].owner is model.module
+    assert found["scale"].owner is model
+
+
+def test_wrappers():
+    checkpointed = pytest.importorskip(
+        "torch.distributed.algorithms._checkpoint.checkpoint_wrapper"
+    ).checkpoint_wrapper
+    model = Model()
+    model.module = checkpointed(model.module)
+    parallel = nn.DataParallel(torch.compile(model, backend="eager"))
+    assert names(torch.compile(parallel, backend="eager")) == NAMES
+
+
+def test_a_module_under_two_names():
+    layer = nn.Linear(2, 2, bias=False)
+    (slot,) = slots(nn.ModuleDict({"a": layer, "b": layer}))
+    assert (slot.name, slot.aliases) == ("a.weight", ("b.weight",))
+
+
+def test_parametrized_weights():
+    model = nn.Sequential(parametrizations.weight_norm(nn.Linear(3, 2)), nn.Linear(2, 2))
+    assert names(model) == ["0.weight", "0.bias", "1.weight", "1.bias"]
+    weight, *others = slots(model)
+    assert weight.is_computed
+    assert not any(slot.is_computed for slot in others)
+    values = torch.arange(6.0).view(2, 3) + 1
+    weight.assign(values)
+    assert torch.allclose(model[0].weight, values)
+    assert isinstance(model[0].parametrizations.weight.original0, nn.Parameter)
+
+
+def test_a_model_without_parameters():
+    assert slots(nn.ReLU()) == []

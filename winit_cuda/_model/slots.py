@@ -1,0 +1,90 @@
+"""The parameters of a model under the names that a plan knows them by.
+
+What wrappers put into a name (`_orig_mod.`, `_fsdp_wrapped_module.`) comes off, so that a model has
+the same names compiled, sharded and wrapped. A tied parameter has one name, the first, with the
+others beside it. A parametrized weight has its own name, not those of what it is computed from.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import nn
+from torch.nn.utils import parametrize
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# What a wrapper calls the module that it wraps, and whose name for it is not used otherwise.
+_WRAPPERS = frozenset(
+    {"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_fpw_module"}
+)
+# Those call it `module`, as users do, too.
+_CALL_IT_MODULE = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+
+
+class Slot(NamedTuple):
+    """A parameter of a model."""
+
+    name: str
+    """The name in the model without its wrappers."""
+    tensor: torch.Tensor
+    owner: nn.Module
+    """The module that has it."""
+    aliases: tuple[str, ...] = ()
+    """Other names of the same parameter."""
+    is_computed: bool = False
+    """Whether it is a parametrized weight, computed from other tensors."""
+
+    @property
+    def can_be_assigned(self) -> bool:
+        """Whether what a parametrized weight is computed from can be found from its values."""
+        parametrizations: Any = self.owner.parametrizations
+        own = parametrizations[self.name.rpartition(".")[2]]
+        return all(hasattr(each, "right_inverse") for each in own)
+
+    def assign(self, values: torch.Tensor) -> None:
+        """Set a parametrized weight: its parametrizations find the tensors that give the values."""
+        with torch.no_grad():
+            setattr(self.owner, self.name.rpartition(".")[2], values)
+
+
+def slots(model: nn.Module) -> list[Slot]:
+    """Every parameter once, in the order of the model."""
+    found: dict[int, Slot] = {}
+    for slot in _all_slots(model):
+        same = found.setdefault(id(slot.tensor), slot)
+        if slot.name not in (same.name, *same.aliases):
+            found[id(slot.tensor)] = same._replace(aliases=(*same.aliases, slot.name))
+    return list(found.values())
+
+
+def _all_slots(model: nn.Module) -> Iterator[Slot]:
+    inside: set[nn.Module] = set()  # what belongs to a parametrization
+    for path, module in model.named_modules(remove_duplicate=False):
+        if module in inside:
+            continue
+        prefix = _clean(model, path)
+        parametrizations: Any = getattr(module, "parametrizations", None)
+        if parametrize.is_parametrized(module):
+            inside.update(parametrizations.modules())
+            for name in parametrizations:
+                yield Slot(_joined(prefix, name), getattr(module, name), module, (), True)
+        for name, tensor in module.named_parameters(recurse=False, remove_duplicate=False):
+            yield Slot(_joined(prefix, name), tensor, module)
+
+
+def _joined(prefix: str, name: str) -> str:
+    return f"{prefix}.{name}" if prefix else name
+
+
+def _clean(model: nn.Module, path: str) -> str:
+    """The path of a module without the steps into wrapped modules."""
+    kept = []
+    module: Any = model
+    for step in filter(None, path.split(".")):
+        if step not in _WRAPPERS and not (step == "module" and isinstance(module, _CALL_IT_MODULE)):
+            kept.append(step)
+        module = getattr(module, step)
+    return ".".join(kept)

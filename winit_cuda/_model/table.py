@@ -1,0 +1,88 @@
+"""A plan as a table that a person reads: repeated layers are one row, what is odd comes first."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .._initializers.base import Initializer
+    from .entries import Entry
+
+_HEADER = ("name", "initializer", "shape", "dtype", "std")
+
+
+def table(entries: list[Entry]) -> str:
+    """The rows, those without a law first, and the totals."""
+    groups: dict[tuple[object, ...], list[Entry]] = {}
+    for entry in entries:
+        template = re.sub(r"(?<![^.])\d+(?![^.])", "*", entry.name)
+        what = (template, repr(entry.initializer), entry.shape, entry.dtype, bool(entry.aliases))
+        groups.setdefault(what, []).append(entry)
+    ordered = sorted(groups.values(), key=lambda group: group[0].initializer is not None)
+    rows = [_HEADER, *map(_row, ordered)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER))]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+    elements = sum(math.prod(entry.shape) for entry in entries)
+    unset = sum(entry.initializer is None for entry in entries)
+    total = f"{len(entries):,} tensors, {elements:,} elements"
+    return "\n".join([*lines, total + (f", {unset:,} without a law" if unset else "")])
+
+
+def _row(group: list[Entry]) -> tuple[str, ...]:
+    first = group[0]
+    name = first.name
+    if len(group) > 1:
+        name = f"{_folded([entry.name for entry in group])}  ({len(group)})"
+    if first.aliases:
+        name += f" = {', '.join(first.aliases)}"
+    shape = " x ".join(map(str, first.shape)) or "scalar"
+    if first.initializer is None:
+        return name, "none", shape, first.dtype, ""
+    return name, repr(first.initializer), shape, first.dtype, _std(first.initializer, first.shape)
+
+
+def _folded(names: list[str]) -> str:
+    """The names as one: numbers that differ as the range that they span."""
+    steps = [name.split(".") for name in names]
+    folded = []
+    for column in zip(*steps, strict=True):
+        if len(set(column)) == 1:
+            folded.append(column[0])
+        else:
+            numbers = sorted(map(int, set(column)))
+            folded.append(f"{{{numbers[0]}-{numbers[-1]}}}")
+    return ".".join(folded)
+
+
+def _std(initializer: Initializer, shape: tuple[int, ...]) -> str:
+    """The standard deviation of the law, where one word gives each element."""
+    law = initializer.law(shape)
+    numbers = law.numbers
+    if law.fill.name == "uniform":
+        return f"{(numbers[1] - numbers[0]) / math.sqrt(12):.4g}"
+    if law.fill.name in ("constant", "zeros"):
+        return "0"
+    if law.fill.name == "normal":
+        return f"{numbers[1]:.4g}"
+    if law.fill.name == "trunc_normal":
+        return f"{_truncated_std(*numbers):.4g}"
+    return ""
+
+
+def _truncated_std(mean: float, std: float, a: float, b: float) -> float:
+    """Of a truncated normal distribution: std sqrt(1 + (a phi(a) - b phi(b)) / Z - (..)^2)."""
+    if std == 0.0 or a == b:
+        return 0.0
+    low, high = (a - mean) / std, (b - mean) / std
+    density = [math.exp(-x * x / 2) / math.sqrt(2 * math.pi) for x in (low, high)]
+    mass = (math.erf(high / math.sqrt(2)) - math.erf(low / math.sqrt(2))) / 2
+    if mass <= 0.0:  # far out in a tail, where this formula has no digits
+        return math.nan
+    edges = [0.0 if math.isinf(x) else x * d for x, d in zip((low, high), density, strict=True)]
+    first = (density[0] - density[1]) / mass
+    return std * math.sqrt(max(0.0, 1 + (edges[0] - edges[1]) / mass - first * first))
