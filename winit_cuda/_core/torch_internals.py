@@ -198,9 +198,12 @@ Its own placement is then an ordinary `Shard`, from which nobody can tell that i
 def shard_order(dtensor: Any) -> tuple[int, ...] | None:
     """The mesh dimensions of a DTensor in the order in which they shard it.
 
-    None where it is from left to right, as before torch 2.10 always, or said by strided shards.
+    None where it is from left to right, as before torch 2.10 always, or said by strided shards,
+    of which torch 2.10 has an order, too.
     """
     entries = getattr(dtensor._spec, "shard_order", None)  # noqa: SLF001
     if entries is None or all(list(dims) == sorted(dims) for _, dims in entries):
+        return None
+    if any((shard_factor(placement) or 1) > 1 for placement in dtensor.placements):
         return None
     return tuple(mesh_dim for _, dims in entries for mesh_dim in dims)

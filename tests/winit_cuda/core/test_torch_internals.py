@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch._subclasses import FakeTensorMode
@@ -85,6 +87,17 @@ def test_torch_has_the_names_of_dtensors():
         pass
 
     assert torch_internals.shard_factor(Other(0)) is None
+
+
+def test_strided_shards_have_their_order_in_them():
+    """And not a second time in the specification, where torch 2.10 has it."""
+    api = pytest.importorskip("dtensors")
+    if api.Strided is None:
+        pytest.skip("torch without strided shards")
+    spec = SimpleNamespace(shard_order=((0, (1, 0)),))
+    for first, order in ((api.Shard(0), (1, 0)), (api.Strided(0, split_factor=2), None)):
+        found = SimpleNamespace(_spec=spec, placements=(first, api.Shard(0)))
+        assert torch_internals.shard_order(found) == order
 
 
 def test_torch_has_the_names_inside_of_dtensors(tmp_path):
