@@ -7,6 +7,7 @@ the mesh has nothing to write; it gets a part without elements, so that it draws
 from __future__ import annotations
 
 import contextlib
+import operator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -51,7 +52,8 @@ def local_part(function: str, dtensor: Any) -> LocalPart:
     """
     mesh = dtensor.device_mesh
     mesh_shape, coordinate = tuple(mesh.shape), mesh.get_coordinate()
-    global_shape, placements = tuple(dtensor.shape), dtensor.placements
+    # A program that is compiled for any size is compiled anew for each: its parts are its own.
+    global_shape, placements = tuple(map(operator.index, dtensor.shape)), dtensor.placements
     splits = tuple(
         _split(function, placement, mesh_dim, size, len(global_shape))
         for mesh_dim, (placement, size) in enumerate(zip(placements, mesh_shape, strict=True))

@@ -345,7 +345,8 @@ def _overlap(boxes: Sequence[Box], which: str) -> tuple[Box, Box] | None:
     order = sorted(range(len(boxes)), key=lambda index: starts[index][apart])
     for place, one in enumerate(order):
         end = starts[one][apart] + boxes[one].sizes[apart]
-        for other in order[place + 1 :]:
+        for later in range(place + 1, len(order)):
+            other = order[later]
             if starts[other][apart] >= end:
                 break
             if all(
@@ -369,7 +370,8 @@ def _shape(function: str, values: Any) -> Integers:
 def _integers(function: str, argument: str, values: Any) -> Integers:
     """The values as integers of at least 0."""
     requirement = "a sequence of integers"
-    if isinstance(values, (Mapping, AbstractSet)):  # these have no order of their own
+    # These have no order of their own, or are text.
+    if isinstance(values, (Mapping, AbstractSet, bytes, bytearray)):
         raise wrong(function, argument, requirement, values, TypeError)
     try:
         given = tuple(values)

@@ -63,9 +63,9 @@ class FanInitializer(Initializer):
         function = type(self).__name__
         if len(shape) < 2:
             return fans(function, shape)
-        inputs, outputs, batch = (
-            self._dimensions(name, shape) for name in ("in_axis", "out_axis", "batch_axis")
-        )
+        inputs = self._dimensions("in_axis", shape)
+        outputs = self._dimensions("out_axis", shape)
+        batch = self._dimensions("batch_axis", shape)
         named = [*inputs, *outputs, *batch]
         if len(set(named)) < len(named):
             requirement = "different from out_axis and batch_axis"
@@ -80,8 +80,10 @@ class FanInitializer(Initializer):
                 requirement = f"a divisor of tensor.shape[0] = {sizes[0]}"
                 raise wrong(function, "groups * chunks", requirement, parts)
             sizes[0] //= parts
-        field = math.prod(size for dim, size in enumerate(sizes) if dim not in named)
-        fan_in, fan_out = (math.prod(sizes[dim] for dim in dims) for dims in (inputs, outputs))
+        # Lists: torch.compile takes no generators here.
+        field = math.prod([size for dim, size in enumerate(sizes) if dim not in named])
+        fan_in = math.prod([sizes[dim] for dim in inputs])
+        fan_out = math.prod([sizes[dim] for dim in outputs])
         return fan_in * field, fan_out * field
 
     def _dimensions(self, name: str, shape: Sequence[int]) -> list[int]:

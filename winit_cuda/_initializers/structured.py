@@ -8,7 +8,13 @@ from .._core import checks
 from .._core.checks import wrong
 from .._fills.constants import DIRAC, EYE
 from .._fills.structured import DELTA_ORTHOGONAL, ORTHOGONAL, SPARSE, OrthogonalFill
-from .._schemes.shapes import check_delta, check_dimensions, check_groups, check_matrices
+from .._schemes.shapes import (
+    check_countable,
+    check_delta,
+    check_dimensions,
+    check_groups,
+    check_matrices,
+)
 from .base import Initializer, Law
 
 
@@ -101,6 +107,8 @@ class Orthogonal(Initializer):
         """The matrices that a tensor of this shape holds."""
         check_dimensions("Orthogonal", shape, 2, math.inf)
         batch_dims, chunks = check_matrices("Orthogonal", shape, self.batch_dims, self.chunks)
+        columns = math.prod(shape[batch_dims + 1 :])
+        check_countable("Orthogonal", shape[batch_dims], columns, shape)
         is_one = batch_dims == 0 and chunks == 1
         return Law(ORTHOGONAL if is_one else OrthogonalFill(batch_dims, chunks), (self.gain,))
 
@@ -135,6 +143,7 @@ class DeltaOrthogonal(Initializer):
     def law(self, shape: Sequence[int]) -> Law:
         """The matrix at the center of a convolution."""
         check_dimensions("DeltaOrthogonal", shape, 3, 5)
+        check_countable("DeltaOrthogonal", shape[0], shape[1], shape)
         check_delta("DeltaOrthogonal", shape)
         return Law(DELTA_ORTHOGONAL, (self.gain,))
 
@@ -173,4 +182,5 @@ class Sparse(Initializer):
     def law(self, shape: Sequence[int]) -> Law:
         """Sparsity and std, of a matrix."""
         check_dimensions("Sparse", shape, 2, 2)
+        check_countable("Sparse", shape[0], shape[1], shape)
         return Law(SPARSE, (self.sparsity, self.std))

@@ -77,17 +77,17 @@ def check_matrices(
     parts = checks.count(function, "chunks", chunks)
     rows, *columns = shape[count:]
     if shard is not None:
-        check_countable(function, rows, math.prod(columns), shard)
+        check_countable(function, rows, math.prod(columns), shape)
     if rows % parts:
         raise wrong(function, "chunks", f"a divisor of the number of rows, {rows}", parts)
     return count, parts
 
 
-def check_countable(function: str, rows: int, columns: int, shard: Shard | Shards) -> None:
+def check_countable(function: str, rows: int, columns: int, shape: Sequence[int]) -> None:
     """Raise where a matrix of a shard is longer than floats can count."""
-    if max(rows, columns) > _LONGEST:
+    if rows > _LONGEST or columns > _LONGEST:
         requirement = "of matrices with at most 2**53 rows and columns"
-        raise wrong(function, "shard.global_shape", requirement, shard.global_shape)
+        raise wrong(function, "shard.global_shape", requirement, tuple(shape))
 
 
 def check_delta(function: str, shape: Sequence[int]) -> None:

@@ -255,7 +255,7 @@ def delta_orthogonal_(
     check_delta("delta_orthogonal_", shape)
     what = DELTA_ORTHOGONAL
     if shard is not None:
-        check_countable("delta_orthogonal_", shape[0], shape[1], shard)
+        check_countable("delta_orthogonal_", shape[0], shape[1], shape)
         what = part(DELTA_ORTHOGONAL, "delta_orthogonal_", tensor, shard)
     return fill(what, "delta_orthogonal_", tensor, (gain,), generator, key)
 
@@ -324,7 +324,7 @@ def sparse_(
         raise wrong("sparse_", "sparsity", "a number", sparsity, TypeError)
     what = SPARSE
     if shard is not None:
-        check_countable("sparse_", shape[0], shape[1], shard)
+        check_countable("sparse_", shape[0], shape[1], shape)
         what = part(SPARSE, "sparse_", tensor, shard)
     return fill(what, "sparse_", tensor, (sparsity, std), generator, key)
 
