@@ -60,6 +60,19 @@ def slots(model: nn.Module) -> list[Slot]:
     return list(found.values())
 
 
+def buffer_slots(model: nn.Module) -> list[Slot]:
+    """Every buffer once, those of parametrizations included, in the order of the model."""
+    found: dict[int, Slot] = {}
+    for path, module in model.named_modules(remove_duplicate=False):
+        prefix = _clean(model, path)
+        for step, tensor in module.named_buffers(recurse=False, remove_duplicate=False):
+            name = _joined(prefix, step)
+            same = found.setdefault(id(tensor), Slot(name, tensor, module))
+            if name not in (same.name, *same.aliases):
+                found[id(tensor)] = same._replace(aliases=(*same.aliases, name))
+    return list(found.values())
+
+
 def _all_slots(model: nn.Module) -> Iterator[Slot]:
     inside: set[nn.Module] = set()  # what belongs to a parametrization
     for path, module in model.named_modules(remove_duplicate=False):

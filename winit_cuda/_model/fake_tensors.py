@@ -1,0 +1,68 @@
+"""What reading a constructor needs of torch's private names; nothing else in `_model` has any.
+
+Fake tensors have a shape, a dtype, a device and a storage with an identity, but no memory.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    FakeTensor,
+    FakeTensorMode,
+    UnsupportedOperatorException,
+)
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+__all__ = ["NEED_VALUES", "TorchDispatchMode"]
+
+# What an operator raises on fake tensors where its result depends on values.
+NEED_VALUES = (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    UnsupportedOperatorException,
+)
+
+
+def fake_mode() -> Any:
+    """The mode in which new tensors are fake; real ones may take part."""
+    return FakeTensorMode(allow_non_fake_inputs=True)
+
+
+def is_fake(value: object) -> bool:
+    """Whether it is a tensor without memory."""
+    return isinstance(value, FakeTensor)
+
+
+def as_fake(mode: Any, tensor: torch.Tensor) -> torch.Tensor:
+    """A fake tensor like a real one."""
+    with without_modes():
+        made: torch.Tensor = mode.from_tensor(tensor)
+    return made
+
+
+def without_modes() -> AbstractContextManager[Any]:
+    """Real tensors, as if no mode were active."""
+    return _disable_current_modes()
+
+
+def without_functions() -> AbstractContextManager[Any]:
+    """Calls that no function mode sees."""
+    return torch._C.DisableTorchFunction()  # noqa: SLF001
+
+
+def storage_address(tensor: torch.Tensor) -> int:
+    """What identifies a storage as long as it lives."""
+    address: int = tensor.untyped_storage()._cdata  # noqa: SLF001
+    return address
+
+
+def forget(mode: Any) -> None:
+    """Drop the mode's weak references to tensors: `Module.to` swaps none that has any."""
+    mode.fake_tensor_converter.meta_converter.tensor_memo.clear()
