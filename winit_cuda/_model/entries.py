@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import torch
 
 from .._initializers.base import Initializer
+from .program import Program, from_described
 
 # The note of a tensor that a constructor leaves as it was allocated.
 NEVER_WRITTEN = "never written"
@@ -48,13 +50,15 @@ class Entry:
     is_buffer: bool = False
     """Whether it is a buffer, no parameter."""
     note: str = ""
-    """Why there is no law."""
+    """What computes it, and where, or why nothing fills it."""
+    program: Program | None = None
+    """How it is computed, where it has no law."""
 
     @property
     def is_planned(self) -> bool:
-        """Whether all its elements have a law."""
-        if self.initializer is not None or not self.pieces:
-            return self.initializer is not None
+        """Whether a run can fill it: all its elements have a law, or are computed."""
+        if self.initializer is not None or self.program is not None or not self.pieces:
+            return self.initializer is not None or self.program is not None
         return sum(math.prod(piece.sizes) for piece in self.pieces) == math.prod(self.shape)
 
 
@@ -73,7 +77,8 @@ def with_own_keys(entries: list[Entry], changed: set[str]) -> list[Entry]:
             return heirs.setdefault(key_name, f"{entry.name}#of {key_name}")
 
         pieces = tuple(replace(one, key_name=name(one.key_name)) for one in entry.pieces)
-        own.append(replace(entry, key_name=name(entry.key_name), pieces=pieces))
+        program = entry.program and entry.program.renamed(name)
+        own.append(replace(entry, key_name=name(entry.key_name), pieces=pieces, program=program))
     return own
 
 
@@ -103,6 +108,8 @@ def as_dict(entry: Entry) -> dict[str, Any]:
         described["buffer"] = True
     if entry.note:
         described["note"] = entry.note
+    if entry.program is not None:
+        described["program"] = json.loads(entry.program.text)
     return described
 
 
@@ -122,6 +129,7 @@ def from_dict(described: dict[str, Any]) -> Entry:
         tuple(_piece(piece, shape) for piece in described.get("pieces", ())),
         bool(described.get("buffer", False)),
         str(described.get("note", "")),
+        from_described(described["program"]) if "program" in described else None,
     )
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def fill(found: list[tuple[Slot, Entry]], base: Key, shards: Mapping[str, Shard | Shards]) -> None:
     """Write all tensors, in as few calls of the core as there are devices, and so all pieces."""
     jobs, names, later, later_names = [], [], [], []
-    negative, assigned = [], []
+    negative, assigned, computed = [], [], []
     for slot, entry in found:
         initializer: Any = entry.initializer
         shard = shards.get(slot.name)
@@ -41,18 +41,39 @@ def fill(found: list[tuple[Slot, Entry]], base: Key, shards: Mapping[str, Shard 
             names.append(entry.key_name or entry.name)
             if law.is_negative:
                 negative.append(tensor)
+        if entry.program is not None:
+            computed.append((slot, tensor, entry.program))
         for piece in entry.pieces:
             for job in _jobs_of_piece(piece, tensor, shard):
                 later.append(job)
                 later_names.append(piece.key_name)
+    programs = [
+        (tensor, shards.get(slot.name), program.values(base)) for slot, tensor, program in computed
+    ]
     batches = [Batch(jobs), Batch(later)]  # all is checked before the first runs
     for batch, own in zip(batches, (names, later_names), strict=True):
         batch.run(fold_in_each(base, own))
-    increment_version(tuple(slot.tensor for slot, entry in found if entry.pieces))
+    for tensor, shard, values in programs:
+        _copy(values, tensor, shard)
+    written = tuple(slot.tensor for slot, entry in found if entry.pieces or entry.program)
+    increment_version(written)
     for tensor in negative:
         negate(tensor)
     for slot, values in assigned:
         slot.assign(values)
+
+
+def _copy(values: torch.Tensor, tensor: torch.Tensor, shard: Shard | Shards | None) -> None:
+    """Write what this memory has of computed values."""
+    if is_dtensor(tensor):
+        tensor, shard = local_part("Plan.run", tensor)
+    local = tensor.detach()
+    if shard is None:
+        local.copy_(values)
+        return
+    for box in shard.boxes_of(local.shape):
+        part = _narrowed(values, box.offsets, box.sizes)
+        _narrowed(local, box.local_offsets, box.sizes).copy_(part)
 
 
 def _jobs_of_piece(

@@ -131,8 +131,8 @@ class Reader:
             raise NoLawError(f"by {name} in {view.dtype}")
         if not view.layout.is_injective:
             raise NoLawError(f"by {name}, expanded")
-        drawn = _drawn(step, view)
-        return Reading(drawn, step.index, view.layout, _named(step, view, drawn))
+        law = drawn(step, view)
+        return Reading(law, step.index, view.layout, _named(step, view, law))
 
     def _constant(self, step: Step) -> float | complex | None:
         """The value of a step that writes one everywhere."""
@@ -192,8 +192,12 @@ class Reader:
         return float(replay.values(self._log, steps, value).item())
 
 
-def _drawn(step: Step, view: View) -> Initializer:
-    """The law of a random step."""
+def drawn(step: Step, view: View) -> Initializer:
+    """The law of what a step draws into a tensor.
+
+    Raises:
+        NoLawError: It is none that is known here.
+    """
     name, args, kwargs = step.name, step.args, step.kwargs
 
     def number(index: int, key: str, default: float) -> float:
@@ -230,7 +234,7 @@ def _drawn(step: Step, view: View) -> Initializer:
     raise NoLawError(f"by {name}")
 
 
-def _named(step: Step, view: View, drawn: Initializer) -> Initializer | None:
+def _named(step: Step, view: View, law: Initializer) -> Initializer | None:
     """The law under the name of the scheme that called for it, where that gives the same."""
     if step.scheme is None or step.writes[0].layout != view.layout:
         return None
@@ -238,7 +242,7 @@ def _named(step: Step, view: View, drawn: Initializer) -> Initializer | None:
     try:
         named = _SCHEMES[name](**arguments)
         shape = view.layout.shape
-        return named if named.law(shape) == drawn.law(shape) else None
+        return named if named.law(shape) == law.law(shape) else None
     except (TypeError, ValueError):
         return None
 
@@ -307,6 +311,15 @@ def constant_value(initializer: Initializer | None) -> float | None:
     if isinstance(initializer, Ones):
         return 1.0
     return initializer.val if isinstance(initializer, Constant) else None
+
+
+def of_data(tensor: torch.Tensor) -> Reading:
+    """The law of a tensor from outside: one value.
+
+    Raises:
+        NoLawError: It has several.
+    """
+    return Reading(_constant(_only_value(tensor), tensor.dtype))
 
 
 def _constant(value: Any, dtype: torch.dtype) -> Initializer:

@@ -158,12 +158,14 @@ class Plan:
 
     @staticmethod
     def load(path: str | Path) -> "Plan":
-        """Read the plan from a file that `save` has written; nothing in it is run."""
+        """Read the plan from a file that `save` has written, as `from_json` does."""
         return Plan.from_json(Path(path).read_text(encoding="utf-8"))
 
     @staticmethod
     def from_json(text: str) -> "Plan":
         """Return the plan of `to_json`. Nothing but JSON is read, and no code runs.
+
+        Operators in it are looked up in a fixed list, and called by `run` only.
 
         Raises:
             ValueError: The text is not JSON, or not that of a plan of this version.
@@ -196,8 +198,9 @@ def plan(
     Of a factory, a callable that makes the model, the laws are read: it is called on fake tensors,
     which have no memory, and what it does to each parameter and buffer is followed back to draws
     and constants. Scaled draws, rows set to zero, matrices filled in parts and copies are laws,
-    too. What is not known to be one is an entry whose `note` says why, and never a wrong law; rules
-    may give it one. The factory must not need a tensor's values but to decide what to do next.
+    too. What is not known to be one is computed by the constructor's own operators, from draws with
+    keys. What cannot be, or is never written, is an entry whose `note` says so; rules may give it a
+    law. No entry is a guess.
 
     Of a Module, rules say the laws; nothing is read or written, and it may be on meta. The first
     rule that matches a parameter decides.

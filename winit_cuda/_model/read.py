@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from .._core.checks import warn
 from .._initializers.structured import Dirac, Eye, Orthogonal, Sparse
 from .entries import NEVER_WRITTEN, Entry, Piece
-from .fake_tensors import is_fake
 from .laws import NoLawError, Reader, Reading, constant_value
+from .program import program
 from .slots import Slot, buffer_slots, slots
 from .trace import trace
 
@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
-    from .._initializers.base import Initializer
-    from .log import Layout, Log, View
+    from .log import Layout, Log, Step, View
+
+# A step that draws, and which elements of what it draws.
+_Draw = tuple[int, "Layout | None"]
 
 _STRUCTURED = (Orthogonal, Sparse, Dirac, Eye)
 
@@ -32,41 +34,47 @@ class _Found(NamedTuple):
     """What was read of a parameter or buffer."""
 
     slot: Slot
-    view: View | None
-    reading: Reading
-    note: str
     is_buffer: bool
+    view: View | None
+    """The tensor in the log."""
+    reading: Reading
+    steps: tuple[Step, ...] = ()
+    """The steps that compute it, where it has no law."""
+    note: str = ""
 
 
 def entries_of(factory: Callable[[], Any]) -> list[Entry]:
     """The entries of the model that a factory makes."""
     with trace(factory) as (model, tracer):
-        all_slots = [(slot, False) for slot in slots(model)]
-        all_slots += [(slot, True) for slot in buffer_slots(model)]
-        views = [tracer.view(slot.tensor) if is_fake(slot.tensor) else None
-                 for slot, _ in all_slots]  # fmt: skip
-    for message in dict.fromkeys(tracer.log.warnings):
+        named = [(slot, False) for slot in slots(model)]
+        named += [(slot, True) for slot in buffer_slots(model)]
+        views = [tracer.known(slot.tensor) for slot, _ in named]
+    log = tracer.log
+    for message in dict.fromkeys(log.warnings):
         warn(f"plan: {message}")
-    reader = Reader(tracer.log)
+    reader = Reader(log)
     found = [
-        _read(reader, tracer.log, slot, view, is_buffer)
-        for (slot, is_buffer), view in zip(all_slots, views, strict=True)
+        _read(reader, log, _Found(slot, is_buffer, view, Reading(None)))
+        for (slot, is_buffer), view in zip(named, views, strict=True)
     ]
-    found = _without_conflicts(found)
-    names: dict[tuple[int, Layout | None], str] = {}
-    return [_entry(each, names) for each in found]
+    found = _settled(log, found)
+    names: dict[_Draw, str] = {}
+    entries = {i: _entry(each, names) for i, each in enumerate(found) if not each.steps}
+    entries |= {i: _computed(log, each, names) for i, each in enumerate(found) if each.steps}
+    return [entries[i] for i in range(len(found))]
 
 
-def _read(reader: Reader, log: Log, slot: Slot, view: View | None, is_buffer: bool) -> _Found:
+def _read(reader: Reader, log: Log, found: _Found) -> _Found:
+    view = found.view
     if view is None:
-        note = "on meta" if slot.tensor.is_meta else "data of the constructor"
-        return _Found(slot, None, Reading(None), note, is_buffer)
+        return found._replace(note="on meta")
     try:
         reading = _fitting(reader.read(view), view.layout.shape)
-        note = NEVER_WRITTEN if reading.initializer is None else ""
-        return _Found(slot, view, reading, note, is_buffer)
     except NoLawError as error:
-        return _Found(slot, view, Reading(None), f"computed {error}{_where(log, view)}", is_buffer)
+        steps = tuple(log.needed(view, len(log.steps)))
+        return found._replace(steps=steps, note=f"computed {error}{_where(log, view)}")
+    note = NEVER_WRITTEN if reading.initializer is None else ""
+    return found._replace(reading=reading, note=note)
 
 
 def _where(log: Log, view: View) -> str:
@@ -113,63 +121,102 @@ def _readings(reading: Reading) -> Iterator[Reading]:
         yield from _readings(part.reading)
 
 
-def _without_conflicts(found: list[_Found]) -> list[_Found]:
-    """The same, but no law where two tensors have a part of their elements in common."""
-    uses: dict[int | None, list[tuple[int, Reading]]] = {}
+def _settled(log: Log, found: list[_Found]) -> list[_Found]:
+    """The same, but computed where tensors have a part of their elements in common."""
+    while wrong := _conflicts(log, found):
+        note = "computed with others from one draw"
+        for i in wrong:
+            view = found[i].view
+            steps = () if view is None else tuple(log.needed(view, len(log.steps)))
+            found[i] = found[i]._replace(reading=Reading(None), steps=steps, note=note)
+    return found
+
+
+def _conflicts(log: Log, found: list[_Found]) -> set[int]:
+    """Those whose law would not give them the elements that others have of the same draw."""
+    uses: dict[int, list[tuple[int, Reading]]] = {}
     for i, each in enumerate(found):
         for reading in _readings(each.reading):
-            uses.setdefault(reading.draw, []).append((i, reading))
+            if reading.draw is not None:
+                uses.setdefault(reading.draw, []).append((i, reading))
+    played = {step.index for each in found for step in each.steps if step.is_random}
     wrong: set[int] = set()
-    for shared in uses.values():
+    for draw, shared in uses.items():
         first = {reading.region: reading for _, reading in reversed(shared)}
         regions = [region for region in first if region is not None]
-        lone = all(
-            not _meet(one, two) for place, one in enumerate(regions) for two in regions[:place]
-        )
-        if not lone or any(r.is_flipped != first[r.region].is_flipped for _, r in shared):
+        if draw in played:  # there the whole has the key
+            whole = log.steps[draw].writes[0].layout
+            agree = regions == [whole] and not any(reading.is_flipped for _, reading in shared)
+        else:
+            pairs = ((one, two) for place, one in enumerate(regions) for two in regions[:place])
+            agree = not any(_meet(one, two) for one, two in pairs)
+        if not agree or any(r.is_flipped != first[r.region].is_flipped for _, r in shared):
             wrong.update(i for i, _ in shared)
-    note = "computed with others from one draw"
-    return [
-        each._replace(reading=Reading(None), note=note) if i in wrong else each
-        for i, each in enumerate(found)
-    ]
+    return wrong
 
 
 def _meet(one: Layout, two: Layout) -> bool:
     return one.offset <= two.last and two.offset <= one.last
 
 
-def _entry(found: _Found, names: dict[tuple[int, Layout | None], str]) -> Entry:
-    slot, own = found.slot, 0
+class _Names:
+    """The names of the keys of one parameter's draws: those of the first that has the draw."""
 
-    def key_name(reading: Reading) -> str:
-        nonlocal own
-        if reading.draw is None:
-            return slot.name
-        name = slot.name if own == 0 else f"{slot.name}#{own}"
-        known = names.setdefault((reading.draw, reading.region), name)
-        own += known == name
+    def __init__(self, name: str, names: dict[_Draw, str]) -> None:
+        self._name, self._names, self._own = name, names, 0
+
+    def of(self, draw: int, region: Layout | None) -> str:
+        """The name for a draw, or a part of one."""
+        name = f"{self._name}#{self._own}" if self._own else self._name
+        known = self._names.setdefault((draw, region), name)
+        self._own += known == name
         return known
 
-    reading = found.reading
-    base = key_name(reading)
-    pieces = []
-    for part in reading.pieces:
-        law: Initializer | None = part.reading.initializer
-        if law is not None and not part.reading.pieces:
-            pieces.append(Piece(part.offsets, part.sizes, law, key_name(part.reading)))
+
+def _blank(found: _Found) -> Entry:
+    slot = found.slot
     dtype = str(slot.tensor.dtype).removeprefix("torch.")
-    entry = Entry(
-        slot.name,
-        tuple(slot.tensor.shape),
-        dtype,
-        reading.initializer,
-        slot.aliases,
-        "" if base == slot.name else base,
-        tuple(pieces),
-        found.is_buffer,
+    shape = tuple(slot.tensor.shape)
+    return Entry(
+        slot.name, shape, dtype, None, slot.aliases, is_buffer=found.is_buffer, note=found.note
+    )
+
+
+def _entry(found: _Found, known: dict[_Draw, str]) -> Entry:
+    """The entry of a law."""
+    blank, reading = _blank(found), found.reading
+    names = _Names(blank.name, known)
+
+    def name(one: Reading) -> str:
+        return blank.name if one.draw is None else names.of(one.draw, one.region)
+
+    base = name(reading)
+    pieces = tuple(
+        Piece(part.offsets, part.sizes, part.reading.initializer, name(part.reading))
+        for part in reading.pieces
+        if part.reading.initializer is not None and not part.reading.pieces
+    )
+    key_name = "" if base == blank.name else base
+    entry = replace(
+        blank, initializer=reading.initializer, key_name=key_name, pieces=pieces, note=""
     )
     if entry.is_planned:
         return entry
-    note = "partly unset" if pieces else found.note
-    return replace(entry, note=note, pieces=(), key_name="")
+    return replace(blank, note="partly unset" if pieces else found.note)
+
+
+def _computed(log: Log, found: _Found, known: dict[_Draw, str]) -> Entry:
+    """The entry of what steps compute."""
+    blank = _blank(found)
+    names = _Names(blank.name, known)
+    keys = {
+        step.index: names.of(step.index, step.writes[0].layout)
+        for step in found.steps
+        if step.is_random
+    }
+    if found.view is None:
+        return blank
+    try:
+        return replace(blank, program=program(found.steps, log.nbytes, found.view, keys))
+    except NoLawError as error:
+        return replace(blank, note=f"{found.note}: {error}")

@@ -31,7 +31,7 @@ class Memory:
         """A tensor of the log, with memory."""
         if view.storage not in self._storages:
             size = self._nbytes[view.storage]
-            made = torch.empty(size, dtype=torch.uint8, device="cpu")
+            made = torch.zeros(size, dtype=torch.uint8, device="cpu")
             self._storages[view.storage] = made.untyped_storage()
         offset, shape, stride = view.layout
         empty = torch.empty(0, dtype=view.dtype, device="cpu")
@@ -42,6 +42,8 @@ class Memory:
         if step.operator is None:
             getattr(nn.init, step.name)(self.tensor(step.writes[0]), **step.kwargs)
             return
+        if step.name.startswith(("empty", "new_empty")):
+            return  # what nothing writes is 0
         args, kwargs = tree_map(self.real, (step.args, step.kwargs))
         with torch.no_grad():
             found = step.operator(*args, **kwargs)
@@ -72,24 +74,24 @@ def played(nbytes: Mapping[int, int], steps: Iterable[Step], draw: Draw | None =
 
 def values(log: Log, steps: list[Step], view: View) -> torch.Tensor:
     """The values of a tensor by the steps from which they follow."""
-    check_size(log, steps)
+    check_size(log.nbytes, steps)
     with torch.random.fork_rng(devices=[]):
         return played(log.nbytes, steps).tensor(view)
 
 
 def result(log: Log, steps: list[Step], operator: Any, args: Any, kwargs: Any) -> Any:
     """The result of an operator on values."""
-    check_size(log, steps)
+    check_size(log.nbytes, steps)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         memory = played(log.nbytes, steps)
         args, kwargs = tree_map(memory.real, (args, kwargs))
         return operator(*args, **kwargs)
 
 
-def check_size(log: Log, steps: list[Step]) -> None:
+def check_size(nbytes: Mapping[int, int], steps: Iterable[Step]) -> None:
     """Raise where the steps need more memory than a plan may."""
     storages = {view.storage for step in steps for view in step.writes}
-    size = sum(log.nbytes[storage] for storage in storages)
+    size = sum(nbytes[storage] for storage in storages)
     if size > _BUDGET:
         raise RuntimeError(
             f"plan: the constructor reads a value that takes {size / 2**30:.1f} GiB to compute"

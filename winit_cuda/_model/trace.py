@@ -85,6 +85,12 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         layout = Layout(int(tensor.storage_offset()), tuple(tensor.shape), tuple(tensor.stride()))
         return View(number, tensor.dtype, layout)
 
+    def known(self, tensor: torch.Tensor) -> View | None:
+        """Any tensor as the log knows it; one with memory as data. None for one on meta."""
+        if is_fake(tensor):
+            return self.view(tensor)
+        return None if tensor.is_meta else self.view(self._data(tensor.detach()))
+
     def values(self, tensor: torch.Tensor) -> torch.Tensor:
         """The values of a fake tensor, computed by the steps from which they follow."""
         view = self.view(tensor)
@@ -124,7 +130,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 return False  # nothing is left to be drawn again
             return _on_fakes(func, name, args, kwargs)
         self._whole = None
-        arguments = tree_map(self._known, (args, kwargs))
+        arguments = tree_map(self._argument, (args, kwargs))
         if name in _QUESTIONS:
             return self._computed(func, arguments, line)
         written = _written(func, args, kwargs)
@@ -138,7 +144,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._add(func, name, arguments, found, written, line, scheme)
         return found
 
-    def _known(self, value: Any) -> Any:
+    def _argument(self, value: Any) -> Any:
         if not isinstance(value, torch.Tensor):
             return value
         return self.view(value) if is_fake(value) else Outside(value)

@@ -15,7 +15,7 @@ import winit_cuda as winit
 def factory():
     model = nn.ModuleDict({"ppo": models.ActorCritic(), "pieces": models.Pieces()})
     model["norm"] = nn.BatchNorm1d(3)
-    model["norm"].odd = nn.Parameter(torch.randn(3).abs())
+    model["norm"].odd = nn.Parameter(torch.special.i0(torch.randn(3)))
     return model
 
 
