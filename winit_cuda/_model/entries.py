@@ -55,6 +55,17 @@ class Entry:
     """How it is computed, where it has no law."""
 
     @property
+    def kind(self) -> str:
+        """What fills it: "law", "pieces", "copy", "computed", "data" or "unset"."""
+        if not self.is_planned:
+            return "unset"
+        if self.program is not None:
+            return "data" if self.program.is_data else "computed"
+        if self.key_name:
+            return "copy"
+        return "pieces" if self.pieces else "law"
+
+    @property
     def is_planned(self) -> bool:
         """Whether a run can fill it: all its elements have a law, or are computed."""
         if self.initializer is not None or self.program is not None or not self.pieces:

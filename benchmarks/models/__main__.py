@@ -1,0 +1,116 @@
+"""``python -m benchmarks.models``: every model type of transformers, planned from its constructor.
+
+Needs transformers. Each type is a process of its own, with its default configuration; small ones
+are built, too, and held against the plan. Nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import signal
+import sys
+import time
+import warnings
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_VERBOSITY="error")
+
+import torch
+
+import winit_cuda as winit
+from winit_cuda._command import machine
+
+from .check import differences, planned
+
+_SECONDS = 120
+
+
+def main(words: list[str] | None = None) -> int:
+    """Plan the types, write what was found, print the totals; 1 where a plan is wrong."""
+    parser = argparse.ArgumentParser(prog="benchmarks.models", description=__doc__)
+    parser.add_argument("--types", nargs="+", help="which types (default: all)")
+    parser.add_argument("--every", type=int, default=1, help="of all types, each n-th")
+    parser.add_argument(
+        "--build", type=float, default=60, help="build those of up to so many million parameters"
+    )
+    parser.add_argument("--output", type=Path, help="write what was found to this JSON file")
+    arguments = parser.parse_args(words)
+    # transformers has no types for mypy here, and need not be installed for it.
+    auto: Any = __import__("transformers.models.auto.modeling_auto", fromlist=["_"])
+    types = arguments.types or sorted(auto.MODEL_MAPPING_NAMES)[:: arguments.every]
+    torch.set_num_threads(1)
+    winit.plan(lambda: torch.nn.Linear(2, 2))  # what torch imports for fake tensors, once
+    found = []
+    for name in types:
+        found.append(_in_child(name, arguments.build * 1e6))
+        print(json.dumps(found[-1]), file=sys.stderr, flush=True)
+    report = {"machine": machine.describe(), "totals": totals(found), "types": found}
+    print(json.dumps(report["totals"], indent=1))
+    if arguments.output:
+        arguments.output.write_text(json.dumps(report, indent=1) + "\n")
+    return int(any(one.get("different") for one in found))
+
+
+def totals(found: list[dict[str, Any]]) -> dict[str, Any]:
+    """The sums over all types."""
+    good = [one for one in found if "error" not in one]
+    summed: dict[str, Any] = {"types": len(found), "planned": len(good)}
+    for what in ("parameters", "buffers"):
+        summed[what] = dict(sum((Counter(one[what]) for one in good), Counter()))
+    seconds = sorted(one["seconds"] for one in good)
+    built = [one for one in good if "different" in one]
+    return {
+        **summed,
+        "with unset entries": [one["type"] for one in good if one["unset"]],
+        "built": len(built),
+        "different": [one["type"] for one in built if one["different"]],
+        "median seconds": seconds[len(seconds) // 2] if seconds else None,
+        "largest growth in MB": max((one["growth_mb"] for one in good), default=None),
+    }
+
+
+def _in_child(name: str, most: float) -> dict[str, Any]:
+    """What a forked process finds of a type."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(reading)
+        signal.alarm(_SECONDS)
+        with os.fdopen(writing, "w") as file:
+            file.write(json.dumps(_examined(name, most)))
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as file:
+        text = file.read()
+    _, status = os.waitpid(pid, 0)
+    return json.loads(text) if text else {"type": name, "error": f"ended with status {status}"}
+
+
+def _examined(name: str, most: float) -> dict[str, Any]:
+    found: dict[str, Any] = {"type": name}
+    warnings.simplefilter("ignore")
+    try:
+        transformers: Any = __import__("transformers")
+        config = transformers.CONFIG_MAPPING[name]()
+        kind = transformers.MODEL_MAPPING[type(config)]
+        kind = kind[0] if isinstance(kind, (tuple, list)) else kind
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        plan, read = planned(lambda: kind(config))
+        after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        found |= read | {"growth_mb": round((after - before) / 1024, 1)}
+        if read["elements"] <= most:
+            start = time.perf_counter()
+            found["different"] = differences(lambda: kind(config), plan)[:5]
+            found["build_seconds"] = time.perf_counter() - start
+    except Exception as error:  # whatever a constructor raises is a result
+        found["error"] = f"{type(error).__name__}: {error}"[:300]
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())
