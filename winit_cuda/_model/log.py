@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import torch
 
 # Operators that write all of a tensor without a look at what it held.
@@ -206,6 +208,15 @@ class Log:
         if not step.overwrites:
             return step.reads
         return [view for view in step.reads if view not in step.writes]
+
+
+def mapped(function: Callable[[Any], Any], value: Any) -> Any:
+    """Nested arguments with each value replaced by that of a function."""
+    if isinstance(value, (tuple, list)):
+        return type(value)([mapped(function, each) for each in value])
+    if isinstance(value, dict):
+        return {key: mapped(function, each) for key, each in value.items()}
+    return function(value)
 
 
 def views(value: Any) -> list[View]:

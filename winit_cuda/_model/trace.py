@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from torch.utils._pytree import tree_map
 
 from .._core.checks import wrong
 from . import replay
@@ -33,7 +32,7 @@ from .fake_tensors import (
     without_modes,
 )
 from .functions import FunctionMode
-from .log import Layout, Line, Log, Outside, Step, View, views
+from .log import Layout, Line, Log, Outside, Step, View, mapped, views
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -130,7 +129,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 return False  # nothing is left to be drawn again
             return _on_fakes(func, name, args, kwargs)
         self._whole = None
-        arguments = tree_map(self._argument, (args, kwargs))
+        arguments = mapped(self._argument, (args, kwargs))
         if name in _QUESTIONS:
             return self._computed(func, arguments, line)
         written = _written(func, args, kwargs)
@@ -185,11 +184,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             )
         with without_modes(), without_functions():
             found = replay.result(self.log, ordered, func, args, kwargs)
-        return (
-            tree_map(self._data, found)
-            if not isinstance(found, torch.Tensor)
-            else (self._data(found))
-        )
+        return mapped(self._data, found)
 
     def _data(self, value: Any) -> Any:
         """A tensor of values as a fake one, whose values the log keeps."""
@@ -286,7 +281,7 @@ def _arguments(frame: FrameType | None) -> tuple[str, dict[str, Any]] | None:
 
 def _flat(value: Any) -> list[Any]:
     found: list[Any] = []
-    tree_map(found.append, value)
+    mapped(found.append, value)
     return found
 
 
