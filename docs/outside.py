@@ -15,7 +15,12 @@ if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig
     from mkdocs.structure.files import Files
 
-OUTSIDE = ("benchmarks/results/*.md", "benchmarks/results/*.svg", "benchmarks/gpu/*.md")
+OUTSIDE = (
+    "benchmarks/results/*.md",
+    "benchmarks/results/*.svg",
+    "benchmarks/gpu/*.md",
+    "examples/*.py",
+)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

@@ -177,7 +177,32 @@ def sparse(
     """Draw from the normal law N(0, std^2), with `zeros_per_column` zeros in every column.
 
     `rows` and `columns` are those of the global matrix. `workspace` is the address of 16 bytes a
-    local column, aligned to 8, in the memory of `device`.
+    local column, aligned to 8, in the memory of a CUDA device; on the CPU nothing is read from it.
+    """
+
+SparsePart: TypeAlias = tuple[int, int, list[tuple[int, int, Box]]]
+"""(first_column, column_count, [(pointer, numel, box), ...]): boxes in these columns."""
+
+def sparse_boxes(
+    parts: list[SparsePart],
+    dtype: int,
+    device: int,
+    cuda_stream: int,
+    threads: int,
+    key: int | Draw,
+    seed: int,
+    stream: int,
+    rows: int,
+    columns: int,
+    zeros_per_column: int,
+    std: float,
+    workspace: int,
+    /,
+) -> None:
+    """Write boxes of a matrix of `sparse`, with one selection for all of a part.
+
+    The memory for all of them is there before the key is drawn and the first one written.
+    `workspace` as in `sparse`, for the columns of all parts together.
     """
 
 def orthogonal(
@@ -207,14 +232,19 @@ def orthogonal(
     do not depend on the instruction set or on the number of threads.
     """
 
-OrthogonalPiece: TypeAlias = tuple[int, int, int, Box | None, int, int, int, int, int, int, int]
-"""(pointer, dtype, numel, box, child, rows, columns, first_row, row_count, first_column,
-column_count): a part of a matrix as in `orthogonal`, of child `child` of the key, or of the key
-itself where that is -1.
+OrthogonalBox: TypeAlias = tuple[int, int, Box | None, int, int, int, int]
+"""(pointer, numel, box, first_row, row_count, first_column, column_count): a part of a matrix as in
+`orthogonal`."""
+
+OrthogonalMatrix: TypeAlias = tuple[int, int, int, bool, list[tuple[int, int]], list[OrthogonalBox]]
+"""(child, rows, columns, are_columns, ranges, boxes): the matrix of child `child` of the key, or of
+the key itself where that is -1. Its boxes are made of the columns, or rows, in the ranges of
+(first, count), which ascend; each lies in one of them.
 """
 
-def orthogonal_pieces(
-    pieces: list[OrthogonalPiece],
+def orthogonal_boxes(
+    matrices: list[OrthogonalMatrix],
+    dtype: int,
     key: int | Draw,
     seed: int,
     stream: int,
@@ -222,7 +252,7 @@ def orthogonal_pieces(
     threads: int,
     /,
 ) -> None:
-    """Write parts of several matrices on the CPU, one after the other.
+    """Write boxes of several matrices on the CPU; those of one item meet its reflectors once.
 
     The memory for all of them is there before the key is drawn and the first one written.
     """

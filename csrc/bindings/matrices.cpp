@@ -15,12 +15,48 @@ namespace py = pybind11;
 namespace winit_cuda {
 namespace {
 
-void sparse(WINIT_PLACE, WINIT_KEY, int64_t rows, int64_t columns, int64_t zeros_per_column,
-            double std, uintptr_t workspace) {
-  const DefaultFloatingPoint environment;
+void check_part(const char* what, int64_t first, int64_t count, int64_t size) {
+  if (first < 0 || count < 0 || first > size - count)
+    throw std::invalid_argument(std::string("the ") + what + "s of the part must be in [0, " +
+                                std::to_string(size) + ")");
+}
+
+// The items of a tuple of so many, or of a list.
+PyObject* items_of(const char* what, const py::handle& given, Py_ssize_t size) {
+  if (!PyTuple_Check(given.ptr()) || PyTuple_GET_SIZE(given.ptr()) != size)
+    throw std::invalid_argument(std::string(what) + " is a tuple of " + std::to_string(size));
+  return given.ptr();
+}
+
+py::list list_of(PyObject* given) {
+  if (!PyList_Check(given)) throw std::invalid_argument("boxes and ranges come in lists");
+  return py::reinterpret_borrow<py::list>(given);
+}
+
+SparseFill sparse_fill(DType dtype, int64_t rows, int64_t columns, int64_t zeros_per_column,
+                       double std) {
   if (zeros_per_column < 0 || zeros_per_column > rows)
     throw std::invalid_argument("zeros_per_column must be in [0, rows], not " +
                                 std::to_string(zeros_per_column));
+  return {{{nullptr, dtype, Box{}}, {}, normal_law(dtype, 0, std).law},
+          rows,
+          columns,
+          zeros_per_column,
+          nullptr};
+}
+
+void write_sparse(SparseFill& fill, const SparseColumns* parts, int64_t count, int device,
+                  uintptr_t cuda_stream, int threads, WINIT_KEY) {
+  if (device == kCpu) return sparse_cpu(fill, parts, count, threads, Drawing(key, seed, stream));
+  fill.normal.source = source_of(device, key, seed, stream);
+  const Unlocked unlocked;
+  sparse_cuda(fill, parts, count, {device, reinterpret_cast<void*>(cuda_stream)});
+}
+
+void sparse(WINIT_PLACE, WINIT_KEY, int64_t rows, int64_t columns, int64_t zeros_per_column,
+            double std, uintptr_t workspace) {
+  const DefaultFloatingPoint environment;
+  SparseFill fill = sparse_fill(dtype_of(dtype), rows, columns, zeros_per_column, std);
   if (numel == 0) return;
   Target target{reinterpret_cast<void*>(pointer), dtype_of(dtype), Box{}};
   if (box.is_none()) {
@@ -32,66 +68,174 @@ void sparse(WINIT_PLACE, WINIT_KEY, int64_t rows, int64_t columns, int64_t zeros
     target.box = box_of(numel, box, false);
   }
   if (target.box.rank != 2) throw std::invalid_argument("sparse takes a matrix");
-  SparseFill fill{{target, {}, normal_law(target.dtype, 0, std).law},
-                  rows,
-                  columns,
-                  zeros_per_column,
-                  reinterpret_cast<SparseThreshold*>(workspace)};
-  if (device == kCpu) return sparse_cpu(fill, threads, Drawing(key, seed, stream));
-  fill.normal.source = source_of(device, key, seed, stream);
-  const Unlocked unlocked;
-  sparse_cuda(fill, {device, reinterpret_cast<void*>(cuda_stream)});
+  fill.normal.target = target;
+  const SparseColumns all{local_columns(fill), &target, 1,
+                          reinterpret_cast<SparseThreshold*>(workspace)};
+  write_sparse(fill, &all, 1, device, cuda_stream, threads, key, seed, stream);
 }
 
-void check_part(const char* what, int64_t first, int64_t count, int64_t size) {
-  if (first < 0 || count < 0 || first > size - count)
-    throw std::invalid_argument(std::string("the ") + what + "s of the part must be in [0, " +
-                                std::to_string(size) + ")");
+// (pointer, numel, box)
+Target sparse_box(const py::handle& given, DType dtype) {
+  PyObject* const items = items_of("a box", given, 3);
+  const auto item = [&](Py_ssize_t i) { return PyTuple_GET_ITEM(items, i); };
+  const Target target{reinterpret_cast<void*>(as_address(item(0))), dtype,
+                      box_of(as_int64(item(1)), item(2), false)};
+  if (target.box.rank != 2 || element_count(target.box) == 0)
+    throw std::invalid_argument("sparse takes boxes of a matrix that have elements");
+  return target;
 }
 
-OrthogonalPiece piece_of(const Target& target, int64_t numel, int64_t rows, int64_t columns,
-                         int64_t first_row, int64_t row_count, int64_t first_column,
-                         int64_t column_count, double gain) {
+// Of (first_column, column_count, boxes) each. `targets` holds the boxes.
+Vector<SparseColumns> sparse_parts(const py::list& given, SparseFill fill, uintptr_t workspace,
+                                   Vector<Target>& targets) {
+  Vector<SparseColumns> parts;
+  parts.reserve(given.size());
+  size_t boxes = 0;
+  for (const py::handle part : given)
+    boxes += list_of(PyTuple_GET_ITEM(items_of("a part", part, 3), 2)).size();
+  targets.reserve(boxes);  // pointers into it stay
+  auto* thresholds = reinterpret_cast<SparseThreshold*>(workspace);
+  for (const py::handle part : given) {
+    const ColumnRange range{as_int64(PyTuple_GET_ITEM(part.ptr(), 0)),
+                            as_int64(PyTuple_GET_ITEM(part.ptr(), 1))};
+    check_part("column", range.first, range.count, fill.columns);
+    const py::list list = list_of(PyTuple_GET_ITEM(part.ptr(), 2));
+    parts.push_back(
+        {range, targets.data() + targets.size(), static_cast<int64_t>(list.size()), thresholds});
+    if (thresholds) thresholds += range.count;
+    for (const py::handle box : list) {
+      fill.normal.target = sparse_box(box, fill.normal.target.dtype);
+      const ColumnRange local = local_columns(fill);
+      if (local.first < range.first || local.count > range.first + range.count - local.first)
+        throw std::invalid_argument("a box has other columns than its part");
+      targets.push_back(fill.normal.target);
+    }
+  }
+  return parts;
+}
+
+void sparse_boxes(const py::list& given, int dtype, int device, uintptr_t cuda_stream, int threads,
+                  WINIT_KEY, int64_t rows, int64_t columns, int64_t zeros_per_column, double std,
+                  uintptr_t workspace) {
+  const DefaultFloatingPoint environment;
+  SparseFill fill = sparse_fill(dtype_of(dtype), rows, columns, zeros_per_column, std);
+  Vector<Target> targets;
+  const Vector<SparseColumns> parts = sparse_parts(given, fill, workspace, targets);
+  if (parts.empty()) return;
+  write_sparse(fill, parts.data(), static_cast<int64_t>(parts.size()), device, cuda_stream, threads,
+               key, seed, stream);
+}
+
+OrthogonalFill fill_of(const Target& target, int64_t numel, int64_t rows, int64_t columns,
+                       int64_t first_row, int64_t row_count, int64_t first_column,
+                       int64_t column_count, double gain) {
   check_part("row", first_row, row_count, rows);
   check_part("column", first_column, column_count, columns);
   if (times(row_count, column_count) != numel)
     throw std::invalid_argument("the part must have as many elements as the tensor, " +
                                 std::to_string(numel));
-  return {{target, {}, rows, columns, first_row, row_count, first_column, column_count, gain}};
+  return {target, rows, columns, first_row, row_count, first_column, column_count, gain};
 }
 
 void orthogonal(WINIT_PLACE, WINIT_KEY, int64_t rows, int64_t columns, int64_t first_row,
                 int64_t row_count, int64_t first_column, int64_t column_count, double gain) {
   const Place place = WINIT_GIVEN_PLACE;
   if (device != kCpu) throw std::invalid_argument("whole orthogonal matrices are made on the CPU");
-  const OrthogonalPiece piece = piece_of(place.target(), numel, rows, columns, first_row, row_count,
-                                         first_column, column_count, gain);
-  if (numel > 0) orthogonal_cpu(&piece, 1, threads, Drawing(key, seed, stream));
+  const OrthogonalFill fill = fill_of(place.target(), numel, rows, columns, first_row, row_count,
+                                      first_column, column_count, gain);
+  if (numel == 0) return;
+  bool are_columns;
+  const LineRange range = range_of(fill, are_columns);
+  const OrthogonalLines lines{&fill, 1, &range, 1, are_columns};
+  orthogonal_cpu(&lines, 1, threads, Drawing(key, seed, stream));
 }
 
-// (pointer, dtype, numel, box, child, rows, columns, first_row, row_count, first_column,
-// column_count)
-OrthogonalPiece piece_of(PyObject* given, double gain) {
-  if (!PyTuple_Check(given) || PyTuple_GET_SIZE(given) != 11)
-    throw std::invalid_argument("a piece is a tuple of 11");
-  const auto number = [&](Py_ssize_t i) { return as_int64(PyTuple_GET_ITEM(given, i)); };
-  const Target target{reinterpret_cast<void*>(as_address(PyTuple_GET_ITEM(given, 0))),
-                      dtype_of(as_int(PyTuple_GET_ITEM(given, 1))),
-                      box_of(number(2), PyTuple_GET_ITEM(given, 3), true)};
-  OrthogonalPiece piece = piece_of(target, number(2), number(5), number(6), number(7), number(8),
-                                   number(9), number(10), gain);
-  piece.child = number(4);
-  if (piece.child < kOwnKey) throw std::invalid_argument("child must be at least -1");
-  return piece;
-}
+// Reads what `orthogonal_boxes` is given, and holds it.
+class OrthogonalMatrices {
+ public:
+  OrthogonalMatrices(const py::list& given, DType dtype, double gain) : dtype_(dtype), gain_(gain) {
+    size_t fills = 0, ranges = 0;
+    for (const py::handle matrix : given) {
+      PyObject* const items = items_of("a matrix", matrix, 6);
+      ranges += list_of(PyTuple_GET_ITEM(items, 4)).size();
+      fills += list_of(PyTuple_GET_ITEM(items, 5)).size();
+    }
+    lines_.reserve(given.size());
+    ranges_.reserve(ranges);  // pointers into both stay
+    fills_.reserve(fills);
+    for (const py::handle matrix : given) add(matrix.ptr());
+  }
 
-void orthogonal_pieces(const py::list& given, WINIT_KEY, double gain, int threads) {
+  const Vector<OrthogonalLines>& lines() const { return lines_; }
+
+ private:
+  // (child, rows, columns, are_columns, ranges, boxes)
+  void add(PyObject* matrix) {
+    const auto number = [&](Py_ssize_t i) { return as_int64(PyTuple_GET_ITEM(matrix, i)); };
+    const int64_t child = number(0), rows = number(1), columns = number(2);
+    if (child < kOwnKey) throw std::invalid_argument("child must be at least -1");
+    OrthogonalLines lines{fills_.data() + fills_.size(),
+                          0,
+                          ranges_.data() + ranges_.size(),
+                          0,
+                          number(3) != 0,
+                          child};
+    add_ranges(list_of(PyTuple_GET_ITEM(matrix, 4)), lines.are_columns ? columns : rows);
+    for (const py::handle box : list_of(PyTuple_GET_ITEM(matrix, 5))) add_box(box, rows, columns);
+    lines.fill_count = fills_.data() + fills_.size() - lines.fills;
+    lines.range_count = ranges_.data() + ranges_.size() - lines.ranges;
+    for (int64_t i = 0; i < lines.fill_count; ++i) check_ranges(lines, lines.fills[i]);
+    if (lines.fill_count > 0) lines_.push_back(lines);
+  }
+
+  // (first, count), in ascending order.
+  void add_ranges(const py::list& given, int64_t size) {
+    int64_t end = 0;
+    for (const py::handle range : given) {
+      PyObject* const items = items_of("a range", range, 2);
+      const LineRange next{as_int64(PyTuple_GET_ITEM(items, 0)),
+                           as_int64(PyTuple_GET_ITEM(items, 1))};
+      check_part("line", next.first, next.count, size);
+      if (next.first < end || next.count == 0)
+        throw std::invalid_argument("the ranges of lines must ascend, none of them empty");
+      end = next.first + next.count;
+      ranges_.push_back(next);
+    }
+  }
+
+  // (pointer, numel, box, first_row, row_count, first_column, column_count)
+  void add_box(const py::handle& given, int64_t rows, int64_t columns) {
+    PyObject* const items = items_of("a box", given, 7);
+    const auto number = [&](Py_ssize_t i) { return as_int64(PyTuple_GET_ITEM(items, i)); };
+    const Target target{reinterpret_cast<void*>(as_address(PyTuple_GET_ITEM(items, 0))), dtype_,
+                        box_of(number(1), PyTuple_GET_ITEM(items, 2), true)};
+    if (number(1) == 0) throw std::invalid_argument("a box must have elements");
+    fills_.push_back(fill_of(target, number(1), rows, columns, number(3), number(4), number(5),
+                             number(6), gain_));
+  }
+
+  static void check_ranges(const OrthogonalLines& lines, const OrthogonalFill& fill) {
+    const int64_t first = lines.are_columns ? fill.first_column : fill.first_row;
+    const int64_t end = first + (lines.are_columns ? fill.column_count : fill.row_count);
+    const LineRange* const last = lines.ranges + lines.range_count;
+    const bool is_in = std::any_of(lines.ranges, last, [&](const LineRange& range) {
+      return range.first <= first && end <= range.first + range.count;
+    });
+    if (!is_in) throw std::invalid_argument("a box must lie in a range of lines");
+  }
+
+  DType dtype_;
+  double gain_;
+  Vector<OrthogonalLines> lines_;
+  Vector<LineRange> ranges_;
+  Vector<OrthogonalFill> fills_;
+};
+
+void orthogonal_boxes(const py::list& given, int dtype, WINIT_KEY, double gain, int threads) {
   const DefaultFloatingPoint environment;
-  Vector<OrthogonalPiece> pieces;
-  pieces.reserve(given.size());
-  for (const py::handle piece : given) pieces.push_back(piece_of(piece.ptr(), gain));
-  if (pieces.empty()) return;
-  orthogonal_cpu(pieces.data(), static_cast<int64_t>(pieces.size()), threads,
+  const OrthogonalMatrices matrices(given, dtype_of(dtype), gain);
+  if (matrices.lines().empty()) return;
+  orthogonal_cpu(matrices.lines().data(), static_cast<int64_t>(matrices.lines().size()), threads,
                  Drawing(key, seed, stream));
 }
 
@@ -165,8 +309,9 @@ void reflectors(uintptr_t pointer, int dtype, int64_t rows, int64_t columns, int
 
 void bind_matrices(py::module_& module) {
   module.def("sparse", &sparse);
+  module.def("sparse_boxes", &sparse_boxes);
   module.def("orthogonal", &orthogonal);
-  module.def("orthogonal_pieces", &orthogonal_pieces);
+  module.def("orthogonal_boxes", &orthogonal_boxes);
   module.def("orthogonal_batch_takes", &is_small);
   module.def("orthogonal_batch_workspace", &orthogonal_batch_workspace);
   module.def("orthogonal_batch", &orthogonal_batch);

@@ -20,7 +20,7 @@ constexpr const char* kMissing = "winit_cuda was built without CUDA";
 }  // namespace
 
 void fill_cuda(const RandomFill&, const Launch&) { refuse(); }
-void sparse_cuda(const SparseFill&, const Launch&) { refuse(); }
+void sparse_cuda(const SparseFill&, const SparseColumns*, int64_t, const Launch&) { refuse(); }
 void reflectors_cuda(const Reflectors&, const Source&, const Launch&) { refuse(); }
 void orthogonal_batch_cuda(const OrthogonalBatch&, const Launch&) { refuse(); }
 int64_t orthogonal_batch_workspace_cuda(const OrthogonalBatch&, int) { refuse(); }

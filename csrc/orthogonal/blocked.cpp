@@ -14,16 +14,18 @@ namespace {
 
 // How a part of Q comes about. By columns, strips hold columns of Q: they begin as those of the
 // identity and meet the reflectors from the last to the first. By rows, they hold columns of Q^T,
-// and meet them from the first to the last.
+// and meet them from the first to the last. What they hold, the vectors, are the lines that are
+// asked for, numbered one range after the other.
 struct Plan {
-  UprightPart part;
-  bool by_columns;
+  int64_t rows, columns;  // of Q
+  bool turned, by_columns;
   int64_t vectors;  // columns of Q, or rows
   int64_t used;     // reflectors that change them
   int64_t lines;    // of a strip
   int64_t panels;
   int64_t panels_together, strips_together;
   int64_t workers;  // that have strips of their own
+  const LineRange* ranges;
 
   bool has_all_panels() const { return panels_together == panels; }
   template <class Real>
@@ -34,19 +36,35 @@ struct Plan {
   int64_t units() const {
     return (vectors - 1) / unit<Real>() + 1;
   }
+  // The column or row of Q that is a vector, and the other way round.
+  int64_t line_of(int64_t vector) const {
+    const LineRange* range = ranges;
+    for (; vector >= range->count; ++range) vector -= range->count;
+    return range->first + vector;
+  }
+  int64_t vector_of(int64_t line) const {
+    int64_t before = 0;
+    const LineRange* range = ranges;
+    for (; line >= range->first + range->count; ++range) before += range->count;
+    return before + line - range->first;
+  }
 };
 
 template <class Real>
-Plan make_plan(const OrthogonalFill& fill, int threads) {
-  Plan plan{upright(fill), true, 0, 0, 0, 0, 0, 0, 0};
-  const UprightPart& part = plan.part;
-  plan.by_columns = part.column_count <= part.row_count;
-  plan.vectors = plan.by_columns ? part.column_count : part.row_count;
-  plan.used = part.first_column + part.column_count;
+Plan make_plan(const OrthogonalLines& lines, int threads) {
+  const UprightPart part = upright(*lines.fills);
+  const bool by_columns = lines.are_columns != part.turned;
+  Plan plan{part.rows, part.columns, part.turned, by_columns, 0, 0, 0, 0, 0, 0, 0, lines.ranges};
+  for (int64_t i = 0; i < lines.range_count; ++i) plan.vectors += lines.ranges[i].count;
+  for (int64_t i = 0; i < lines.fill_count; ++i) {
+    const UprightPart each = upright(lines.fills[i]);
+    plan.used = std::max(plan.used, each.first_column + each.column_count);
+  }
   plan.lines = rounded_up(part.rows, kRowUnit);
   plan.panels = rounded_up(plan.used, kPanelColumns) / kPanelColumns;
   const int64_t strips = rounded_up(plan.vectors, kStripColumns<Real>) / kStripColumns<Real>;
-  const int64_t tensor = times(times(plan.vectors, part.rows), item_size(fill.target.dtype));
+  const int64_t tensor =
+      times(times(plan.vectors, part.rows), item_size(lines.fills->target.dtype));
   const int64_t budget =
       std::max(times(tensor, tuning::kWorkspacePerTensor), tuning::kLeastWorkspaceBytes);
   const int64_t strip_bytes = times(plan.lines, kStripBytes);
@@ -96,10 +114,12 @@ class Strips {
       for (int64_t s = from; s < to; ++s) {
         strips_[s] = elements_ + s * plan_.lines * kColumns;
         clear(strips_[s]);
-        const int64_t row = offset() + first + s * kColumns;
         const int64_t held = std::min(kColumns, count - s * kColumns);
-        for (int64_t i = 0; i < held; ++i) strips_[s][(row + i) * kColumns + i] = 1;
-        nonzero_[s] = {row, row + held};
+        for (int64_t i = 0; i < held; ++i) {
+          const int64_t row = plan_.line_of(first + s * kColumns + i);
+          strips_[s][row * kColumns + i] = 1;
+          nonzero_[s] = {i > 0 ? nonzero_[s].begin : row, row + 1};
+        }
       }
     });
   }
@@ -119,9 +139,9 @@ class Strips {
     });
   }
 
-  // A line of the strip whose first vector is `number`, a multiple of kColumns.
-  const Real* line(int64_t number, int64_t line) const {
-    return strips_[number / kColumns] + line * kColumns;
+  // The entry in a line of vector `number` of them; those behind it in its strip are next to it.
+  const Real* entry(int64_t number, int64_t line) const {
+    return strips_[number / kColumns] + line * kColumns + number % kColumns;
   }
 
   int64_t first() const { return first_; }
@@ -139,9 +159,6 @@ class Strips {
   }
 
   int64_t size() const { return (count_ + kColumns - 1) / kColumns; }
-  int64_t offset() const {
-    return plan_.by_columns ? plan_.part.first_column : plan_.part.first_row;
-  }
 
   const Plan& plan_;
   Real* elements_;
@@ -150,20 +167,32 @@ class Strips {
   int64_t first_ = 0, count_ = 0;
 };
 
-// Vectors are columns of the target's part, or rows where Q is turned or made by rows.
+// Writes what strips hold of one part. Vectors are columns of the target's part, or rows where Q is
+// turned or made by rows.
 template <class Real>
 class Writer {
  public:
   Writer(const OrthogonalFill& fill, const Plan& plan, const Strips<Real>& strips,
          const Real* factors)
-      : fill_(fill), plan_(plan), strips_(strips), factors_(factors) {}
+      : fill_(fill), plan_(plan), strips_(strips) {
+    const UprightPart part = upright(fill);
+    first_line_ = plan.by_columns ? part.first_row : part.first_column;
+    lines_ = plan.by_columns ? part.row_count : part.column_count;
+    const int64_t count = plan.by_columns ? part.column_count : part.row_count;
+    const int64_t first = plan.by_columns ? part.first_column : part.first_row;
+    first_vector_ = plan.vector_of(first) - strips.first();
+    from_ = std::max<int64_t>(0, first_vector_);
+    to_ = std::min(strips.count(), first_vector_ + count);
+    // The first factor of the vectors, or of the lines: gain * sigma of a column of Q.
+    own_factors_ = factors + part.first_column;
+  }
 
   void write(int threads) const {
+    if (from_ >= to_) return;
     with_element(fill_.target.dtype, [&](auto element) {
       using T = typename decltype(element)::type;
-      const bool are_columns = plan_.by_columns != plan_.part.turned;
-      const int64_t lines = plan_.by_columns ? plan_.part.row_count : plan_.part.column_count;
-      parallel_for(lines, kLines, threads, [&](int64_t from, int64_t to) {
+      const bool are_columns = plan_.by_columns != plan_.turned;
+      parallel_for(lines_, kLines, threads, [&](int64_t from, int64_t to) {
         const DefaultFloatingPoint environment;
         for (int64_t line = from; line < to; line += kLines) {
           const int64_t count = std::min(kLines, to - line);
@@ -184,15 +213,15 @@ class Writer {
     constexpr int64_t kTogether = 32 * kColumns;
     T values[kTogether];
     for (int64_t i = line; i < line + count; ++i)
-      for (int64_t begin = 0; begin < strips_.count(); begin += kTogether) {
-        const int64_t together = std::min(kTogether, strips_.count() - begin);
-        for (int64_t first = 0; first < together; first += kColumns) {
-          const int64_t width = std::min(kColumns, together - first);
-          const Real* const entries = strips_.line(begin + first, line_offset() + i);
+      for (int64_t begin = from_; begin < to_; begin += kTogether) {
+        const int64_t together = std::min(kTogether, to_ - begin);
+        for (int64_t first = 0, width; first < together; first += width) {
+          width = in_strip(begin + first, begin + together);
+          const Real* const entries = strips_.entry(begin + first, first_line_ + i);
           for (int64_t j = 0; j < width; ++j)
             values[first + j] = rounded(entries[j] * factor(begin + first + j, i));
         }
-        store_elements(fill_.target, element(i, strips_.first() + begin), together, values);
+        store_elements(fill_.target, element(i, begin - first_vector_), together, values);
       }
   }
 
@@ -201,36 +230,39 @@ class Writer {
   void write_columns(int64_t line, int64_t count) const {
     const Rounded<T> rounded(fill_.target.dtype);
     T turned[kColumns][kLines];
-    for (int64_t first = 0; first < strips_.count(); first += kColumns) {
-      const int64_t width = std::min(kColumns, strips_.count() - first);
+    for (int64_t first = from_, width; first < to_; first += width) {
+      width = in_strip(first, to_);
       for (int64_t i = 0; i < count; ++i) {
-        const Real* const entries = strips_.line(first, line_offset() + line + i);
+        const Real* const entries = strips_.entry(first, first_line_ + line + i);
         for (int64_t j = 0; j < width; ++j)
           turned[j][i] = rounded(entries[j] * factor(first + j, line + i));
       }
       for (int64_t j = 0; j < width; ++j)
-        store_elements(fill_.target, element(strips_.first() + first + j, line), count, turned[j]);
+        store_elements(fill_.target, element(first + j - first_vector_, line), count, turned[j]);
     }
+  }
+
+  // Vectors of one strip, of those from `first` to before `end`.
+  static int64_t in_strip(int64_t first, int64_t end) {
+    return std::min(kColumns - first % kColumns, end - first);
   }
 
   int64_t element(int64_t row, int64_t column) const {
     return fill_.first_element + row * fill_.column_count + column;
   }
 
-  int64_t line_offset() const {
-    return plan_.by_columns ? plan_.part.first_row : plan_.part.first_column;
-  }
-
-  // gain * sigma of the column of Q that a vector and a line meet in.
+  // Of the column of Q that a vector and a line meet in.
   Real factor(int64_t vector, int64_t line) const {
-    const int64_t column = plan_.by_columns ? strips_.first() + vector : line;
-    return factors_[plan_.part.first_column + column];
+    return own_factors_[plan_.by_columns ? vector - first_vector_ : line];
   }
 
   const OrthogonalFill& fill_;
   const Plan& plan_;
   const Strips<Real>& strips_;
-  const Real* factors_;
+  const Real* own_factors_;
+  int64_t first_line_, lines_;
+  int64_t first_vector_;  // of the part, among those of the strips; maybe before them
+  int64_t from_, to_;     // the vectors that both have
 };
 
 // The panels, and the factor of each column they have been made for.
@@ -239,12 +271,12 @@ class Factors {
  public:
   Factors(const Plan& plan, Rooms& rooms)
       : used_(plan.used),
-        panels_(plan.part.rows, plan.part.columns, plan.used, plan.panels_together, rooms),
+        panels_(plan.rows, plan.columns, plan.used, plan.panels_together, rooms),
         factors_(rooms.get<Real>(plan.used)) {}
 
-  void begin(const OrthogonalFill& fill) {
-    gain_ = fill.gain;
-    panels_.begin(fill.source);
+  void begin(double gain, const StreamKey& key) {
+    gain_ = gain;
+    panels_.begin({key, nullptr, Domain::kElement});
   }
 
   void make(int64_t begin, int64_t end, int threads) {
@@ -264,19 +296,19 @@ class Factors {
   Real* factors_;
 };
 
-// A part of a matrix, and the rooms it is made in.
+// Parts of a matrix, and the rooms they are made in.
 template <class Real>
-class BlockedPart {
+class BlockedParts {
  public:
-  BlockedPart(const OrthogonalFill& fill, int threads, Rooms& rooms)
-      : fill_(fill),
-        plan_(make_plan<Real>(fill, threads)),
+  BlockedParts(const OrthogonalLines& lines, int threads, Rooms& rooms)
+      : lines_(lines),
+        plan_(make_plan<Real>(lines, threads)),
         made_(plan_, rooms),
         bytes_of_strips_(Strips<Real>::bytes(plan_)),
         strips_(rooms.get<unsigned char>(times(plan_.workers, bytes_of_strips_))) {}
 
-  void write(int threads) {
-    made_.begin(fill_);
+  void write(const StreamKey& key, int threads) {
+    made_.begin(lines_.fills->gain, key);
     plan_.has_all_panels() ? write_by_units(threads) : write_by_panels(threads);
   }
 
@@ -294,11 +326,10 @@ class BlockedPart {
     std::atomic<int64_t> left{plan_.units<Real>()};
     const auto work = [&](int64_t, int64_t, int worker) {
       Strips<Real> strips = strips_of(worker);
-      const Writer<Real> writer(fill_, plan_, strips, made_.factors());
       for (int64_t number = --left; number >= 0; number = --left) {
         strips.begin(number * unit, std::min(unit, plan_.vectors - number * unit), 1);
         strips.apply(made_.panels(), 0, plan_.panels, 1);
-        writer.write(1);
+        store(strips, 1);
       }
     };
     const double products = static_cast<double>(plan_.vectors) * static_cast<double>(plan_.used) *
@@ -319,37 +350,44 @@ class BlockedPart {
         made_.make(begin, begin + count, threads);
         strips.apply(made_.panels(), begin, begin + count, threads);
       }
-      Writer<Real>(fill_, plan_, strips, made_.factors()).write(threads);
+      store(strips, threads);
     }
   }
 
-  const OrthogonalFill& fill_;
+  // To each part what it has of the strips.
+  void store(const Strips<Real>& strips, int threads) const {
+    for (int64_t i = 0; i < lines_.fill_count; ++i)
+      Writer<Real>(lines_.fills[i], plan_, strips, made_.factors()).write(threads);
+  }
+
+  const OrthogonalLines& lines_;
   const Plan plan_;
   Factors<Real> made_;
   int64_t bytes_of_strips_;
   unsigned char* strips_;
 };
 
-// Calls visit with the part, made in the rooms.
+// Calls visit with the parts, made in the rooms.
 template <class Visit>
-void with_part(const OrthogonalFill& fill, int threads, Rooms& rooms, const Visit& visit) {
-  if (fill.target.dtype == DType::kFloat64)
-    visit(BlockedPart<double>(fill, threads, rooms));
+void with_parts(const OrthogonalLines& lines, int threads, Rooms& rooms, const Visit& visit) {
+  if (lines.fills->target.dtype == DType::kFloat64)
+    visit(BlockedParts<double>(lines, threads, rooms));
   else
-    visit(BlockedPart<float>(fill, threads, rooms));
+    visit(BlockedParts<float>(lines, threads, rooms));
 }
 
 }  // namespace
 
-int64_t orthogonal_blocked_bytes(const OrthogonalFill& fill, int threads) {
+int64_t orthogonal_blocked_bytes(const OrthogonalLines& lines, int threads) {
   Rooms rooms;
-  with_part(fill, threads, rooms, [](auto&&) {});
+  with_parts(lines, threads, rooms, [](auto&&) {});
   return rooms.bytes();
 }
 
-void orthogonal_blocked_cpu(const OrthogonalFill& fill, int threads, void* memory) {
+void orthogonal_blocked_cpu(const OrthogonalLines& lines, const StreamKey& key, int threads,
+                            void* memory) {
   Rooms rooms(memory);
-  with_part(fill, threads, rooms, [&](auto&& part) { part.write(threads); });
+  with_parts(lines, threads, rooms, [&](auto&& parts) { parts.write(key, threads); });
 }
 
 }  // namespace winit_cuda

@@ -25,11 +25,14 @@ class SmallMatrix {
         signs_(rooms.get<double>(part_.columns)),
         along_(rooms.get<double>(part_.columns)) {}
 
-  void write(const OrthogonalFill& fill) {
+  void make(const StreamKey& key) {
     reflectors_cpu(reflectors_of(vectors_, signs_, DType::kFloat64, part_.rows, part_.columns, 0,
                                  part_.columns),
-                   fill.source, 1);
+                   {key, nullptr, Domain::kElement}, 1);
     multiply_out();
+  }
+
+  void write(const OrthogonalFill& fill) const {
     with_element(fill.target.dtype, [&](auto element) {
       using T = typename decltype(element)::type;
       const Rounded<T> rounded(fill.target.dtype);
@@ -85,22 +88,20 @@ bool is_small(const OrthogonalFill& fill) {
   return times(times(larger, smaller), smaller) <= tuning::kFewMultiplications;
 }
 
-bool is_empty(const OrthogonalFill& fill) { return fill.row_count <= 0 || fill.column_count <= 0; }
-
-int64_t bytes_for(const OrthogonalFill& fill, int threads) {
-  if (is_empty(fill)) return 0;
-  if (!is_small(fill)) return orthogonal_blocked_bytes(fill, threads);
+int64_t bytes_for(const OrthogonalLines& lines, int threads) {
+  if (!is_small(*lines.fills)) return orthogonal_blocked_bytes(lines, threads);
   Rooms rooms;
-  SmallMatrix(fill, rooms);
+  SmallMatrix(*lines.fills, rooms);
   return rooms.bytes();
 }
 
-void write(const OrthogonalFill& fill, int threads, void* memory) {
-  if (is_empty(fill)) return;
+void write(const OrthogonalLines& lines, const StreamKey& key, int threads, void* memory) {
   const DefaultFloatingPoint environment;
-  if (!is_small(fill)) return orthogonal_blocked_cpu(fill, threads, memory);
+  if (!is_small(*lines.fills)) return orthogonal_blocked_cpu(lines, key, threads, memory);
   Rooms rooms(memory);
-  SmallMatrix(fill, rooms).write(fill);
+  SmallMatrix matrix(*lines.fills, rooms);
+  matrix.make(key);
+  for (int64_t i = 0; i < lines.fill_count; ++i) matrix.write(lines.fills[i]);
 }
 
 // What a small matrix needs is at hand.
@@ -127,39 +128,57 @@ UprightPart upright(const OrthogonalFill& fill) {
           fill.row_count, true};
 }
 
-void orthogonal_cpu(const OrthogonalPiece* pieces, int64_t count, int threads,
-                    const KeyDraw& draw) {
+LineRange range_of(const OrthogonalFill& fill, bool& are_columns) {
+  const UprightPart part = upright(fill);
+  are_columns = (part.column_count <= part.row_count) != part.turned;
+  return are_columns ? LineRange{fill.first_column, fill.column_count}
+                     : LineRange{fill.first_row, fill.row_count};
+}
+
+void orthogonal_cpu(const OrthogonalLines* lines, int64_t count, int threads, const KeyDraw& draw) {
   int64_t bytes = 0;
-  for (int64_t i = 0; i < count; ++i) bytes = std::max(bytes, bytes_for(pieces[i].fill, threads));
+  for (int64_t i = 0; i < count; ++i) bytes = std::max(bytes, bytes_for(lines[i], threads));
   Workspace workspace(bytes);
   const StreamKey key = draw();
   for (int64_t i = 0; i < count; ++i) {
-    OrthogonalFill fill = pieces[i].fill;
-    const int64_t child = pieces[i].child;
-    fill.source.key = child == kOwnKey ? key : child_of(key, static_cast<uint64_t>(child));
+    const int64_t child = lines[i].child;
     if (i > 0) check_interruption();
-    write(fill, threads, workspace.place());
+    write(lines[i], child == kOwnKey ? key : child_of(key, static_cast<uint64_t>(child)), threads,
+          workspace.place());
   }
 }
 
 void orthogonal_batch_cpu(const OrthogonalBatch& batch, int threads, const KeyDraw& draw) {
-  const auto matrix = [&](const StreamKey& key, int64_t j) {
-    const Source source{child_of(key, static_cast<uint64_t>(j)), nullptr, Domain::kElement};
-    return OrthogonalFill{
-        batch.target, source, batch.rows,    batch.columns, 0,
-        batch.rows,   0,      batch.columns, batch.gain,    j * batch.rows * batch.columns};
+  const auto matrix = [&](int64_t j) {
+    return OrthogonalFill{batch.target,
+                          batch.rows,
+                          batch.columns,
+                          0,
+                          batch.rows,
+                          0,
+                          batch.columns,
+                          batch.gain,
+                          j * batch.rows * batch.columns};
+  };
+  bool are_columns;
+  const OrthogonalFill first = matrix(0);
+  const LineRange range = range_of(first, are_columns);
+  const auto lines_of = [&](const OrthogonalFill& fill) {
+    return OrthogonalLines{&fill, 1, &range, 1, are_columns};
   };
   constexpr int64_t kMatricesBetweenLooks = 16;  // large ones look by themselves
   // Fewer matrices than threads are made one after the other, by all of them.
   const bool is_few = batch.count < threads;
-  const int64_t bytes = bytes_for(matrix({}, 0), is_few ? threads : 1);
+  const int64_t bytes = bytes_for(lines_of(first), is_few ? threads : 1);
   Workspace workspace(is_few ? bytes : times(bytes, threads));
   unsigned char* const memory = workspace.place();
   const StreamKey key = draw();
   const auto make = [&](int64_t begin, int64_t end, int worker) {
     for (int64_t j = begin; j < end; ++j) {
       if (j % kMatricesBetweenLooks == 0) check_interruption();
-      write(matrix(key, j), is_few ? threads : 1, memory + worker * bytes);
+      const OrthogonalFill fill = matrix(j);
+      write(lines_of(fill), child_of(key, static_cast<uint64_t>(j)), is_few ? threads : 1,
+            memory + worker * bytes);
     }
   };
   if (is_few) return make(0, batch.count, 0);

@@ -6,28 +6,40 @@
 namespace winit_cuda {
 
 // Rows [first_row, first_row + row_count) and columns likewise of gain * Q, Q the rows x columns
-// matrix of the key: the product of its reflectors (orthogonal/reflectors.h), or its transpose
-// where it is wide. The target's elements, in row-major order and from `first_element` on, are
-// those of the part.
+// matrix of a key: the product of its reflectors (orthogonal/reflectors.h), or its transpose where
+// it is wide. The target's elements, in row-major order and from `first_element` on, are those of
+// the part.
 struct OrthogonalFill {
   Target target;
-  Source source;
   int64_t rows, columns;
   int64_t first_row, row_count, first_column, column_count;
   double gain;
   int64_t first_element = 0;
 };
 
+struct LineRange {
+  int64_t first, count;
+};
+
 // Which key a matrix has: the one that is drawn, or a child of it (values/child_key.h).
 constexpr int64_t kOwnKey = -1;
-struct OrthogonalPiece {
-  OrthogonalFill fill;
+
+// Parts of one matrix that are made together, as columns or rows of it, none empty: the lines in
+// ascending ranges, each part's in one of them. They meet the reflectors once.
+struct OrthogonalLines {
+  const OrthogonalFill* fills;  // that differ in target and part
+  int64_t fill_count;
+  const LineRange* ranges;
+  int64_t range_count;
+  bool are_columns;
   int64_t child = kOwnKey;
 };
 
-// One after the other; the fills' sources are not looked at. Throws OutOfMemory, and nothing after
-// the draw.
-void orthogonal_cpu(const OrthogonalPiece* pieces, int64_t count, int threads, const KeyDraw& draw);
+// The lines of one part: as columns or rows, of which it has fewer.
+LineRange range_of(const OrthogonalFill& fill, bool& are_columns);
+
+// One after the other. Throws OutOfMemory, and nothing after the draw.
+void orthogonal_cpu(const OrthogonalLines* lines, int64_t count, int threads, const KeyDraw& draw);
 
 // The matrix standing upright: its longer side is its rows. A wide one is turned, its part too.
 struct UprightPart {
@@ -40,8 +52,9 @@ UprightPart upright(const OrthogonalFill& fill);
 
 // Panel by panel (orthogonal/passes.h), in float32 unless the target is float64. The second works
 // in so many bytes of memory.
-int64_t orthogonal_blocked_bytes(const OrthogonalFill& fill, int threads);
-void orthogonal_blocked_cpu(const OrthogonalFill& fill, int threads, void* memory);
+int64_t orthogonal_blocked_bytes(const OrthogonalLines& lines, int threads);
+void orthogonal_blocked_cpu(const OrthogonalLines& lines, const StreamKey& key, int threads,
+                            void* memory);
 
 // Many matrices at once, each of a key of its own.
 //

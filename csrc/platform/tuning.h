@@ -38,6 +38,8 @@ constexpr int64_t kConstantsPerUnit = 8;
 
 // Elements that take as long as waking several threads.
 constexpr int64_t kSparseElementsWorthWaking = int64_t{1} << 17;
+// So many parts a thread, and each part is one thread's work.
+constexpr int64_t kSparsePartsPerThread = 2;
 // Fewer groups of tiles leave threads without work at the end.
 constexpr int64_t kTileGroupsPerThread = 4;
 // Where there is much to do, threads without a tile idle. The other way has work for all, but makes

@@ -133,12 +133,13 @@ struct KeptMarks {
   uint64_t* of(int64_t tile) const { return bits + tile * rows; }
 };
 
-// Whether a fill's box is made of such tiles, enough of them for the threads.
-bool has_kept_tiles(const SparseFill& fill, int threads);
+// Whether all boxes are made of such tiles, enough of them for the threads.
+bool has_kept_tiles(const SparseFill& fill, const SparseColumns& columns, int threads);
 
 // Selects and fills, a few tiles at a time. Needs no room for thresholds; works in so many bytes of
 // memory.
-int64_t sparse_kept_bytes(const SparseFill& fill, int threads);
-void sparse_kept_cpu(const SparseFill& fill, int threads, void* memory);
+int64_t sparse_kept_bytes(const SparseFill& selection, int threads);
+void sparse_kept_cpu(const SparseFill& fill, const SparseColumns& columns, int threads,
+                     void* memory);
 
 }  // namespace winit_cuda

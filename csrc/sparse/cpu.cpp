@@ -87,35 +87,78 @@ void restore_twins(const SparseFill& fill) {
   }
 }
 
+// What one part needs, in rooms: the limits suffice for the widest box.
+struct Windows {
+  Windows(const SparseFill& selection, int threads, Rooms& rooms)
+      : thresholds(rooms.get<SparseThreshold>(local_columns(selection).count)),
+        limits(room_for_limits(selection, rooms)),
+        selected(rooms.get<unsigned char>(selection_bytes(selection, threads))) {}
+
+  SparseThreshold* thresholds;
+  uint32_t* limits;
+  void* selected;
+};
+
+int64_t bytes_for(const SparseFill& fill, const SparseColumns& columns, int threads) {
+  if (fill.zeros_per_column == 0) return 0;
+  const SparseFill selection = selection_of(fill, columns);
+  if (has_kept_tiles(fill, columns, threads)) return sparse_kept_bytes(selection, threads);
+  Rooms rooms;
+  Windows(selection, threads, rooms);
+  return rooms.bytes();
+}
+
+void write(const SparseFill& fill, const SparseColumns& given, int threads, void* memory) {
+  if (fill.zeros_per_column == 0) {
+    for (int64_t i = 0; i < given.count; ++i) {
+      RandomFill normal = fill.normal;
+      normal.target = given.boxes[i];
+      normal.target.box = merged(normal.target.box);
+      fill_cpu(normal, threads);
+    }
+    return;
+  }
+  if (has_kept_tiles(fill, given, threads)) return sparse_kept_cpu(fill, given, threads, memory);
+  Rooms rooms(memory);
+  const Windows windows(selection_of(fill, given), threads, rooms);
+  SparseColumns columns = given;
+  columns.thresholds = windows.thresholds;
+  select_thresholds_cpu(selection_of(fill, columns), threads, windows.selected);
+  for (int64_t i = 0; i < columns.count; ++i) {
+    const SparseFill one = fill_of(fill, columns, i);
+    RandomFill normal = one.normal;
+    normal.target.box = merged(normal.target.box);
+    fill_up_to_limits(normal, limits_of(one, windows.limits), threads);
+    restore_twins(one);
+  }
+}
+
 }  // namespace
 
-void sparse_cpu(const SparseFill& given, int threads, const KeyDraw& draw) {
+void sparse_cpu(const SparseFill& given, const SparseColumns* parts, int64_t count, int threads,
+                const KeyDraw& draw) {
+  // Where there are few parts, all threads work on each of them.
+  const bool are_few = count < tuning::kSparsePartsPerThread * threads;
+  const int within = are_few ? threads : 1;
+  int64_t bytes = 0, elements = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    bytes = std::max(bytes, bytes_for(given, parts[i], within));
+    elements = plus(elements, times(given.rows, parts[i].range.count));
+  }
+  Memory memory;
+  if (bytes > 0) memory = get_memory(times(bytes, are_few ? 1 : threads));
+  unsigned char* const rooms = memory ? static_cast<unsigned char*>(memory->place()) : nullptr;
   SparseFill fill = given;
-  StreamKey& key = fill.normal.source.key;
-  if (fill.zeros_per_column == 0) {
-    key = draw();
-    RandomFill normal = fill.normal;
-    normal.target.box = merged(normal.target.box);
-    return fill_cpu(normal, threads);
-  }
-  if (has_kept_tiles(fill, threads)) {
-    const Memory memory = get_memory(sparse_kept_bytes(fill, threads));
-    key = draw();
-    return sparse_kept_cpu(fill, threads, memory->place());
-  }
-  Rooms counted;
-  room_for_limits(fill, counted);
-  counted.get<unsigned char>(selection_bytes(fill, threads));
-  const Memory memory = get_memory(counted.bytes());
-  Rooms rooms(memory->place());
-  uint32_t* const limits = room_for_limits(fill, rooms);
-  void* const selection = rooms.get<unsigned char>(selection_bytes(fill, threads));
-  key = draw();
-  select_thresholds_cpu(fill, threads, selection);
-  RandomFill normal = fill.normal;
-  normal.target.box = merged(normal.target.box);
-  fill_up_to_limits(normal, limits_of(fill, limits), threads);
-  restore_twins(fill);
+  fill.normal.source.key = draw();
+  const auto write_parts = [&](int64_t begin, int64_t end, int worker) {
+    const DefaultFloatingPoint environment;
+    for (int64_t i = begin; i < end; ++i) {
+      if (i > begin) check_interruption();
+      write(fill, parts[i], within, memory ? rooms + worker * bytes : nullptr);
+    }
+  };
+  if (are_few) return write_parts(0, count, 0);
+  parallel_for(count, 1, threads, write_parts, elements >= tuning::kSparseElementsWorthWaking);
 }
 
 }  // namespace winit_cuda

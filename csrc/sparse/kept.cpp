@@ -137,9 +137,7 @@ class TileSelection {
   int64_t changes_[kLanes];  // how many of a lane's entries, the first, have got another half
 };
 
-int64_t tiles_of(const SparseFill& fill) {
-  return (local_columns(fill).count + kLanes - 1) / kLanes;
-}
+int64_t tiles_of(const ColumnRange& columns) { return (columns.count + kLanes - 1) / kLanes; }
 
 // Of the threads' time, where each takes a tile after the other.
 double busy_share(int64_t tiles, int64_t threads) {
@@ -147,16 +145,21 @@ double busy_share(int64_t tiles, int64_t threads) {
   return static_cast<double>(tiles) / static_cast<double>(std::max<int64_t>(rounds, 1) * threads);
 }
 
+// Whatever the boxes have of the rows, all are looked at.
+bool is_worth_waking(const SparseFill& fill, const SparseColumns& columns) {
+  return times(fill.rows, columns.range.count) >= tuning::kSparseElementsWorthWaking;
+}
+
 // Tiles side by side that are filled together, and the rooms of the threads that take them in turn.
 struct KeptGroups {
-  KeptGroups(const SparseFill& fill, int threads, Rooms& rooms)
-      : tiles(tiles_of(fill)),
+  KeptGroups(const SparseFill& selection, int threads, Rooms& rooms)
+      : tiles(tiles_of(local_columns(selection))),
         together(std::clamp<int64_t>(tiles / (tuning::kTileGroupsPerThread * threads), 1,
                                      KeptMarks::kMostTiles)),
         count((tiles + together - 1) / together),
         workers(std::min<int64_t>(threads, count)),
-        words(fill.rows * kLanes),
-        marks(fill.rows * together),
+        words(selection.rows * kLanes),
+        marks(selection.rows * together),
         upper(rooms.get<uint16_t>(workers * words)),
         entries(rooms.get<KeptWords::Entry>(workers * words)),
         bits(rooms.get<uint64_t>(workers * marks)) {}
@@ -170,26 +173,31 @@ struct KeptGroups {
 
 }  // namespace
 
-bool has_kept_tiles(const SparseFill& fill, int threads) {
-  const Box& box = fill.normal.target.box;
-  return fill.columns % 4 == 0 && box.index_offset % 4 == 0 && box.stride[1] == 1 &&
-         box.index_stride[1] == 1 && box.index_stride[0] == static_cast<uint64_t>(fill.columns) &&
-         fill.rows <= KeptTile::kMostRows &&
-         (element_count(box) < tuning::kSparseElementsWorthWaking ||
-          busy_share(tiles_of(fill), threads) >= tuning::kLeastBusyShare);
+bool has_kept_tiles(const SparseFill& fill, const SparseColumns& columns, int threads) {
+  if (fill.columns % 4 != 0 || fill.rows > KeptTile::kMostRows) return false;
+  for (int64_t i = 0; i < columns.count; ++i) {
+    const Box& box = columns.boxes[i].box;
+    const auto first = static_cast<int64_t>(box.index_offset % static_cast<uint64_t>(fill.columns));
+    if (first != columns.range.first || box.size[1] != columns.range.count || first % 4 != 0 ||
+        box.stride[1] != 1 || box.index_stride[1] != 1 ||
+        box.index_stride[0] != static_cast<uint64_t>(fill.columns))
+      return false;
+  }
+  return !is_worth_waking(fill, columns) ||
+         busy_share(tiles_of(columns.range), threads) >= tuning::kLeastBusyShare;
 }
 
-int64_t sparse_kept_bytes(const SparseFill& fill, int threads) {
+int64_t sparse_kept_bytes(const SparseFill& selection, int threads) {
   Rooms rooms;
-  KeptGroups(fill, threads, rooms);
+  KeptGroups(selection, threads, rooms);
   return rooms.bytes();
 }
 
-void sparse_kept_cpu(const SparseFill& fill, int threads, void* memory) {
+void sparse_kept_cpu(const SparseFill& fill, const SparseColumns& part, int threads, void* memory) {
   Rooms rooms(memory);
-  const KeptGroups groups(fill, threads, rooms);
+  const KeptGroups groups(selection_of(fill, part), threads, rooms);
   const SparsePasses& passes = active_sparse_passes();
-  const ColumnRange columns = local_columns(fill);
+  const ColumnRange& columns = part.range;
   std::atomic<int64_t> next{0};
   const auto work = [&](int64_t, int64_t, int worker) {
     const DefaultFloatingPoint environment;
@@ -217,11 +225,14 @@ void sparse_kept_cpu(const SparseFill& fill, int threads, void* memory) {
         TileSelection(passes, tile, fill.zeros_per_column, found).run(limits);
         passes.mark_kept(tile, limits, marks, place);
       }
-      passes.fill_kept(fill.normal, marks, column);
+      for (int64_t i = 0; i < part.count; ++i) {
+        RandomFill normal = fill.normal;
+        normal.target = part.boxes[i];
+        passes.fill_kept(normal, marks, column);
+      }
     }
   };
-  const bool wake = element_count(fill.normal.target.box) >= tuning::kSparseElementsWorthWaking;
-  parallel_for(groups.workers, 1, threads, work, wake);
+  parallel_for(groups.workers, 1, threads, work, is_worth_waking(fill, part));
 }
 
 }  // namespace winit_cuda

@@ -40,8 +40,41 @@ WINIT_HD bool is_zero(const SparseThreshold& threshold, uint32_t word, int64_t r
   return word < threshold.word || (word == threshold.word && row <= threshold.row);
 }
 
-// Does not look at the fill's key. Throws OutOfMemory, and nothing after the draw.
-void sparse_cpu(const SparseFill& fill, int threads, const KeyDraw& draw);
-void sparse_cuda(const SparseFill& fill, const Launch& launch);
+// Neighboring columns of a matrix, and boxes of it that lie in them. The thresholds belong to whole
+// columns: one selection tells the zeros of all boxes.
+struct SparseColumns {
+  ColumnRange range;
+  const Target* boxes;
+  int64_t count;
+  SparseThreshold* thresholds;  // room for one a column, in the memory of a CUDA device
+};
+
+// What a selection looks at.
+inline SparseFill selection_of(const SparseFill& fill, const SparseColumns& columns) {
+  SparseFill selection = fill;
+  selection.thresholds = columns.thresholds;
+  Box& box = selection.normal.target.box;
+  box = Box{};
+  box.rank = 2;
+  box.size[0] = 1;
+  box.size[1] = columns.range.count;
+  box.index_offset = static_cast<uint64_t>(columns.range.first);
+  return selection;
+}
+
+// The fill of one of the boxes, when there are thresholds.
+inline SparseFill fill_of(const SparseFill& fill, const SparseColumns& columns, int64_t number) {
+  SparseFill one = fill;
+  one.normal.target = columns.boxes[number];
+  one.thresholds = columns.thresholds + (local_columns(one).first - columns.range.first);
+  return one;
+}
+
+// Several such parts of one matrix, with the law and the counts of `fill`. The CPU draws the key
+// and has thresholds of its own; it throws OutOfMemory, and nothing after the draw.
+void sparse_cpu(const SparseFill& fill, const SparseColumns* parts, int64_t count, int threads,
+                const KeyDraw& draw);
+void sparse_cuda(const SparseFill& fill, const SparseColumns* parts, int64_t count,
+                 const Launch& launch);
 
 }  // namespace winit_cuda

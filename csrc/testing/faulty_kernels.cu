@@ -27,6 +27,9 @@ enum Fault : int {
 __device__ const uint32_t kTable[4] = {1, 2, 3, 4};
 
 // values[i] becomes the sum of the values of block i's neighbours up to i, plus table[i % 4].
+// `kReadsSums`: one of its faults uses what an atomic addition finds. Other kernels with threads in
+// step run in one order only.
+template <bool kReadsSums>
 __global__ void sums_kernel(uint32_t* values, uint32_t count, Fault fault) {
   extern __shared__ uint32_t partial[];
   const uint32_t thread = threadIdx.x, threads = blockDim.x;
@@ -56,7 +59,7 @@ __global__ void sums_kernel(uint32_t* values, uint32_t count, Fault fault) {
   if (fault == kTwoBlocksStore && thread == 0) values[0] = 5;
   if (fault == kTwoBlocksReadWrite && thread == 0) sum += values[0];
   if (fault == kDivisionByZero) sum /= element;
-  if (fault == kOrderOfThreads) {
+  if (kReadsSums && fault == kOrderOfThreads) {
     __syncthreads();
     sum = atomicAdd(&partial[0], 1);
   }
@@ -72,8 +75,9 @@ extern "C" __attribute__((visibility("default"))) const char* faulty_sums(uint32
                                                                           uint32_t threads,
                                                                           int fault) {
   using namespace winit_cuda;
-  sums_kernel<<<blocks, threads, threads * sizeof(uint32_t)>>>(values, blocks * threads,
-                                                               static_cast<Fault>(fault));
+  const auto kernel = fault == kOrderOfThreads ? sums_kernel<true> : sums_kernel<false>;
+  kernel<<<blocks, threads, threads * sizeof(uint32_t)>>>(values, blocks * threads,
+                                                          static_cast<Fault>(fault));
   const cudaError_t error = cudaGetLastError();
   return error == cudaSuccess ? nullptr : cudaGetErrorString(error);
 }

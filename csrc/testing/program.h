@@ -56,6 +56,7 @@ struct Kernel {
   int64_t lane_bytes;  // of all registers
   int64_t most_threads;
   bool has_barrier;
+  bool reads_sums;  // uses what an atomic addition has found
   // Registers of the thread's place: tid, ctaid, ntid, nctaid.
   uint32_t places[4];
 };

@@ -236,6 +236,41 @@ def sparse(
         return call("sparse", view, *arguments, place=place, box=box, threads=threads)
 
 
+def sparse_boxes(
+    views: Sequence[torch.Tensor],
+    parts: Sequence[tuple[int, int, Sequence[tuple[int, int, int]]]],
+    zeros: int,
+    shape: tuple[int, int],
+    key: Key = KEY,
+    place: Place = CPU,
+    threads: int = 2,
+) -> None:
+    """Parts (first column, columns, boxes) of a sparse matrix of this shape.
+
+    A box is (number of its view, first row, first column).
+    """
+    workspace = torch.empty(2 * sum(part[1] for part in parts) or 2, dtype=torch.int64)
+    with contextlib.ExitStack() as stack:
+        room = stack.enter_context(memory_of(workspace, place))
+        pointers = [stack.enter_context(memory_of(view, place)) for view in views]
+        given = [
+            (
+                *(first, count),
+                [
+                    (pointers[i], views[i].numel(), box_of(views[i], shape, offsets))
+                    for i, *offsets in boxes
+                ],
+            )
+            for first, count, boxes in parts
+        ]
+        where = (CODES[views[0].dtype], place.device, stream_of(place), threads)
+        _C.set_simd(place.simd)
+        try:
+            place.core.sparse_boxes(given, *where, 0, *key, *shape, zeros, 1.0, room)
+        finally:
+            _C.set_simd(None)
+
+
 def reflectors(
     rows: int,
     columns: int,

@@ -107,7 +107,7 @@ class EmulatedDevice:
     ) -> None:
         """Make a device current, and say what it is and how it runs.
 
-        Threads go in step, or one by one from barrier to barrier.
+        Threads go in step, or one by one from barrier to barrier, then in several orders.
         """
         self.library.emulated_configure(device, processors, resident_blocks, in_step, seed)
 
@@ -198,13 +198,14 @@ class EmulatedDevice:
         )
         constants = (_Constant * len(kernel.constants))(*kernel.constants)
         parameters = (_Parameter * len(kernel.parameters))(*kernel.parameters)
-        numbers = (ctypes.c_int64 * 6)(
+        numbers = (ctypes.c_int64 * 7)(
             kernel.parameter_bytes,
             kernel.static_shared_bytes,
             kernel.dynamic_shared_offset,
             kernel.lane_bytes,
             kernel.most_threads,
             kernel.has_barrier,
+            kernel.reads_sums,
         )
         arrays: list[Any] = []
         for array in (instructions, constants, parameters):

@@ -81,6 +81,7 @@ class Kernel:
     lane_bytes: int = 0
     most_threads: int = 1024
     has_barrier: bool = False
+    reads_sums: bool = False
     places: tuple[int, ...] = ()
 
 
@@ -140,7 +141,7 @@ class _Reader:
         if limit:
             self.kernel.most_threads = int(limit[1])
         self._read_parameters(entry[2])
-        body = self._body(entry)
+        self._text = body = self._body(entry)
         self._place_shared(body)
         self.kernel.places = tuple(self._new(4) for _ in PLACES)
         self._registers |= {n: (at, 4) for n, at in zip(PLACES, self.kernel.places, strict=True)}
@@ -251,7 +252,9 @@ class _Reader:
             self.kernel.has_barrier = True
             self._add("bar_sync", [], line)
         elif opcode == "atom.shared.add.u32":
-            values = [self._result(operands[0], 4), self._operand(operands[2], 4)]
+            found = operands[0] if self._is_used(operands[0]) else "_"
+            self.kernel.reads_sums |= found != "_"
+            values = [self._result(found, 4), self._operand(operands[2], 4)]
             self._access("atom_add_u32", "shared", values, operands[1], 4, 4, line)
         elif name == "mov" and "{" in operands[0] + operands[1]:
             self._pack(operands, bytes_of(modifiers[-1]), line)
@@ -261,6 +264,10 @@ class _Reader:
             self._cvt(modifiers, operands, line)
         else:
             self._compute(name, modifiers, operands, line)
+
+    def _is_used(self, register: str) -> bool:
+        """Whether more than one statement names it."""
+        return len(re.findall(rf"{re.escape(register)}\b", self._text)) > 1
 
     def _memory(self, name: str, modifiers: list[str], operands: list[str], line: int) -> None:
         *rest, kind = modifiers

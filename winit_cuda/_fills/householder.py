@@ -15,7 +15,8 @@ Which products are taken depends on the part of the matrix that is wanted:
   the first to the last. Whichever of rows or columns are fewer are the rows of the matrix X that
   the panels are applied to, from the right: the long sums then run along contiguous memory.
 
-A wide matrix is the transpose of the tall one.
+A wide matrix is the transpose of the tall one. Boxes of one matrix are made together, as columns
+or rows of it (lines.py): the reflectors are made once for all of them.
 
 Papers:
     G. W. Stewart, "The efficient generation of random orthogonal matrices with an application to
@@ -34,12 +35,14 @@ import torch
 from .._core.dtypes import CODES
 from .._keys.generators import drawn
 from .._keys.keys import MASK
+from .lines import Lines, Part, lines_of, merged
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from .._core.target import Place
     from .._keys.generators import Words
+    from .lines import Box
 
 # Up to this many columns the products are short enough for float64 to cost nothing that shows.
 _SMALL = 256
@@ -49,32 +52,6 @@ _MEDIUM = 1024
 _PANEL = 128
 # What a call may use beside the tensor, however small that is.
 _SPARE_BYTES = 2**26
-
-
-class Part(NamedTuple):
-    """Rows [first_row, first_row + row_count) and such columns of a rows x columns matrix."""
-
-    rows: int
-    columns: int
-    first_row: int
-    row_count: int
-    first_column: int
-    column_count: int
-
-    @classmethod
-    def whole(cls, rows: int, columns: int) -> Part:
-        """All of the matrix."""
-        return cls(rows, columns, 0, rows, 0, columns)
-
-    def transposed(self) -> Part:
-        """The same entries of the transposed matrix."""
-        rows, columns, first_row, row_count, first_column, column_count = self
-        return Part(columns, rows, first_column, column_count, first_row, row_count)
-
-    @property
-    def reflector_count(self) -> int:
-        """How many reflectors decide a part of a tall matrix: column c takes the first c + 1."""
-        return self.first_column + self.column_count
 
 
 class _Source(NamedTuple):
@@ -110,22 +87,30 @@ def write_orthogonal(
     tensor, twice as much where it works in pieces, and the cost falls with the part's rows or
     columns.
     """
-    if not tensor.numel():
-        return
-    is_wide = part.rows < part.columns
-    tall = part.transposed() if is_wide else part
-    dtype = _compute_dtype(tensor, tall.columns)
-    _reserve(tensor)
-    source = _Source(core, place, drawn(words), dtype, tensor.device)
-    matrix = _as_matrix(tensor, part.row_count, part.column_count)
-    if len(list(_pieces(tall, matrix.t() if is_wide else matrix, dtype))) > 1:
-        matrix = torch.empty(matrix.shape, dtype=matrix.dtype, device=matrix.device)
-    out = matrix.t() if is_wide else matrix
+    if tensor.numel():
+        write_boxes(core, place, words, gain, [(part, tensor)])
+
+
+def write_boxes(core: Any, place: Place, words: Words, gain: float, boxes: Sequence[Box]) -> None:
+    """Write several parts of the matrix, none empty, in tensors of one dtype and device."""
+    first, tensor = boxes[0]
+    columns = min(first.rows, first.columns)
+    _reserve(tensor, sum(tensor.numel() for _, tensor in boxes))
+    source = _Source(core, place, drawn(words), _compute_dtype(tensor, columns), tensor.device)
+    views = [(part, _as_matrix(out, part.row_count, part.column_count)) for part, out in boxes]
+    pieces = [piece for lines in lines_of(views) for piece in _pieces(lines, source)]
+    if len(pieces) > 1:
+        views = [
+            (part, torch.empty(matrix.shape, dtype=matrix.dtype, device=matrix.device))
+            for part, matrix in views
+        ]
+        pieces = [piece for lines in lines_of(views) for piece in _pieces(lines, source)]
     with torch.no_grad(), torch.autocast(tensor.device.type, enabled=False):
-        for piece, piece_out in _pieces(tall, out, dtype):
-            piece_out.copy_(_part_of(source, gain, piece))
-        if matrix.data_ptr() != tensor.data_ptr():
-            tensor.copy_(matrix.view(tensor.shape))
+        for piece in pieces:
+            _write(source, gain, piece)
+        for (_, matrix), (_, out) in zip(views, boxes, strict=True):
+            if matrix.data_ptr() != out.data_ptr():
+                out.copy_(matrix.view(out.shape))
 
 
 def write_batch(
@@ -154,7 +139,7 @@ def write_batch(
     matrices = _as_matrix(tensor, count * rows, columns).view(count, rows, columns)
     if together < count:  # the tensor gets all of them at the end, or none
         matrices = torch.empty(matrices.shape, dtype=tensor.dtype, device=tensor.device)
-    _reserve(tensor)
+    _reserve(tensor, tensor.numel())
     children = _child_words(core, place, words, count, tensor.device)
     if together:
         _write_together(core, place, children, gain, part, matrices, together)
@@ -197,60 +182,74 @@ def _write_together(
             for each, child in enumerate(words):
                 source = _Source(core, place, child, dtype, device)
                 source.write(tall, 0, vectors[each], signs[each])
-            product = multiply_out(vectors, signs.mul_(gain), tall)
+            (product,) = multiply_out(vectors, signs.mul_(gain), [tall])
             found = product.mT if is_wide else product
             matrices[begin : begin + together].copy_(found)
 
 
-def multiply_out(vectors: torch.Tensor, scales: torch.Tensor, part: Part) -> torch.Tensor:
-    """Return the part of ([I; 0] - V M^{-1} V[:n]^T) diag(scales), for one V or a batch of them.
+def multiply_out(
+    vectors: torch.Tensor, scales: torch.Tensor, parts: Sequence[Part]
+) -> Iterator[torch.Tensor]:
+    """Parts of ([I; 0] - V M^{-1} V[:n]^T) diag(scales), for one V or a batch of them.
 
-    V has all rows and the part's `reflector_count` columns.
+    V has all rows and the columns of as many reflectors as the parts need.
     """
-    rows = slice(part.first_row, part.first_row + part.row_count)
-    columns = slice(part.first_column, part.reflector_count)
+    ranges = merged(part.lines(are_columns=True) for part in parts)
+    columns = Lines(True, ranges, ())
+    taken = torch.cat([vectors[..., first:end, :] for first, end in ranges], dim=-2)
     gram = torch.matmul(vectors.mT, vectors)
-    weights = torch.linalg.solve_triangular(
-        gram, vectors[..., columns, :].mT, upper=True, unitriangular=True
-    )
-    weights.mul_(scales[..., None, columns].neg())
-    product = torch.matmul(vectors[..., rows, :], weights)
-    first, last = max(rows.start, columns.start), min(rows.stop, columns.stop)
-    if first < last:
-        ones = product[..., first - rows.start :, first - columns.start :]
-        ones.diagonal(dim1=-2, dim2=-1).add_(scales[..., first:last])
-    return product
+    weights = torch.linalg.solve_triangular(gram, taken.mT, upper=True, unitriangular=True)
+    own_scales = torch.cat([scales[..., None, first:end] for first, end in ranges], dim=-1)
+    weights.mul_(own_scales.neg_())
+    for part in parts:
+        first_row, last_row = part.lines(are_columns=False)
+        first_column, last_column = part.lines(are_columns=True)
+        at = columns.number(first_column)
+        own = weights[..., at : at + part.column_count]
+        product = torch.matmul(vectors[..., first_row:last_row, :], own)
+        first, last = max(first_row, first_column), min(last_row, last_column)
+        if first < last:
+            ones = product[..., first - first_row :, first - first_column :]
+            ones.diagonal(dim1=-2, dim2=-1).add_(scales[..., first:last])
+        yield product
 
 
-def multiply_columns(source: _Source, gain: float, part: Part) -> torch.Tensor:
-    """Return the part, panels applied from the last to the first to the rows of X = Q^T."""
-    first, end = part.first_column, part.reflector_count
-    x = torch.zeros(part.column_count, part.rows, dtype=source.dtype, device=source.device)
+def multiply_columns(source: _Source, gain: float, lines: Lines) -> torch.Tensor:
+    """Return columns as rows of X = Q^T, panels applied from the last to the first."""
+    part, end = lines.boxes[0][0], lines.ranges[-1][1]
+    x = torch.zeros(lines.total, part.rows, dtype=source.dtype, device=source.device)
     for start in reversed(range(0, end, _PANEL)):
         count = min(_PANEL, end - start)
         vectors, signs = source.reflectors(part, start, count)
-        begin = max(start, first)  # of the columns that the panel meets for the first time
-        if begin < start + count:
-            fresh = x[begin - first :, begin:].diagonal()[: start + count - begin]
-            fresh.copy_(signs[begin - start :].mul_(gain))
-        below = x[begin - first :, start:]
+        signs.mul_(gain)
+        for number, first, behind in lines.numbered():
+            # The columns that the panel meets for the first time.
+            begin, last = max(start, first), min(start + count, behind)
+            if begin < last:
+                fresh = x[number + begin - first :, begin:].diagonal()[: last - begin]
+                fresh.copy_(signs[begin - start : last - start])
+        below = x[lines.number(start) :, start:]
         weights = torch.mm(torch.mm(below, vectors), _inverse(vectors).t())
         below.addmm_(weights, vectors.t(), alpha=-1)
-    return x[:, part.first_row : part.first_row + part.row_count].t()
+    return x
 
 
-def multiply_rows(source: _Source, gain: float, part: Part) -> torch.Tensor:
-    """Return the part, panels applied from the first to the last to the rows of X = E^T."""
-    end = part.reflector_count
-    x = torch.zeros(part.row_count, part.rows, dtype=source.dtype, device=source.device)
-    x[:, part.first_row :].diagonal().fill_(gain)
+def multiply_rows(source: _Source, gain: float, lines: Lines) -> torch.Tensor:
+    """Return rows as those of X = E^T, panels applied from the first to the last.
+
+    As far as the boxes go: columns behind them are not right.
+    """
+    part, end = lines.boxes[0][0], max(part.reflector_count for part, _ in lines.boxes)
+    x = torch.zeros(lines.total, part.rows, dtype=source.dtype, device=source.device)
+    for number, first, behind in lines.numbered():
+        x[number:, first:].diagonal()[: behind - first].fill_(gain)
     for start in range(0, end, _PANEL):
         vectors, signs = source.reflectors(part, start, min(_PANEL, end - start))
-        behind = x[:, start:]
-        weights = torch.mm(torch.mm(behind, vectors), _inverse(vectors))
-        behind.addmm_(weights, vectors.t(), alpha=-1)
-        behind[:, : len(signs)].mul_(signs)  # no later panel comes back to these columns
-    return x[:, part.first_column : end]
+        behind_start = x[:, start:]
+        weights = torch.mm(torch.mm(behind_start, vectors), _inverse(vectors))
+        behind_start.addmm_(weights, vectors.t(), alpha=-1)
+        behind_start[:, : len(signs)].mul_(signs)  # no later panel comes back to these columns
+    return x
 
 
 def _inverse(panel: torch.Tensor) -> torch.Tensor:
@@ -264,36 +263,36 @@ def _inverse(panel: torch.Tensor) -> torch.Tensor:
     return inverse.to(panel.dtype)
 
 
-def _part_of(source: _Source, gain: float, part: Part) -> torch.Tensor:
-    """A part of a tall matrix."""
-    lines = min(part.row_count, part.column_count)
-    reflectors = part.reflector_count
-    fits = part.rows * reflectors * source.dtype.itemsize <= _SPARE_BYTES
-    if reflectors <= _MEDIUM and 2 * lines >= reflectors and fits:
-        vectors, signs = source.reflectors(part, 0, reflectors)
-        return multiply_out(vectors, signs.mul_(gain), part)
-    if part.column_count <= part.row_count:
-        return multiply_columns(source, gain, part)
-    return multiply_rows(source, gain, part)
+def _write(source: _Source, gain: float, lines: Lines) -> None:
+    """Write boxes of a tall matrix."""
+    parts = [part for part, _ in lines.boxes]
+    rows, reflectors = parts[0].rows, max(part.reflector_count for part in parts)
+    fits = rows * reflectors * source.dtype.itemsize <= _SPARE_BYTES
+    if reflectors <= _MEDIUM and 2 * lines.total >= reflectors and fits:
+        vectors, signs = source.reflectors(parts[0], 0, reflectors)
+        products = multiply_out(vectors, signs.mul_(gain), parts)
+        for (_, out), product in zip(lines.boxes, products, strict=True):
+            out.copy_(product)
+        return
+    multiply = multiply_columns if lines.are_columns else multiply_rows
+    x = multiply(source, gain, lines)
+    for part, out in lines.boxes:
+        first, end = part.lines(lines.are_columns)
+        number = lines.number(first)
+        across, behind = part.lines(not lines.are_columns)
+        found = x[number : number + end - first, across:behind]
+        out.copy_(found.t() if lines.are_columns else found)
 
 
-def _pieces(
-    part: Part, out: torch.Tensor, dtype: torch.dtype
-) -> Iterator[tuple[Part, torch.Tensor]]:
-    """Pieces of a part of a tall matrix that need no more memory than all of `out` has."""
-    by_columns = part.column_count <= part.row_count
-    lines = part.column_count if by_columns else part.row_count
-    spare = max(_SPARE_BYTES, out.numel() * out.element_size())
-    step = max(_PANEL, spare // (part.rows * dtype.itemsize))
-    for begin in range(0, lines, step):
-        count = min(step, lines - begin)
-        if by_columns:
-            first = part.first_column + begin
-            piece = part._replace(first_column=first, column_count=count)
-            yield piece, out[:, begin : begin + count]
-        else:
-            piece = part._replace(first_row=part.first_row + begin, row_count=count)
-            yield piece, out[begin : begin + count]
+def _pieces(lines: Lines, source: _Source) -> Iterator[Lines]:
+    """Boxes of the matrix, made tall, that need no more memory at a time than all of them have."""
+    part, tensor = lines.boxes[0]
+    if part.rows < part.columns:
+        lines = lines.transposed()
+    size = sum(out.numel() for _, out in lines.boxes) * tensor.element_size()
+    spare = max(_SPARE_BYTES, size)
+    most = max(_PANEL, spare // (max(part.rows, part.columns) * source.dtype.itemsize))
+    return lines.stretches(most)
 
 
 def _as_matrix(tensor: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
@@ -304,12 +303,12 @@ def _as_matrix(tensor: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
         return torch.empty(rows, columns, dtype=tensor.dtype, device=tensor.device)
 
 
-def _reserve(tensor: torch.Tensor) -> None:
-    """Raise where the device has not as much memory again, before a key is drawn.
+def _reserve(tensor: torch.Tensor, count: int) -> None:
+    """Raise where the device has no memory for so many elements, before a key is drawn.
 
     That is about what a call needs; torch's allocator keeps the block for what is asked for next.
     """
-    torch.empty(tensor.shape, dtype=tensor.dtype, device=tensor.device)
+    torch.empty(count, dtype=tensor.dtype, device=tensor.device)
 
 
 class _Children(list["Words"]):

@@ -11,7 +11,7 @@ import itertools
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
-from .householder import Part
+from .lines import Part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 from array import array
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from .._core import backend, checks, target, torch_init
-from .._core.dtypes import LARGEST
+from .._core.dtypes import CODES, LARGEST
 from .._keys.generators import child_words, drawn, is_on_device, key_of
 from .constants import CONSTANT, DIRAC, EYE, ZEROS, at_center, center_in, write_value
 from .elementwise import ELEMENTWISE, NORMAL
 from .fill import COMPLEX, REAL, Fill, too_large
-from .householder import Part, write_batch, write_orthogonal
+from .householder import write_batch, write_boxes, write_orthogonal
+from .lines import Part, lines_of, merged
 from .matrices import Window, pieces, whole_columns
 from .parts import boxes, integers_of, shard_of, view
 
@@ -25,14 +26,14 @@ if TYPE_CHECKING:
     from .._core.target import Place
     from .._keys.generators import Words
     from .fill import Numbers
+    from .lines import Box, Lines
     from .parts import AnyShard
 
 
 # What the core reads for the key of a fill that draws nothing.
 _NO_KEY = array("Q", (0, 0))
 
-# How many calls of the core run inside of each other, each on a stack of some KB.
-_NESTED = 64
+_NO_ROOM = torch.empty(0)
 
 # On CUDA, matrices of more rows and columns than this are made one after the other, as they are
 # alone; smaller ones at once.
@@ -72,31 +73,31 @@ def _zeros(place: Place) -> Callable[[], None]:
     return partial(zeros.run, _NO_KEY.buffer_info()[0], False, 0, threads, 0)
 
 
-class _SparseCall(NamedTuple):
-    """A call of the core, but for the key."""
-
-    place: Place
-    arguments: tuple[Any, ...]
-    thresholds: torch.Tensor
-    """What the arguments point to: 16 bytes for each column that is written."""
+def _thresholds(place: Place, columns: int) -> torch.Tensor:
+    """Room for those of so many columns on a CUDA device; on the CPU the core has its own."""
+    if place[4] < 0:
+        return _NO_ROOM
+    return torch.empty(columns, 2, dtype=torch.int64, device=torch.device("cuda", place[4]))
 
 
-def _sparse_call(
-    place: Place, numbers: Numbers, tensor: torch.Tensor, window: Window
-) -> _SparseCall:
-    sparsity, std = numbers
-    rows, columns = window.global_shape
-    zeros = math.ceil(sparsity * rows)
-    thresholds = torch.empty(window.shape[1], 2, dtype=torch.int64, device=tensor.device)
-    return _SparseCall(place, (rows, columns, zeros, std, thresholds.data_ptr()), thresholds)
+def _in_columns(
+    parts: list[tuple[torch.Tensor, Window]],
+) -> list[tuple[int, int, list[tuple[int, int, Any]]]]:
+    """Boxes of a matrix by their columns, as the core takes them: those that share some together.
 
-
-def _box(place: Place, tensor: torch.Tensor, window: Window) -> Place:
-    """The place of a tensor that is a window of a matrix, on the device of `place`."""
-    columns = window.global_shape[1]
-    index = window.offsets[0] * columns + window.offsets[1]
-    box = (window.shape, tensor.stride(), (columns, 1), index)
-    return (tensor.data_ptr(), place[1], tensor.numel(), box, *place[4:])
+    (first column, columns, [(pointer, numel, box), ...]).
+    """
+    found = []
+    for first, end in merged((w.offsets[1], w.offsets[1] + w.shape[1]) for _, w in parts):
+        boxes = []
+        for tensor, window in parts:
+            if first <= window.offsets[1] < end:
+                columns = window.global_shape[1]
+                index = window.offsets[0] * columns + window.offsets[1]
+                box = (window.shape, tensor.stride(), (columns, 1), index)
+                boxes.append((tensor.data_ptr(), tensor.numel(), box))
+        found.append((first, end - first, boxes))
+    return found
 
 
 class SparseFill(Fill):
@@ -128,42 +129,25 @@ class SparseFill(Fill):
 
     def write(self, place: Place, words: Words, numbers: Numbers, tensor: torch.Tensor) -> None:
         """The zeros are the places of the smallest words of each column."""
+        sparsity, std = numbers
+        rows, columns = tensor.shape if self.shard is None else self.shard.global_shape
+        law = rows, columns, math.ceil(sparsity * rows), std
         if self.shard is None:
-            call = _sparse_call(place, numbers, tensor, _whole(tensor))
-            self.native(*call.place, *words, *call.arguments)
+            thresholds = _thresholds(place, columns)
+            self.native(*place, *words, *law, thresholds.data_ptr())
             return
         parts = _windows(self.shard, tensor.detach())
-        if place[4] < 0:
-            self._write_nested([_sparse_call(_box(place, *p), numbers, *p) for p in parts], words)
-            return
-        # One launch of several may fail: the tensor gets the values of all at the end.
-        words = drawn(words) if len(parts) > 1 else words
-        made = [torch.empty_like(local) if len(parts) > 1 else local for local, _ in parts]
-        for values, (_, window) in zip(made, parts, strict=True):
-            call = _sparse_call(_box(place, values, window), numbers, values, window)
-            self.native(*call.place, *words, *call.arguments)
-        for values, (local, _) in zip(made, parts, strict=True):
-            if values is not local:
+        made = parts
+        if place[4] >= 0 and len(parts) > 1:
+            # One launch of several may fail: the tensor gets the values of all at the end.
+            made = [(torch.empty_like(local), window) for local, window in parts]
+        found = _in_columns(made)
+        thresholds = _thresholds(place, sum(count for _, count, _ in found))
+        where = place[1], *place[4:]
+        backend.loaded.sparse_boxes(found, *where, *words, *law, thresholds.data_ptr())
+        if made is not parts:
+            for (values, _), (local, _) in zip(made, parts, strict=True):
                 local.copy_(values)
-
-    def _write_nested(self, calls: list[_SparseCall], words: Words) -> None:
-        """With one key, which is drawn when all calls have their memory.
-
-        The core asks for the key of a call when it has all else: that is when the next one runs.
-        """
-        key: Any = None
-
-        def run(calls: list[_SparseCall]) -> Any:
-            nonlocal key
-            if calls:
-                draw = partial(run, calls[1:])
-                self.native(*calls[0].place, draw, 0, 0, *calls[0].arguments)
-            else:
-                key = backend.loaded.drawn(*words)
-            return key
-
-        for first in range(0, len(calls), _NESTED):
-            words = (0, *run(calls[first : first + _NESTED]))
 
     def aten(self, tensor: torch.Tensor, numbers: Numbers, generator: Any) -> None:
         """Fill as `torch.nn.init.sparse_` does."""
@@ -230,13 +214,13 @@ class OrthogonalFill(Fill):
     def write_windows(
         self, parts: list[tuple[torch.Tensor, Window]], words: Words, gain: float
     ) -> None:
-        """Write what tensors show of the whole, one matrix of it or a part of one after the other.
+        """Write what tensors show of the whole, one matrix of it after the other.
 
         On the CPU in one call, which has all memory before it draws.
         """
-        on_cpu = parts[0][0].is_cpu
+        tensor = parts[0][0]
         # What fails at one launch of several leaves the tensors as they were.
-        is_apart = not on_cpu and not (self._is_one and len(parts) == 1)
+        is_apart = not tensor.is_cpu and not (self._is_one and len(parts) == 1)
         made = []
         for tensor, window in parts:
             whole = whole_columns(window, self.batch_dims)
@@ -244,27 +228,39 @@ class OrthogonalFill(Fill):
             if is_apart or whole.shape != window.shape:
                 values = torch.empty(whole.shape, dtype=tensor.dtype, device=tensor.device)
             made.append((values, whole))
-        found = [
-            (values[piece.where], piece)
-            for values, whole in made
-            for piece in pieces(whole, self.batch_dims, self.chunks)
-        ]
-        if on_cpu:
+        found: dict[int, list[Box]] = {}
+        for values, whole in made:
+            for piece in pieces(whole, self.batch_dims, self.chunks):
+                boxes = found.setdefault(-1 if self._is_one else piece.number, [])
+                boxes.append((piece.part, values[piece.where]))
+        if tensor.is_cpu:
             items = [
-                (*target.describe(matrix)[:4], -1 if self._is_one else piece.number, *piece.part)
-                for matrix, piece in found
+                _described(number, lines)
+                for number, own in found.items()
+                for lines in lines_of(own)
             ]
-            backend.loaded.orthogonal_pieces(items, *words, gain, torch.get_num_threads())
+            code, threads = CODES[tensor.dtype], torch.get_num_threads()
+            backend.loaded.orthogonal_boxes(items, code, *words, gain, threads)
         else:
             key = None if self._is_one else key_of(words)
-            words = drawn(words) if len(found) > 1 and key is None else words
-            for matrix, piece in found:
-                own = words if key is None else child_words(key, piece.number)
-                place = target.describe(matrix)
-                _write_part(backend.loaded, place, own, gain, piece.part, matrix)
+            for number, own in found.items():
+                child = words if key is None else child_words(key, number)
+                place = target.describe(own[0][1])
+                write_boxes(backend.loaded, place, child, gain, own)
         for (tensor, window), (values, whole) in zip(parts, made, strict=True):
             if values is not tensor:
                 tensor.copy_(values[_inside(window, whole)])
+
+
+def _described(number: int, lines: Lines) -> tuple[Any, ...]:
+    """Boxes of a matrix as the core takes them, of child `number` of the key."""
+    part = lines.boxes[0][0]
+    ranges = [(first, end - first) for first, end in lines.ranges]
+    boxes = [
+        (*target.describe(tensor)[:1], *target.describe(tensor)[2:4], *part[2:])
+        for part, tensor in lines.boxes
+    ]
+    return (number, part.rows, part.columns, lines.are_columns, ranges, boxes)
 
 
 def _inside(window: Window, whole: Window) -> tuple[slice, ...]:

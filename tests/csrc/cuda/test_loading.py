@@ -1,6 +1,6 @@
 """What is done for a kernel before its first launch, by the calls that an emulated device gets.
 
-Each test has a process of its own: what is done once for a kernel is done when another test runs.
+They run in a process of their own: what is done once for a kernel is done when another test runs.
 """
 
 from __future__ import annotations
@@ -58,19 +58,25 @@ def list_of_one():
     show()
 
 
-{calls}
+for dtype in ("float32", "float32", "float64"):
+    normal(dtype)
+for _ in range(2):
+    list_of_one()
+for n in (40, 8, 64):
+    batch(n)
 print(json.dumps(shown))
 """
 
 RELAXED, GLOBAL = "2", "0"
 
 
-def calls_of(calls: str) -> list[list[list[str]]]:
+@pytest.fixture(scope="module")
+def steps() -> dict[str, list[list[list[str]]]]:
     """The runtime's calls for each step of the program."""
     support = str(Path(emulated.__file__).parent)
     path = os.pathsep.join([support, *filter(None, sys.path)])
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM.replace("{calls}", calls)],
+        [sys.executable, "-c", PROGRAM],
         env={**os.environ, "PYTHONPATH": path},
         capture_output=True,
         text=True,
@@ -78,16 +84,16 @@ def calls_of(calls: str) -> list[list[list[str]]]:
     )
     assert done.returncode == 0, done.stderr
     shown: list[list[list[str]]] = json.loads(done.stdout)
-    return shown
+    return {"normal": shown[:3], "list": shown[3:5], "batch": shown[5:]}
 
 
 def names(calls: list[list[str]]) -> list[str]:
     return [call[0] for call in calls]
 
 
-@pytest.mark.parametrize("call", ["normal()", "list_of_one()"])
-def test_a_kernel_is_loaded_once_with_captures_relaxed(call):
-    first, second = calls_of(f"{call}\n{call}")
+@pytest.mark.parametrize("fill", ["normal", "list"])
+def test_a_kernel_is_loaded_once_with_captures_relaxed(steps, fill):
+    first, second = steps[fill][:2]
     exchange = "cudaThreadExchangeStreamCaptureMode"
     assert names(first) == [exchange, "cudaFuncGetAttributes", exchange, "launch"]
     assert [each[1] for each in first if each[0] == exchange] == [RELAXED, GLOBAL]
@@ -95,14 +101,14 @@ def test_a_kernel_is_loaded_once_with_captures_relaxed(call):
     assert names(second) == ["launch"]
 
 
-def test_each_kernel_is_loaded():
-    shown = calls_of("normal()\nnormal('float64')")
-    assert all("cudaFuncGetAttributes" in names(calls) for calls in shown)
+def test_each_kernel_is_loaded(steps):
+    float32, _, float64 = steps["normal"]
+    assert all("cudaFuncGetAttributes" in names(calls) for calls in (float32, float64))
 
 
-def test_shared_memory_is_allowed_once_and_all_of_it():
+def test_shared_memory_is_allowed_once_and_all_of_it(steps):
     """A smaller launch after a larger one, in another thread perhaps, leaves the limit alone."""
-    first, smaller, larger = calls_of("batch(40)\nbatch(8)\nbatch(64)")
+    first, smaller, larger = steps["batch"]
     (limit,) = (call for call in first if call[0] == "cudaFuncSetAttribute")
     assert limit[2] == str(227 * 1024)
     assert names(smaller) == names(larger) == ["launch"]

@@ -127,6 +127,24 @@ class Core:
 
         return fill
 
+    def sparse_boxes(self, parts: list[Any], *arguments: Any) -> None:
+        code, device, stream, threads, key, seed, word, *rest = arguments
+        if device < 0:
+            self.below.sparse_boxes(parts, *arguments)
+            return
+        for _, _, boxes in parts:
+            for pointer, numel, box in boxes:
+                self._check_place(device, pointer, _ITEM_SIZES[code], numel, box)
+        self._check_there(device, rest[-1], 16 * sum(count for _, count, _ in parts))
+        where = (code, self._device(device), stream, threads)
+        self._launch(
+            *("sparse_boxes", device, stream, key, (seed, word)),
+            lambda *key: self.below.sparse_boxes(parts, *where, *key, *rest),
+        )
+        for _ in range(1, sum(len(boxes) for _, _, boxes in parts)):
+            # Each box has a kernel of its own: that of a later one may fail when others have run.
+            self._launch("sparse_boxes", device, stream, 0, (seed, word), lambda *_: None)
+
     def orthogonal(self, *arguments: Any) -> None:
         assert arguments[4] < 0, "whole matrices are made on the CPU"
         self.below.orthogonal(*arguments)

@@ -6,11 +6,10 @@ import pytest
 import torch
 
 import winit_cuda as winit
-from initializers import Initializer, Unchanged, needs_core
+from initializers import Initializer, needs_core
 from tensor_parts import (
     DTYPES,
     KEY,
-    SEVERAL,
     Part,
     cuts,
     every,
@@ -18,7 +17,6 @@ from tensor_parts import (
     same,
     views,
 )
-from winit_cuda._fills import structured
 
 
 @needs_core
@@ -103,12 +101,11 @@ def test_parts_of_any_number_of_dimensions(rank):
 
 
 @needs_core
-def test_more_boxes_than_calls_nest():
+def test_many_boxes():
     shape = (400, 3)
     part = Part(shape, [(row, row + 2) for row in range(0, 400, 4)], [(0, 3)])
     initializer = Initializer("sparse_", shape, (0.3, 1.0))
     whole = initializer(initializer.empty(), key=KEY)
-    assert len(part.shard.boxes) > structured._NESTED
     found = initializer(torch.empty(part.shape), key=KEY, shard=part.shard)
     assert torch.equal(found, part.of(whole))
     torch.manual_seed(3)
@@ -120,21 +117,35 @@ def test_more_boxes_than_calls_nest():
 
 
 @needs_core
-def test_a_box_without_memory_leaves_all_as_they_were(monkeypatch):
-    """The core fails at the last box, when the others have their memory already."""
-    native, calls = structured.SparseFill.native, []
+@pytest.mark.parametrize("name", ["sparse_", "orthogonal_"])
+def test_boxes_without_memory_leave_all_as_they_were(name):
+    """However many of them there are: all is there before the first is written."""
+    from winit_cuda import _C
 
-    def fail(*arguments):
-        calls.append(arguments)
-        if len(calls) == 2:
-            raise MemoryError
-        native(*arguments)
-
-    monkeypatch.setattr(structured.SparseFill, "native", staticmethod(fail))
-    tensor = torch.full(SEVERAL.shape, 7.0)
-    with Unchanged(tensor), pytest.raises(RuntimeError, match=r"^sparse_: out of memory"):
-        winit.sparse_(tensor, 0.5, shard=SEVERAL.shard)
-    assert len(calls) == 2
+    shape = (400, 90)
+    rows = [(row, row + 2) for row in range(0, 400, 4)]
+    part = Part(shape, rows, [(0, 40), (50, 60)])
+    initializer = Initializer(name, shape, (0.5,) if name == "sparse_" else ())
+    tensor, state = torch.full(part.shape, 7.0), torch.get_rng_state()
+    failures = 0
+    try:
+        while True:
+            _C.free_kept_memory()
+            _C.fail_after("allocation", failures)
+            try:
+                initializer(tensor, shard=part.shard)
+                break
+            except RuntimeError as error:
+                message = str(error)
+            assert message.startswith(f"{name}: out of memory")
+            assert (tensor == 7.0).all()
+            assert torch.equal(torch.get_rng_state(), state)
+            failures += 1
+    finally:
+        _C.fail_after("allocation", -1)
+    assert failures > 1
+    torch.set_rng_state(state)
+    assert same(initializer, tensor, part.of(initializer(initializer.empty())))
 
 
 @needs_core

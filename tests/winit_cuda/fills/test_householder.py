@@ -15,7 +15,7 @@ from winit_cuda._core import backend
 from winit_cuda._core.dtypes import CODES
 from winit_cuda._core.target import describe
 from winit_cuda._fills import householder
-from winit_cuda._fills.householder import Part, write_batch, write_orthogonal
+from winit_cuda._fills.householder import Part, write_batch, write_boxes, write_orthogonal
 
 pytestmark = needs_core
 
@@ -76,6 +76,38 @@ def test_parts_are_those_of_the_whole(part, shape):
     )))  # fmt: skip
     rows = slice(first_row, first_row + row_count)
     assert close(found, exact(shape)[rows, first_column : first_column + column_count])
+
+
+FEW_LINES = [(3, 4, 0, 33), (0, 60, 7, 2), (20, 39, 30, 3), (59, 1, 32, 1), (8, 9, 11, 9)]
+MANY_LINES = [(0, 60, 2, 12), (5, 50, 16, 17)]  # as columns worth one product
+ROWS = [(0, 3, 0, 33), (20, 4, 0, 33), (50, 2, 5, 28)]
+
+
+@pytest.mark.parametrize("places", [FEW_LINES, MANY_LINES, ROWS], ids=["few", "many", "rows"])
+@pytest.mark.parametrize("shape", [(60, 33), (33, 60), (60, 60)], ids=str)
+@pytest.mark.usefixtures("form")
+def test_boxes_are_those_of_the_whole(shape, places):
+    boxes = []
+    for place in places:
+        part = Part(max(shape), min(shape), *place)
+        part = part if shape[0] >= shape[1] else part.transposed()
+        boxes.append((part, nan(part.row_count, part.column_count)))
+    tensor = boxes[0][1]
+    write_boxes(backend.loaded, describe(tensor), (0, *KEY), 1.0, boxes)
+    whole = exact(shape)
+    for part, found in boxes:
+        rows = slice(part.first_row, part.first_row + part.row_count)
+        assert close(found, whole[rows, part.first_column : part.first_column + part.column_count])
+
+
+def test_boxes_share_the_reflectors():
+    boxes = [(Part(600, 400, row, 8, 0, 400), nan(8, 400)) for row in range(0, 600, 40)]
+    entries = []
+    for few in (boxes[:1], boxes):
+        core = Counting()
+        write_boxes(core, describe(few[0][1]), (0, *KEY), 1.0, few)
+        entries.append(core.entries)
+    assert entries[0] == entries[1]
 
 
 class Counting:
