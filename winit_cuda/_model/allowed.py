@@ -46,5 +46,5 @@ _NAMES = """
 """
 
 OPERATORS = frozenset(re.findall(r"\w+", _NAMES))
-# Functions of torch.nn.init that are known as a whole.
-FUNCTIONS = frozenset({"trunc_normal_", "orthogonal_", "sparse_", "dirac_", "eye_"})
+# Functions of torch.nn.init that are known as a whole, and initializers of this package.
+FUNCTIONS = frozenset({"initializer", "trunc_normal_", "orthogonal_", "sparse_", "dirac_", "eye_"})

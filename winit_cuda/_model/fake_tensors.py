@@ -40,6 +40,11 @@ def is_fake(value: object) -> bool:
     return isinstance(value, FakeTensor)
 
 
+def has_constant(tensor: Any) -> bool:
+    """Whether torch keeps the value of a fake tensor, as it does of `torch.tensor(1.0)`."""
+    return tensor.constant is not None
+
+
 def as_fake(mode: Any, tensor: torch.Tensor) -> torch.Tensor:
     """A fake tensor like a real one."""
     with without_modes():

@@ -17,7 +17,7 @@ from .._initializers.elementwise import Constant, Normal, Ones, TruncNormal, Uni
 from .._initializers.fans import KaimingNormal, KaimingUniform, XavierNormal, XavierUniform
 from .._initializers.structured import Dirac, Eye, Orthogonal, Sparse
 from . import replay
-from .log import Layout, Log, Outside, Step, View
+from .log import INITIALIZER, Layout, Log, Outside, Step, View
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,6 +96,9 @@ class Reader:
 
     def _read(self, view: View, before: int) -> Reading:
         base, later = self._log.writes_of(view, before)
+        for step in later if base is None else (base, *later):
+            if any(each.meets(view) and each.dtype != view.dtype for each in step.writes):
+                raise NoLawError(f"by {step.name} in another dtype")
         reading = Reading(None) if base is None else self._written(base, view)
         for step in later:
             written = [each for each in step.writes if each.meets(view)]
@@ -136,6 +139,8 @@ class Reader:
 
     def _constant(self, step: Step) -> float | complex | None:
         """The value of a step that writes one everywhere."""
+        if step.name == INITIALIZER:
+            return constant_value(step.kwargs[INITIALIZER])
         if step.name in _ZEROS:
             return 0.0
         if step.name in _ONES:
@@ -210,8 +215,13 @@ def drawn(step: Step, view: View) -> Initializer:
         if step.operator is None:
             if name == "trunc_normal_":
                 return TruncNormal(**kwargs)
+            own: Initializer | None = kwargs.get(INITIALIZER)
+            if isinstance(own, (Normal, Uniform, TruncNormal)):
+                return own
             if step.writes[0].layout != view.layout:
                 raise NoLawError(f"by {name} of a larger tensor")
+            if own is not None:
+                return own
             kinds: dict[str, Callable[..., Initializer]] = {
                 "orthogonal_": Orthogonal,
                 "sparse_": Sparse,

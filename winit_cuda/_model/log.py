@@ -33,6 +33,10 @@ _OVERWRITE = frozenset(
 )
 
 
+# The name of a step that is an initializer, called with a tensor.
+INITIALIZER = "initializer"
+
+
 class Layout(NamedTuple):
     """Where the elements of a tensor lie in its storage, in elements of its dtype."""
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from .._initializers.base import Initializer
 from .._keys.keys import Key, fold_in
 from .allowed import FUNCTIONS, OPERATORS
 from .laws import NoLawError, drawn
@@ -167,6 +168,8 @@ def _plain(value: Any, numbers: dict[int, int]) -> Any:
         return {"dtype": _name(value)}
     if isinstance(value, torch.device):
         return {"device": "cpu"}
+    if isinstance(value, Initializer):
+        return {"law": value.as_dict()}
     if str(value) in _CONSTANTS:
         return {"constant": str(value)}
     raise NoLawError(f"with {type(value).__name__}, which JSON does not have")
@@ -217,6 +220,8 @@ def _value(plain: Any) -> Any:
         return Outside(flat.reshape(plain["shape"]))
     if "dtype" in plain:
         return _dtype(plain["dtype"])
+    if "law" in plain:
+        return Initializer.from_dict(plain["law"])
     if "float" in plain:
         return float(plain["float"])
     return torch.device("cpu") if "device" in plain else _CONSTANTS[plain["constant"]]

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from .._core.checks import warn
-from .._initializers.structured import Dirac, Eye, Orthogonal, Sparse
+from .._initializers.structured import DeltaOrthogonal, Dirac, Eye, Orthogonal, Sparse
 from .entries import NEVER_WRITTEN, Entry, Piece
 from .laws import NoLawError, Reader, Reading, constant_value
 from .program import program
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # A step that draws, and which elements of what it draws.
 _Draw = tuple[int, "Layout | None"]
 
-_STRUCTURED = (Orthogonal, Sparse, Dirac, Eye)
+_STRUCTURED = (Orthogonal, DeltaOrthogonal, Sparse, Dirac, Eye)
 
 
 class _Found(NamedTuple):
@@ -93,7 +93,11 @@ def _fitting(reading: Reading, shape: tuple[int, ...]) -> Reading:
     law, scheme, region = reading.initializer, reading.scheme, reading.region
     if isinstance(law, _STRUCTURED) and region is not None and region.shape != shape:
         leading = len(shape) - len(region.shape)
-        if not isinstance(law, Orthogonal) or shape != (1,) * leading + region.shape:
+        if (
+            not isinstance(law, Orthogonal)
+            or law.batch_dims
+            or shape != (1,) * leading + region.shape
+        ):
             raise NoLawError("by a matrix of another shape")
         law = replace(law, batch_dims=leading)
     try:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.utils._pytree import tree_map
 
-from .log import Log, Outside, Step, View
+from .log import INITIALIZER, Log, Outside, Step, View
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -40,7 +40,11 @@ class Memory:
     def play(self, step: Step) -> None:
         """Run one step again, random ones by torch's generator."""
         if step.operator is None:
-            getattr(nn.init, step.name)(self.tensor(step.writes[0]), **step.kwargs)
+            function = step.kwargs.get(INITIALIZER)
+            if function is not None:
+                function(self.tensor(step.writes[0]))
+            else:
+                getattr(nn.init, step.name)(self.tensor(step.writes[0]), **step.kwargs)
             return
         if step.name.startswith(("empty", "new_empty")):
             return  # what nothing writes is 0

@@ -26,13 +26,15 @@ from .fake_tensors import (
     as_fake,
     fake_mode,
     forget,
+    has_constant,
     is_fake,
     storage_address,
     without_functions,
     without_modes,
 )
 from .functions import FunctionMode
-from .log import Layout, Line, Log, Outside, Step, View, mapped, views
+from .log import INITIALIZER, Layout, Line, Log, Outside, Step, View, mapped, views
+from .own_fills import OPERATOR, initializer_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,7 +54,7 @@ _WHOLE_CODES = {getattr(nn.init, name).__code__: name for name in _WHOLE}
 if hasattr(nn.init, "_no_grad_trunc_normal_"):  # which libraries call, too
     _WHOLE_CODES[nn.init._no_grad_trunc_normal_.__code__] = "trunc_normal_"
 _SCHEME_CODES = {getattr(nn.init, name).__code__: name for name in _SCHEMES}
-# Its true value: these work on fake tensors without a look at them.
+# They write what is there, and on fake tensors nothing.
 _FILLS = frozenset({"normal_", "uniform_", "fill_", "zero_", "exponential_"})
 # Results are Python's, so values are needed.
 _QUESTIONS = frozenset({"equal", "is_nonzero", "allclose"})
@@ -113,7 +115,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             forget(self.mode)
 
     def _dispatch(self, func: Any, args: Any, kwargs: Any) -> Any:
-        name = func._schema.name.split("::")[1]  # noqa: SLF001
+        name = func._schema.name.removeprefix("aten::")  # noqa: SLF001
         line, whole, scheme = _stack()
         given = [value for value in _flat((args, kwargs)) if isinstance(value, torch.Tensor)]
         if given and not any(map(is_fake, given)) and not name.startswith("lift"):
@@ -129,6 +131,8 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 return False  # nothing is left to be drawn again
             return _on_fakes(func, name, args, kwargs)
         self._whole = None
+        if name == OPERATOR and self._add_own(args, line):
+            return None
         arguments = mapped(self._argument, (args, kwargs))
         if name in _QUESTIONS:
             return self._computed(func, arguments, line)
@@ -171,6 +175,17 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             is_random = name not in ("dirac_", "eye_")
             step = Step(name, None, (view,), numbers, [view], [view], line, None, is_random)
             self.log.add(step)
+
+    def _add_own(self, args: Any, line: Line | None) -> bool:
+        """Log a call of this package's, if an initializer says what it writes."""
+        initializer = initializer_of(args)
+        if initializer is None or not is_fake(args[0]):
+            return False
+        view = self.view(args[0])
+        given = {"initializer": initializer}
+        is_random = initializer.law(view.layout.shape).fill.is_random
+        self.log.add(Step(INITIALIZER, None, (view,), given, [view], [view], line, None, is_random))
+        return True
 
     def _computed(self, func: Any, arguments: Any, line: Line | None) -> Any:
         """The result of an operator on values."""
@@ -300,6 +315,6 @@ def _written(func: Any, args: Any, kwargs: Any) -> list[torch.Tensor]:
 
 def _on_fakes(func: Any, name: str, args: Any, kwargs: Any) -> Any:
     """The operator on fake tensors; fills have nothing to do there."""
-    if name in _FILLS and is_fake(args[0]):
+    if name in _FILLS and is_fake(args[0]) and not has_constant(args[0]):
         return args[0]
     return func(*args, **kwargs)

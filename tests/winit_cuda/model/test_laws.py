@@ -93,6 +93,7 @@ def test_other_shapes_and_dtypes():
         (lambda w: w.copy_(torch.randn(6)), "computed by copy_"),
         (lambda w: [nn.init.orthogonal_(w.t())], "computed by orthogonal_"),
         (lambda w: w.bernoulli_(0.5), "computed by bernoulli_"),
+        (lambda w: [w.view(torch.int32).fill_(1)], "computed by fill_ in another dtype"),
         (lambda w: [w.normal_()[::2].zero_()], "computed by a write that is no box"),
         (lambda w: w.normal_().fill_diagonal_(0), "computed by a write that is no box"),
         (lambda w: [w.normal_()[0].mul_(2)], "computed by mul_ of a part"),
@@ -109,6 +110,30 @@ def test_what_has_no_law(write, why):
     assert found.note.startswith(why)
     assert "computed" not in why or "test_laws.py:" in found.note
     assert found.is_planned == ("computed" in why)
+
+
+@pytest.mark.parametrize(
+    ("write", "law"),
+    [
+        (lambda w: winit.normal_(w, 1.0, 0.5), winit.Normal(1.0, 0.5)),
+        (lambda w: winit.uniform_(w, key=winit.key(3)), winit.Uniform()),
+        (lambda w: winit.trunc_normal_(w).mul_(2), winit.TruncNormal(0.0, 2.0, -4.0, 4.0)),
+        (lambda w: winit.orthogonal_(w, 2.0, chunks=2), winit.Orthogonal(2.0, chunks=2)),
+        (lambda w: winit.sparse_(w, 0.5), winit.Sparse(0.5)),
+        (lambda w: winit.constant_(w, 3), winit.Constant(3.0)),
+        (lambda w: winit.Normal(std=3)(w), winit.Normal(std=3.0)),
+    ],
+)
+def test_functions_of_this_package(write, law):
+    """They are one operator to torch; a key that the constructor gives has no effect."""
+    assert entry(write).initializer == law
+
+
+def test_a_delta_of_this_package():
+    found = entry(winit.delta_orthogonal_, (4, 3, 3))
+    assert found.initializer == winit.DeltaOrthogonal()
+    part = entry(lambda w: winit.normal_(w, shard=winit.Shard((8, 6), (4, 0))))
+    assert not part.is_planned
 
 
 @pytest.mark.parametrize("is_scaled", [False, True])

@@ -44,6 +44,7 @@ class Drawn(nn.Module):
         self.a, self.b = nn.Parameter(rows[:3].clone()), nn.Parameter(-rows[1:])
         self.steps = nn.Parameter(torch.empty(50).exponential_())
         self.register_buffer("order", torch.randperm(50))
+        self.own = nn.Parameter(winit.orthogonal_(torch.empty(3, 3)).abs())
         self.whole = nn.Parameter(nn.init.orthogonal_(torch.empty(3, 3)).abs())
 
 
@@ -116,6 +117,8 @@ def test_draws_have_keys():
     assert sorted(model.order.tolist()) == list(range(50))
     square = winit.orthogonal_(torch.empty(3, 3), key=winit.fold_in(base, "whole"))
     assert torch.allclose(model.whole, square.abs(), atol=1e-6)
+    square = winit.orthogonal_(torch.empty(3, 3), key=winit.fold_in(base, "own"))
+    assert torch.allclose(model.own, square.abs(), atol=1e-6)
     other = emptied(Drawn)
     plan.run(other, seed=0)
     for name, tensor in tensors(other).items():

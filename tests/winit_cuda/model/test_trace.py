@@ -54,6 +54,8 @@ def test_values_that_decide():
     def factory():
         model = nn.Linear(3, 2)
         rates = torch.linspace(0, 0.5, 3)
+        scale = torch.tensor(1.0)
+        model.scale = scale.fill_(5.0).item()
         model.rates = [rate.item() for rate in rates] + rates.numpy().tolist()
         if (torch.arange(3) > 1).any() and torch.equal(torch.ones(2), torch.zeros(2) + 1):
             nn.init.ones_(model.bias)
@@ -61,6 +63,7 @@ def test_values_that_decide():
 
     with trace(factory) as (model, tracer):
         pass
+    assert model.scale == 5.0
     assert model.rates == [0.0, 0.25, 0.5] * 2
     assert tracer.log.steps[-1].name == "fill_"
     assert tracer.log.warnings == []
