@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -9,7 +11,7 @@ from torch import nn
 import models
 import winit_cuda as winit
 from initializers import needs_core
-from meshes import mesh_at
+from meshes import as_each_rank, mesh_at
 
 pytestmark = needs_core
 
@@ -146,3 +148,41 @@ def test_what_was_not_read():
     report = plan.with_rules({"computed": winit.Ones()}).run(model, seed=0)
     assert report.filled == ["weight", "bias", "computed"]
     assert model.cache.tolist() == [77.0] * 3
+
+
+class Sharded(nn.Module):
+    """A model with entries of every kind, which FSDP2 takes."""
+
+    def __init__(self):
+        super().__init__()
+        self.pieces = models.Pieces()
+        self.gpt = models.GPT()
+        self.rates = nn.Parameter(torch.log(torch.arange(1.0, 8.0) + torch.rand(7)))
+        self.register_buffer("inv_freq", 1 / 10000 ** (torch.arange(0, 8, 2) / 8), persistent=False)
+        self.copy = copy.deepcopy(self.pieces.embedding)
+
+
+def test_from_meta_to_fsdp2():
+    """What a user writes: a plan of the constructor, a model on meta, divided, and filled."""
+    fsdp = pytest.importorskip("torch.distributed.fsdp")
+    api = pytest.importorskip("torch.distributed.tensor")
+    if not hasattr(fsdp, "fully_shard"):
+        pytest.skip("torch has no FSDP2")
+    plan = winit.plan(Sharded)
+    assert {entry.kind for entry in plan} == {"law", "pieces", "copy", "computed"}
+    whole = Sharded()
+    plan.run(whole, seed=0)
+    for _, mesh in as_each_rank((3,), ("shard",)):
+        with torch.device("meta"):
+            model = Sharded()
+        fsdp.fully_shard(model.gpt, mesh=mesh)
+        fsdp.fully_shard(model, mesh=mesh).to_empty(device="cpu")
+        plan.run(model, seed=0)
+        wanted = dict(whole.named_parameters())
+        for name, parameter in model.named_parameters():
+            expected = api.distribute_tensor(
+                wanted[name].detach(), mesh, parameter.placements, src_data_rank=None
+            )
+            mine = parameter.to_local()
+            assert torch.allclose(mine, expected.to_local(), rtol=0, atol=1e-6), name
+        assert torch.equal(model.inv_freq, whole.inv_freq)
