@@ -1,12 +1,14 @@
 """``python -m benchmarks.models``: every model type of transformers, planned from its constructor.
 
-Needs transformers. Each type is a process of its own, with its default configuration; small ones
-are built, too, and held against the plan. Nothing is downloaded.
+Needs transformers. Each type is a process of its own, with its default configuration; those of few
+parameters are built, too, and held against the plan. `--small` makes all of them small, where the
+configuration allows it. Nothing is downloaded.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import resource
@@ -28,6 +30,17 @@ from winit_cuda._command import machine
 from .check import differences, planned
 
 _SECONDS = 120
+# What `--small` sets of a configuration, if it is there.
+_SMALL = {
+    4: ("num_attention_heads", "n_head", "encoder_attention_heads", "decoder_attention_heads",
+        "num_experts", "num_local_experts", "n_routed_experts"),
+    2: ("num_hidden_layers", "n_layer", "num_layers", "encoder_layers", "decoder_layers",
+        "num_key_value_heads"),
+    16: ("head_dim",),
+    64: ("hidden_size", "d_model", "n_embd"),
+    96: ("intermediate_size", "encoder_ffn_dim", "decoder_ffn_dim", "d_ff"),
+    500: ("vocab_size",),
+}  # fmt: skip
 
 
 def main(words: list[str] | None = None) -> int:
@@ -38,6 +51,7 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument(
         "--build", type=float, default=60, help="build those of up to so many million parameters"
     )
+    parser.add_argument("--small", action="store_true", help="shrink the configurations")
     parser.add_argument("--output", type=Path, help="write what was found to this JSON file")
     arguments = parser.parse_args(words)
     # transformers has no types for mypy here, and need not be installed for it.
@@ -47,7 +61,7 @@ def main(words: list[str] | None = None) -> int:
     winit.plan(lambda: torch.nn.Linear(2, 2))  # what torch imports for fake tensors, once
     found = []
     for name in types:
-        found.append(_in_child(name, arguments.build * 1e6))
+        found.append(_in_child(name, arguments.build * 1e6, arguments.small))
         print(json.dumps(found[-1]), file=sys.stderr, flush=True)
     report = {"machine": machine.describe(), "totals": totals(found), "types": found}
     print(json.dumps(report["totals"], indent=1))
@@ -74,7 +88,7 @@ def totals(found: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _in_child(name: str, most: float) -> dict[str, Any]:
+def _in_child(name: str, most: float, is_small: bool) -> dict[str, Any]:
     """What a forked process finds of a type."""
     reading, writing = os.pipe()
     pid = os.fork()
@@ -82,7 +96,7 @@ def _in_child(name: str, most: float) -> dict[str, Any]:
         os.close(reading)
         signal.alarm(_SECONDS)
         with os.fdopen(writing, "w") as file:
-            file.write(json.dumps(_examined(name, most)))
+            file.write(json.dumps(_examined(name, most, is_small)))
         os._exit(0)
     os.close(writing)
     with os.fdopen(reading) as file:
@@ -91,12 +105,22 @@ def _in_child(name: str, most: float) -> dict[str, Any]:
     return json.loads(text) if text else {"type": name, "error": f"ended with status {status}"}
 
 
-def _examined(name: str, most: float) -> dict[str, Any]:
-    found: dict[str, Any] = {"type": name}
+def _examined(name: str, most: float, is_small: bool) -> dict[str, Any]:
     warnings.simplefilter("ignore")
+    if is_small:
+        found = _examined_as(name, most, is_small=True)
+        if "error" not in found:
+            return found
+    return _examined_as(name, most, is_small=False)  # not all sizes fit together
+
+
+def _examined_as(name: str, most: float, *, is_small: bool) -> dict[str, Any]:
+    found: dict[str, Any] = {"type": name, "small": is_small}
     try:
         transformers: Any = __import__("transformers")
         config = transformers.CONFIG_MAPPING[name]()
+        if is_small:
+            _shrink(config)
         kind = transformers.MODEL_MAPPING[type(config)]
         kind = kind[0] if isinstance(kind, (tuple, list)) else kind
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -110,6 +134,20 @@ def _examined(name: str, most: float) -> dict[str, Any]:
     except Exception as error:  # whatever a constructor raises is a result
         found["error"] = f"{type(error).__name__}: {error}"[:300]
     return found
+
+
+def _shrink(config: Any) -> None:
+    """Set the sizes of a configuration, and of those within it, to small ones."""
+    for size, names in _SMALL.items():
+        for name in names:
+            with contextlib.suppress(AttributeError):  # of a name that cannot be set
+                if type(getattr(config, name, None)) is int:
+                    setattr(config, name, size)
+    with contextlib.suppress(AttributeError, TypeError):
+        config.layer_types = config.layer_types[:2]
+    for value in list(vars(config).values()):
+        if hasattr(value, "to_diff_dict"):
+            _shrink(value)
 
 
 if __name__ == "__main__":
