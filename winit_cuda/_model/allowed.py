@@ -39,7 +39,8 @@ _NAMES = """
 
     addmm addmm_ addmv baddbmm bmm cdist cholesky convolution cross diag dot _fft_c2c _fft_c2r
     _fft_r2c grid_sampler_2d inverse linalg_cholesky_ex linalg_cross _linalg_det linalg_eigh
-    _linalg_eigh linalg_householder_product linalg_inv_ex linalg_lu_factor_ex linalg_matrix_exp
+    _linalg_eigh geqrf linalg_householder_product linalg_inv_ex linalg_lu_factor_ex
+    linalg_matrix_exp
     linalg_qr _linalg_solve_ex linalg_solve_triangular _linalg_svd mm mv native_group_norm
     native_layer_norm outer trace triangular_solve upsample_bicubic2d upsample_bilinear2d vdot
     _weight_norm_interface

@@ -5,6 +5,7 @@ Fake tensors have a shape, a dtype, a device and a storage with an identity, but
 
 from __future__ import annotations
 
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,7 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_mod
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-__all__ = ["NEED_VALUES", "TorchDispatchMode"]
+__all__ = ["NEED_VALUES", "FakeMode", "TorchDispatchMode"]
 
 # What an operator raises on fake tensors where its result depends on values.
 NEED_VALUES = (
@@ -30,9 +31,24 @@ NEED_VALUES = (
 )
 
 
-def fake_mode() -> Any:
-    """The mode in which new tensors are fake; real ones may take part."""
-    return FakeTensorMode(allow_non_fake_inputs=True)
+class FakeMode(FakeTensorMode):  # type: ignore[no-untyped-call]
+    """The mode in which new tensors are fake; real ones may take part.
+
+    Tensors bring it along where modes do not reach, in other threads and where modes are switched
+    off. So it sees what the mode above it does not.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(allow_non_fake_inputs=True)
+        self.watching_thread: int | None = None
+        """The thread in which the mode above hands on an operator."""
+        self.has_missed_writes = False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run an operator, and note a write that comes from elsewhere."""
+        if func._schema.is_mutable and self.watching_thread != get_ident():  # noqa: SLF001
+            self.has_missed_writes = True
+        return super().__torch_dispatch__(func, types, args, kwargs or {})
 
 
 def is_fake(value: object) -> bool:

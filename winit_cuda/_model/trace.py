@@ -7,12 +7,15 @@ log, by the few steps from which they follow.
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import functools
 import random
 import sys
 import traceback
 from contextlib import contextmanager
 from pathlib import Path
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,9 +25,9 @@ from .._core.checks import wrong
 from . import replay
 from .fake_tensors import (
     NEED_VALUES,
+    FakeMode,
     TorchDispatchMode,
     as_fake,
-    fake_mode,
     forget,
     has_constant,
     is_fake,
@@ -56,18 +59,23 @@ if hasattr(nn.init, "_no_grad_trunc_normal_"):  # which libraries call, too
 _SCHEME_CODES = {getattr(nn.init, name).__code__: name for name in _SCHEMES}
 # They write what is there, and on fake tensors nothing.
 _FILLS = frozenset({"normal_", "uniform_", "fill_", "zero_", "exponential_"})
+# They change where a tensor's elements are, and write none.
+_LAYOUTS = frozenset({"set_", "transpose_", "t_", "squeeze_", "unsqueeze_", "swapaxes_"})
 # Results are Python's, so values are needed.
 _QUESTIONS = frozenset({"equal", "is_nonzero", "allclose"})
 _LIBRARIES = (
     *(str(Path(file).parent) + "/" for file in (torch.__file__, str(Path(__file__).parent))),
     copy.__file__,
+    contextlib.__file__,
+    functools.__file__,
+    str(Path(torch.__file__).parents[1] / "typing_extensions.py"),
 )
 
 
 class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Logs every operator that creates or writes a storage."""
 
-    def __init__(self, log: Log, mode: Any) -> None:
+    def __init__(self, log: Log, mode: FakeMode) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.log, self.mode = log, mode
         self._numbers: dict[int, int] = {}
@@ -109,9 +117,11 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._whole = None
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.mode.watching_thread = get_ident()
         try:
             return self._dispatch(func, args, kwargs or {})
         finally:
+            self.mode.watching_thread = None
             forget(self.mode)
 
     def _dispatch(self, func: Any, args: Any, kwargs: Any) -> Any:
@@ -144,7 +154,8 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             found = _on_fakes(func, name, args, kwargs)
         except NEED_VALUES:
             return self._computed(func, arguments, line)
-        self._add(func, name, arguments, found, written, line, scheme)
+        if name not in _LAYOUTS:
+            self._add(func, name, arguments, found, written, line, scheme)
         return found
 
     def _argument(self, value: Any) -> Any:
@@ -225,12 +236,17 @@ def trace(factory: Callable[[], Any]) -> Iterator[tuple[nn.Module, Tracer]]:
     Generators are left as they were.
     """
     log = Log()
-    mode = fake_mode()
+    mode = FakeMode()
     tracer = Tracer(log, mode)
     with _generators_kept(log), mode, tracer, FunctionMode(tracer.values):
         model = _made(factory)
         tracer.end()
         yield model, tracer
+    if mode.has_missed_writes:
+        raise RuntimeError(
+            "plan: the constructor writes tensors where torch's dispatch modes do not reach, as in "
+            "another thread, and cannot be read"
+        )
 
 
 def _made(factory: Callable[[], Any]) -> nn.Module:
@@ -266,7 +282,10 @@ def _generators_kept(log: Log) -> Iterator[None]:
             log.warnings.append(used.format("numpy.random"))
             numpy.random.set_state(arrays)
         if not torch.equal(torch.get_rng_state(), cpu):
-            log.warnings.append("a seed that the constructor sets has no effect")
+            log.warnings.append(
+                "torch's generator was seeded, or drawn from beside the model: "
+                "that has no effect on the plan"
+            )
             torch.set_rng_state(cpu)
 
 

@@ -60,6 +60,8 @@ def entry(write, shape=(4, 6), dtype=torch.float32):
         (lambda w: nn.init.normal_(w).zero_(), winit.Zeros()),
         (lambda w: nn.init.ones_(w).normal_(), winit.Normal()),
         (lambda w: w.normal_().mul_(0), winit.Zeros()),
+        (lambda w: [w.set_(torch.randn(4, 6))], winit.Normal()),
+        (lambda _: torch.randn(6, 4).t_().mul_(2), winit.Normal(std=2.0)),
     ],
 )  # fmt: skip
 def test_laws(write, law):

@@ -156,6 +156,19 @@ def test_parametrized_weights():
     assert torch.allclose(found.original0, drawn.norm(dim=1, keepdim=True), atol=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["orthogonal", "spectral_norm"])
+def test_parametrizations_that_torch_has(kind):
+    def factory():
+        return getattr(parametrizations, kind)(nn.Linear(4, 3))
+
+    plan, model = planned(factory), factory()
+    assert plan["weight"].kind == "computed"
+    plan.run(model, seed=0)
+    sizes = torch.linalg.svdvals(model.weight)
+    assert (sizes - 1).abs().max() < (1e-5 if kind == "orthogonal" else 1)
+    assert all(entry.is_planned for entry in plan)
+
+
 def test_other_laws_keep_keys_apart():
     plan = planned(Drawn).with_rules({"v": winit.Ones()})
     assert plan["g"].program.keys != ["v"]

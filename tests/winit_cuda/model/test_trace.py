@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from torch import nn
 from torch.nn.utils import parametrizations
 
 import models
-from winit_cuda._model import replay
+from winit_cuda._model import fake_tensors, replay
 from winit_cuda._model.log import Layout
 from winit_cuda._model.trace import trace
 
@@ -99,7 +100,7 @@ def test_values_that_are_the_same_for_every_seed():
     assert torch.equal(torch.get_rng_state(), states[1])
     told = " ".join(tracer.log.warnings)
     for what in ("a random value is read", "numpy.random", "Python's random", "torch's generator",
-                 "a seed that the constructor sets"):  # fmt: skip
+                 "torch's generator was seeded"):  # fmt: skip
         assert what in told
 
 
@@ -109,6 +110,33 @@ def test_the_line_of_an_error():
 
     with (
         pytest.raises(RuntimeError, match=r"^plan: the constructor failed .*test_trace.py:\d+"),
+        trace(factory),
+    ):
+        pass
+
+
+def in_a_thread(write):
+    thread = threading.Thread(target=write)
+    thread.start()
+    thread.join()
+
+
+def without_modes(write):
+    with fake_tensors.without_modes():
+        write()
+
+
+@pytest.mark.parametrize("elsewhere", [in_a_thread, without_modes])
+def test_writes_that_are_not_seen(elsewhere):
+    """They would make a law wrong."""
+
+    def factory():
+        layer = nn.Linear(2, 2)
+        elsewhere(lambda: nn.init.zeros_(layer.weight))
+        return layer
+
+    with (
+        pytest.raises(RuntimeError, match="where torch's dispatch modes do not reach"),
         trace(factory),
     ):
         pass
