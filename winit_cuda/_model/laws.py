@@ -17,7 +17,7 @@ from .._initializers.elementwise import Constant, Normal, Ones, TruncNormal, Uni
 from .._initializers.fans import KaimingNormal, KaimingUniform, XavierNormal, XavierUniform
 from .._initializers.structured import Dirac, Eye, Orthogonal, Sparse
 from . import replay
-from .log import INITIALIZER, Layout, Log, Outside, Step, View
+from .log import INITIALIZER, Layout, Log, Outside, Step, View, box_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,8 +109,10 @@ class Reader:
             elif step.name.startswith(_EMPTY):
                 continue
             elif step.overwrites and view.covers(written[0]):
-                offsets, sizes = _box(view, written[0])
-                part = Part(offsets, sizes, self._written(step, written[0]))
+                box = box_of(view, written[0])
+                if box is None:
+                    raise NoLawError("by a write that is no box")
+                part = Part(*box, self._written(step, written[0]))
                 reading = replace(reading, pieces=(*_others(reading.pieces, part), part))
             else:
                 raise NoLawError(f"by {step.name} of a part")
@@ -370,28 +372,6 @@ def _same_part(written: View, source: View, view: View) -> View:
         raise NoLawError("by a copy in another order")
     offset = source.layout.offset + view.layout.offset - written.layout.offset
     return replace(source, layout=view.layout._replace(offset=offset))
-
-
-def _box(view: View, part: View) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Offsets and sizes of a part among the elements of a tensor."""
-    other = NoLawError("by a write that is no box")
-    shape, stride = view.layout.shape, view.layout.stride
-    if not view.layout.is_dense:
-        raise other
-    offsets, sizes = [0] * len(shape), [1] * len(shape)
-    left = part.layout.offset - view.layout.offset
-    dims = [dim for dim in range(len(shape)) if shape[dim] > 1]
-    for dim in sorted(dims, key=lambda dim: -stride[dim]):
-        offsets[dim], left = divmod(left, stride[dim])
-    own = [each for each in zip(part.layout.shape, part.layout.stride, strict=True) if each[0] > 1]
-    place = -1
-    for size, step in own:
-        found = [dim for dim in dims if stride[dim] == step]
-        if len(found) != 1 or found[0] <= place or offsets[found[0]] + size > shape[found[0]]:
-            raise other
-        place = found[0]
-        sizes[place] = size
-    return tuple(offsets), tuple(sizes)
 
 
 def _others(pieces: tuple[Part, ...], new: Part) -> tuple[Part, ...]:

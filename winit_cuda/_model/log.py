@@ -214,6 +214,27 @@ class Log:
         return [view for view in step.reads if view not in step.writes]
 
 
+def box_of(view: View, part: View) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+    """Offsets and sizes of a part among the elements of a tensor; None where it is no box."""
+    shape, stride = view.layout.shape, view.layout.stride
+    if not view.layout.is_dense:
+        return None
+    offsets, sizes = [0] * len(shape), [1] * len(shape)
+    left = part.layout.offset - view.layout.offset
+    dims = [dim for dim in range(len(shape)) if shape[dim] > 1]
+    for dim in sorted(dims, key=lambda dim: -stride[dim]):
+        offsets[dim], left = divmod(left, stride[dim])
+    own = [each for each in zip(part.layout.shape, part.layout.stride, strict=True) if each[0] > 1]
+    place = -1
+    for size, step in own:
+        found = [dim for dim in dims if stride[dim] == step]
+        if len(found) != 1 or found[0] <= place or offsets[found[0]] + size > shape[found[0]]:
+            return None
+        place = found[0]
+        sizes[place] = size
+    return tuple(offsets), tuple(sizes)
+
+
 def mapped(function: Callable[[Any], Any], value: Any) -> Any:
     """Nested arguments with each value replaced by that of a function."""
     if isinstance(value, (tuple, list)):

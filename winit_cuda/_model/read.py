@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from .._core.checks import warn
+from .._initializers.elementwise import Zeros
 from .._initializers.structured import DeltaOrthogonal, Dirac, Eye, Orthogonal, Sparse
 from .entries import NEVER_WRITTEN, Entry, Piece
 from .laws import NoLawError, Reader, Reading, constant_value
@@ -68,6 +69,8 @@ def _read(reader: Reader, log: Log, found: _Found) -> _Found:
     view = found.view
     if view is None:
         return found._replace(note="on meta")
+    if view.numel == 0:
+        return found._replace(reading=Reading(Zeros()))
     try:
         reading = _fitting(reader.read(view), view.layout.shape)
     except NoLawError as error:

@@ -79,6 +79,8 @@ def test_other_shapes_and_dtypes():
     assert low.initializer == winit.Constant(0.10009765625)
     assert low.dtype == "bfloat16"
     assert entry(lambda w: w.normal_().to(torch.float16)).initializer == winit.Normal()
+    nothing = entry(lambda _: None, (0, 3))
+    assert (nothing.initializer, nothing.shape) == (winit.Zeros(), (0, 3))
     integers = entry(lambda _: torch.full((3,), 7))
     assert (integers.initializer, integers.dtype) == (winit.Constant(7), "int64")
 
