@@ -47,7 +47,7 @@ class _Found(NamedTuple):
 def entries_of(factory: Callable[[], Any]) -> list[Entry]:
     """The entries of the model that a factory makes."""
     with trace(factory) as (model, tracer):
-        named = [(slot, False) for slot in slots(model)]
+        named = [(slot, False) for slot in slots(model, lambda _: False)]
         named += [(slot, True) for slot in buffer_slots(model)]
         views = [tracer.known(slot.tensor) for slot, _ in named]
     log = tracer.log

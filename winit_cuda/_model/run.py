@@ -103,7 +103,7 @@ def _matched(
     report, found, seen = Report(), [], set()
     own_buffers = buffer_slots(model) if buffers else []
     is_buffer = {id(slot.tensor) for slot in own_buffers}
-    for slot in [*slots(model), *own_buffers]:
+    for slot in [*slots(model, by_name.__contains__), *own_buffers]:
         own = next((by_name[n] for n in (slot.name, *slot.aliases) if n in by_name), None)
         if own is None and id(slot.tensor) in is_buffer:
             continue  # a plan need not have it

@@ -63,7 +63,7 @@ def _described(entry: Entry) -> str:
     if len(entry.pieces) > _FEW:
         laws.append(f"... ({len(entry.pieces)} pieces)")
     if entry.program is not None:
-        laws = ["data" if entry.program.is_data else entry.note]
+        laws = ["data" if entry.program.is_data else re.sub(r", \S*/", ", ", entry.note)]
     described = ", ".join(laws) or f"none{f': {entry.note}' if entry.note else ''}"
     return re.sub(r"\d+\.\d{5,}(e-?\d+)?", lambda found: f"{float(found[0]):.4g}", described)
 

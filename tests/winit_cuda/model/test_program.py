@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 from torch import nn
-from torch.nn.utils import parametrizations
+from torch.nn.utils import parametrizations, parametrize
 
 import winit_cuda as winit
 from initializers import needs_core
@@ -167,6 +167,34 @@ def test_parametrizations_that_torch_has(kind):
     sizes = torch.linalg.svdvals(model.weight)
     assert (sizes - 1).abs().max() < (1e-5 if kind == "orthogonal" else 1)
     assert all(entry.is_planned for entry in plan)
+
+
+class Symmetric(nn.Module):
+    """A parametrization that cannot be undone, with a parameter of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.full((), 2.0))
+
+    def forward(self, weight):
+        return self.scale * (weight.triu() + weight.triu(1).T)
+
+
+def test_a_parametrization_that_cannot_be_undone():
+    """What the weight is computed from is filled in its place."""
+
+    def factory():
+        layer = nn.Linear(3, 3)
+        parametrize.register_parametrization(layer, "weight", Symmetric())
+        return layer
+
+    plan, model = planned(factory), emptied(factory)
+    path = "parametrizations.weight"
+    assert [entry.name for entry in plan] == ["bias", f"{path}.original", f"{path}.0.scale"]
+    assert plan[f"{path}.original"].initializer == winit.KaimingUniform(a=5**0.5)
+    plan.run(model, seed=0)
+    assert torch.equal(model.weight, model.weight.T)
+    assert model.parametrizations.weight[0].scale == 2
 
 
 def test_other_laws_keep_keys_apart():
