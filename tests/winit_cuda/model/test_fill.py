@@ -91,16 +91,15 @@ def test_a_model_of_all_kinds():
 
 @pytest.mark.usefixtures("fake_ranks")
 @pytest.mark.parametrize("dim", [0, 1])
-def test_pieces_of_sharded_parameters(dim):
-    api = pytest.importorskip("torch.distributed.tensor")
+def test_pieces_of_sharded_parameters(dim, tensor_api):
     plan = winit.plan(models.Pieces)
     values = expected(plan)
     model = emptied(models.Pieces)
     mesh = mesh_at((3,), (1,))
     for module in model.modules():
         for name, parameter in list(module.named_parameters(recurse=False)):
-            placement = api.Shard(min(dim, parameter.dim() - 1))
-            placed = api.distribute_tensor(
+            placement = tensor_api.Shard(min(dim, parameter.dim() - 1))
+            placed = tensor_api.distribute_tensor(
                 parameter.detach(), mesh, [placement], src_data_rank=None
             )
             setattr(module, name, nn.Parameter(placed))
@@ -108,7 +107,7 @@ def test_pieces_of_sharded_parameters(dim):
     plan.run(model, seed=0)
     assert model.qkv._version > version
     for name, parameter in model.named_parameters():
-        local = api.distribute_tensor(
+        local = tensor_api.distribute_tensor(
             values[name], mesh, parameter.placements, src_data_rank=None
         ).to_local()
         assert torch.allclose(parameter.to_local(), local, rtol=0, atol=1e-6), name
@@ -162,10 +161,9 @@ class Sharded(nn.Module):
         self.copy = copy.deepcopy(self.pieces.embedding)
 
 
-def test_from_meta_to_fsdp2():
+def test_from_meta_to_fsdp2(tensor_api):
     """What a user writes: a plan of the constructor, a model on meta, divided, and filled."""
     fsdp = pytest.importorskip("torch.distributed.fsdp")
-    api = pytest.importorskip("torch.distributed.tensor")
     if not hasattr(fsdp, "fully_shard"):
         pytest.skip("torch has no FSDP2")
     plan = winit.plan(Sharded)
@@ -180,7 +178,7 @@ def test_from_meta_to_fsdp2():
         plan.run(model, seed=0)
         wanted = dict(whole.named_parameters())
         for name, parameter in model.named_parameters():
-            expected = api.distribute_tensor(
+            expected = tensor_api.distribute_tensor(
                 wanted[name].detach(), mesh, parameter.placements, src_data_rank=None
             )
             mine = parameter.to_local()

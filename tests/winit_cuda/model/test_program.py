@@ -129,12 +129,13 @@ def test_draws_have_keys():
 
 
 @pytest.mark.usefixtures("fake_ranks")
-def test_parts_are_those_of_the_whole():
-    api = pytest.importorskip("torch.distributed.tensor")
+def test_parts_are_those_of_the_whole(tensor_api):
     plan, whole, model = planned(Drawn), emptied(Drawn), emptied(Drawn)
     plan.run(whole, seed=0)
     mesh = mesh_at((3,), (1,))
-    placed = api.distribute_tensor(model.b.detach(), mesh, [api.Shard(1)], src_data_rank=None)
+    placed = tensor_api.distribute_tensor(
+        model.b.detach(), mesh, [tensor_api.Shard(1)], src_data_rank=None
+    )
     model.b = nn.Parameter(placed)
     model.a = nn.Parameter(torch.zeros(1, 6))
     plan.run(model, seed=0, shards={"a": winit.Shard((3, 6), (2, 0))})
