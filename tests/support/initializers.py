@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -14,8 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class Initializer(NamedTuple):
-    """A public function, the shape of a tensor for it, and its other arguments."""
+@dataclass(frozen=True)
+class Initializer:
+    """A public function, the shape of a tensor for it, and its other arguments.
+
+    Compiled functions call it, which torch 2.4 does not allow of a named tuple.
+    """
 
     name: str
     shape: tuple[int, ...]

@@ -59,6 +59,8 @@ def parallelized(model, mesh):
 
 def sharded(model, names, mesh, **options):
     """The model, divided as the dimensions of the mesh say."""
+    if {"tp", "shard"} <= set(names) and torch.__version__ < (2, 10):
+        pytest.skip("the placements of this torch do not tell the rows that do not divide evenly")
     if "tp" in names:
         parallelized(model, mesh[names["tp"]])
     for block in model.layers.values():

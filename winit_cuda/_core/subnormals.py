@@ -15,7 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SMALLEST = 5e-324
-"""The smallest float; as good as 0, thus false, where subnormal numbers are flushed."""
+"""The smallest float; as good as 0, thus false, where subnormal numbers are flushed.
+
+It is to be asked outside of `torch.compile` only: torch 2.4 makes a float32 of it there, which is 0
+everywhere, and no release lets a whole graph switch the setting.
+"""
 
 
 @contextlib.contextmanager

@@ -19,6 +19,7 @@ from .torch_internals import (
     cuda_stream,
     dispatches_itself,
     is_zero_tensor,
+    serves_vmap,
     unwrapped,
 )
 
@@ -108,6 +109,8 @@ def check_overlap(function: str, tensor: torch.Tensor) -> None:
 
 def check_examples(function: str, tensor: torch.Tensor) -> None:
     """Raise where vmap maps over a tensor that may not be written, or has too little memory."""
+    if not serves_vmap:
+        return
     batch = unwrapped(tensor)
     if not dispatches_itself(batch):
         check(function, batch)

@@ -32,6 +32,10 @@ def _itself(tensor: torch.Tensor) -> torch.Tensor:
 unwrapped = getattr(torch.func, "debug_unwrap", _itself)
 """The tensor under all wrappers of `torch.func`; public, but meant for debugging."""
 
+serves_vmap = hasattr(torch.library, "register_vmap") and unwrapped is not _itself
+"""Whether operators have working rules for vmap. Those of torch 2.5 and 2.6 may neither draw nor be
+nested, and what is under the wrappers is not to be known."""
+
 
 def _never() -> bool:
     return False
@@ -176,12 +180,30 @@ def shard_factor(placement: Any) -> int | None:
     return int(placement.split_factor) if kind in _loaded(_STRIDED_SHARD) else None
 
 
+_RELEASE = tuple(map(int, torch.__version__.split(".")[:2]))
+
+strided_blocks = _RELEASE >= (2, 10)
+"""Whether a `_StridedShard` splits each of its blocks alone; before, into chunks of one size.
+
+The two differ where the number of chunks does not divide the size.
+"""
+
+hides_strides = (2, 10) <= _RELEASE < (2, 12)
+"""Whether FSDP2 overlooks the `_StridedShard` of tensor parallelism that it shards, not `Shard`.
+
+Its own placement is then an ordinary `Shard`, from which nobody can tell that it was applied last.
+"""
+
+
 def shard_order(dtensor: Any) -> tuple[int, ...] | None:
     """The mesh dimensions of a DTensor in the order in which they shard it.
 
-    None where it is from left to right, as before torch 2.10 always, or said by strided shards.
+    None where it is from left to right, as before torch 2.10 always, or said by strided shards,
+    of which torch 2.10 has an order, too.
     """
     entries = getattr(dtensor._spec, "shard_order", None)  # noqa: SLF001
     if entries is None or all(list(dims) == sorted(dims) for _, dims in entries):
+        return None
+    if any((shard_factor(placement) or 1) > 1 for placement in dtensor.placements):
         return None
     return tuple(mesh_dim for _, dims in entries for mesh_dim in dims)

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from .._core import target
-from .._core.torch_internals import below_autograd, forward_ad, is_dtensor
+from .._core.torch_internals import below_autograd, forward_ad, is_dtensor, serves_vmap
 from .._distributed.dtensor import written
 from .._fills.constants import FixedFill
 from .._fills.structured import FILLS
@@ -121,6 +121,8 @@ def _fill_batched(
     With randomness="different" example j is filled as by the j-th of that many calls; with
     randomness="same", with a key and where nothing is random, all examples are filled alike.
     """
+    if not serves_vmap:
+        raise RuntimeError(f"{function}: inside torch.func.vmap this needs torch 2.7 or later")
     batch, seed = in_dims[0], arguments[6]
     if batch is None:
         raise RuntimeError(f"{function}: the tensor must be one that vmap maps over")

@@ -59,7 +59,7 @@ def fill(
     key: Any = None,
 ) -> torch.Tensor:
     """Fill `tensor` and return it; errors name `function`, the public one."""
-    if not SMALLEST:
+    if not SMALLEST and not _is_compiling():
         with kept():
             return fill(what, function, tensor, numbers, generator, key)
     core = None if _is_compiling() else backend.core

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 
 from .._core.checks import WrongTypeError, WrongValueError, unfit
-from .._core.torch_internals import increment_version, local_tensor, shard_factor, shard_order
+from .._core.torch_internals import (
+    hides_strides,
+    increment_version,
+    local_tensor,
+    shard_factor,
+    shard_order,
+    strided_blocks,
+)
 from .layout import Split, part
 from .shard import Shard
 
@@ -40,7 +47,7 @@ def local_part(function: str, dtensor: Any) -> LocalPart:
     Raises:
         ValueError: A placement is Partial, on a mesh dimension of more than one rank; or the rows
             cannot be told; or the local tensor has not the shape that the placements give it.
-        TypeError: A placement is of a kind unknown here.
+        TypeError: A placement is of a kind unknown here, or the process plays all ranks at once.
     """
     mesh = dtensor.device_mesh
     mesh_shape, coordinate = tuple(mesh.shape), mesh.get_coordinate()
@@ -50,10 +57,14 @@ def local_part(function: str, dtensor: Any) -> LocalPart:
         for mesh_dim, (placement, size) in enumerate(zip(placements, mesh_shape, strict=True))
     )
     where = (0,) * len(mesh_shape) if coordinate is None else tuple(coordinate)
+    if not all(type(index) is int for index in where):  # torch's LocalTensorMode
+        requirement = "what one rank has of a DTensor, not what all have, in one process"
+        raise unfit(function, "tensor", requirement, _described(dtensor), WrongTypeError)
     found = part(global_shape, mesh_shape, where, splits, shard_order(dtensor))
-    if found.doubtful is not None:
+    doubtful = _unmentioned(splits, mesh_shape) if found.doubtful is None else found.doubtful
+    if doubtful is not None:
         requirement = (
-            f"of a size in dimension {found.doubtful} that the mesh divides: of other sizes "
+            f"of a size in dimension {doubtful} that the mesh divides: of other sizes "
             "torch's placements do not tell the rows of FSDP2 over tensor parallelism "
             "(pytorch#168134)"
         )
@@ -104,7 +115,7 @@ def _split(
     """How a mesh dimension of this size splits the tensor."""
     factor = shard_factor(placement)
     if factor is not None and placement.dim < dimensions:
-        return Split(placement.dim % dimensions, factor)
+        return Split(placement.dim % dimensions, factor, strided_blocks)
     if placement.is_replicate():
         return None
     if factor is not None or not placement.is_partial():
@@ -115,6 +126,20 @@ def _split(
         requirement = "without Partial placements, whose values are sums over ranks"
         received = f"{placement!r} in mesh dimension {mesh_dim} of {size} ranks"
         raise unfit(function, "tensor", requirement, received, WrongValueError)
+    return None
+
+
+def _unmentioned(splits: tuple[Split | None, ...], mesh_shape: tuple[int, ...]) -> int | None:
+    """The dimension that FSDP2 may have split last without saying so, if there is one."""
+    if hides_strides:
+        sharded = set()
+        for split, ranks in zip(splits, mesh_shape, strict=True):
+            if split is None or ranks == 1:
+                continue
+            if split.factor == 1:
+                sharded.add(split.dim)
+            elif split.dim in sharded:
+                return split.dim
     return None
 
 

@@ -1,7 +1,8 @@
 """The part of a tensor that a rank of a mesh has: arithmetic on intervals of indices.
 
 A dimension of the mesh splits a dimension of the tensor as `torch.chunk` does, or first into
-`factor` blocks each of which is split so, the rank's chunks of which are then joined. Splits are
+`factor` blocks each of which is split so, the rank's chunks of which are then joined (or all of it
+into `factor` times as many chunks of one size, of which each block has the next). Splits are
 applied one after the other to what is left. What a rank has of a dimension is a list of intervals,
 and its part of the tensor is the boxes that the intervals of all dimensions span.
 
@@ -38,6 +39,8 @@ class Split(NamedTuple):
     """The dimension of the tensor."""
     factor: int = 1
     """Into how many blocks that dimension is cut before each is split."""
+    are_blocks: bool = True
+    """Whether each block is split alone; else all are, as one, into chunks of one size."""
 
 
 class Part(NamedTuple):
@@ -55,6 +58,7 @@ class _Step(NamedTuple):
     ranks: int
     factor: int
     mesh_dim: int
+    are_blocks: bool
 
 
 @functools.lru_cache(maxsize=1 << 14)
@@ -79,7 +83,7 @@ def part(
     intervals: list[list[Interval]] = []
     for dim, size in enumerate(global_shape):
         steps = tuple(
-            _Step(ranks, split.factor, mesh_dim)
+            _Step(ranks, split.factor, mesh_dim, split.are_blocks)
             for mesh_dim, (ranks, split) in enumerate(zip(mesh_shape, splits, strict=True))
             if split is not None and split.dim == dim and ranks > 1
         )
@@ -123,11 +127,12 @@ def _owned(size: int, steps: Sequence[_Step], coordinate: tuple[int, ...]) -> li
 def _chunks(owned: list[Interval], step: _Step, index: int) -> list[Interval]:
     """Chunk `index` of each block, one after the other."""
     total = sum(end - begin for begin, end in owned)
-    block = -(-total // step.factor)
+    of_all = -(-total // (step.factor * step.ranks))
+    block = -(-total // step.factor) if step.are_blocks else of_all * step.ranks
     found = []
     for first in range(0, total, max(block, 1)):
         last = min(first + block, total)
-        chunk = -(-(last - first) // step.ranks)
+        chunk = -(-(last - first) // step.ranks) if step.are_blocks else of_all
         begin = min(first + index * chunk, last)
         found += _cut(owned, begin, min(begin + chunk, last))
     return found

@@ -90,7 +90,7 @@ class ZerosFill(FixedFill):
 
     def aten(self, tensor: torch.Tensor, numbers: Numbers, generator: Any) -> None:  # noqa: ARG002
         """Write zeros."""
-        tensor.zero_()
+        _clear(tensor)
 
 
 class EyeFill(FixedFill):
@@ -113,9 +113,12 @@ class EyeFill(FixedFill):
 
     def aten(self, tensor: torch.Tensor, numbers: Numbers, generator: Any) -> None:  # noqa: ARG002
         """Write zeros, then the diagonal."""
-        tensor.zero_()
+        _clear(tensor)
         if self.shard is None:
-            tensor.fill_diagonal_(1)
+            try:
+                tensor.fill_diagonal_(1)
+            except RuntimeError:  # see _fill
+                _fill(tensor.diagonal(), 1)
             return
         for box in boxes(self.shard, tensor):
             row, column = box.offsets
@@ -125,8 +128,8 @@ class EyeFill(FixedFill):
         """The same in a program, whose sizes are any, and under vmap."""
         if self.shard is not None:
             self.aten(tensor, numbers, None)
-        elif transforms_active() and not is_dynamo_compiling():
-            tensor.zero_()
+        elif not is_dynamo_compiling() and transforms_active():
+            _clear(tensor)
             tensor.diagonal().fill_(1)
         elif is_dynamo_compiling() or not all(type(size) is int for size in tensor.shape):
             torch.eye(*tensor.shape, out=tensor)
@@ -156,7 +159,7 @@ class DiracFill(FixedFill):
         """Write zeros, then the diagonal of each group at the center of the kernel."""
         if not tensor.numel():
             return
-        tensor.zero_()
+        _clear(tensor)
         if self.shard is not None:
             size = self.shard.global_shape[0] // numbers[0]
             for box in boxes(self.shard, tensor):
@@ -209,11 +212,21 @@ def write_value(tensor: torch.Tensor, value: float) -> None:
         _fill(tensor, value)
 
 
+# torch 2.4 has no fill_ for float8, which zero_ needs where there are gaps; but it converts.
+
+
 def _fill(tensor: torch.Tensor, value: complex) -> None:
     try:
         tensor.fill_(value)
-    except NotImplementedError:  # torch 2.4 has no fill_ for float8, but it converts
+    except RuntimeError:
         tensor.copy_(torch.tensor(value, device=tensor.device))
+
+
+def _clear(tensor: torch.Tensor) -> None:
+    try:
+        tensor.zero_()
+    except RuntimeError:
+        tensor.copy_(torch.tensor(0, device=tensor.device))
 
 
 def at_center(weight: torch.Tensor) -> torch.Tensor:
@@ -243,7 +256,8 @@ def as_element(function: str, dtype: torch.dtype, value: Any) -> float | int | c
     scalar = as_scalar(function, value)
     if dtype.is_complex:
         try:
-            number = complex(scalar)
+            # (torch 2.4 does not compile complex() of a complex number.)
+            number = scalar if isinstance(scalar, complex) else complex(scalar)
         except OverflowError as error:
             raise _not_representable(function, dtype, scalar) from error
         largest = torch.finfo(dtype).max

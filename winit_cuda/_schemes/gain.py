@@ -3,6 +3,8 @@
 import math
 from typing import Literal
 
+from torch.compiler import is_dynamo_compiling
+
 from .._core import checks
 from .._core.checks import wrong
 from .._core.subnormals import SMALLEST, kept
@@ -78,7 +80,7 @@ def gain_of(function: str, argument: str, nonlinearity: str, slope: float | None
     if not isinstance(slope, (int, float)) or isinstance(slope, bool) or not -_INF < slope < _INF:
         raise wrong(function, argument, "a finite number (the negative slope)", slope)
     slope = checks.number(function, argument, slope)
-    if not SMALLEST:
+    if not SMALLEST and not is_dynamo_compiling():
         with kept():
             return math.sqrt(2.0 / (1 + slope * slope))
     return math.sqrt(2.0 / (1 + slope * slope))

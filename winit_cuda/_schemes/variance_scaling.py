@@ -11,6 +11,7 @@ from typing import Literal
 
 import torch
 from torch import Generator, Tensor
+from torch.compiler import is_dynamo_compiling
 from torch.overrides import handle_torch_function
 
 from .._core import checks, target
@@ -77,7 +78,7 @@ def xavier_uniform_(
         return handle_torch_function(
             xavier_uniform_, (tensor,), tensor, gain=gain, generator=generator, key=key, shard=shard
         )
-    if not SMALLEST:
+    if not SMALLEST and not is_dynamo_compiling():
         with kept():
             return xavier_uniform_(tensor, gain, generator, key=key, shard=shard)
     bound = _SQRT_3 * _xavier_std("xavier_uniform_", tensor, gain, shard)
@@ -137,7 +138,7 @@ def xavier_normal_(
         return handle_torch_function(
             xavier_normal_, (tensor,), tensor, gain=gain, generator=generator, key=key, shard=shard
         )
-    if not SMALLEST:
+    if not SMALLEST and not is_dynamo_compiling():
         with kept():
             return xavier_normal_(tensor, gain, generator, key=key, shard=shard)
     std = _xavier_std("xavier_normal_", tensor, gain, shard)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch._subclasses import FakeTensorMode
@@ -68,14 +70,14 @@ def test_torch_has_the_names():
 
 def test_torch_has_the_names_of_dtensors():
     """DTensors cannot be filled without these; from which release on is in the code."""
-    api = pytest.importorskip("torch.distributed.tensor")
-    kinds = pytest.importorskip("torch.distributed.tensor.placement_types")
+    api = pytest.importorskip("dtensors")
     collectives = pytest.importorskip("torch.distributed._functional_collectives")
     assert issubclass(collectives.AsyncCollectiveTensor, torch.Tensor)
     assert callable(collectives.AsyncCollectiveTensor.wait)
     assert torch_internals.shard_factor(api.Shard(1)) == 1
-    strided = kinds._StridedShard(1, split_factor=3)
-    assert (strided.dim, torch_internals.shard_factor(strided)) == (1, 3)
+    if torch.__version__ >= (2, 5):
+        strided = api.Strided(1, split_factor=3)
+        assert (strided.dim, torch_internals.shard_factor(strided)) == (1, 3)
     for other in (api.Replicate(), api.Partial()):
         assert torch_internals.shard_factor(other) is None
     assert api.Replicate().is_replicate()
@@ -87,13 +89,24 @@ def test_torch_has_the_names_of_dtensors():
     assert torch_internals.shard_factor(Other(0)) is None
 
 
+def test_strided_shards_have_their_order_in_them():
+    """And not a second time in the specification, where torch 2.10 has it."""
+    api = pytest.importorskip("dtensors")
+    if api.Strided is None:
+        pytest.skip("torch without strided shards")
+    spec = SimpleNamespace(shard_order=((0, (1, 0)),))
+    for first, order in ((api.Shard(0), (1, 0)), (api.Strided(0, split_factor=2), None)):
+        found = SimpleNamespace(_spec=spec, placements=(first, api.Shard(0)))
+        assert torch_internals.shard_order(found) == order
+
+
 def test_torch_has_the_names_inside_of_dtensors(tmp_path):
-    api = pytest.importorskip("torch.distributed.tensor")
+    api = pytest.importorskip("dtensors")
     store = f"file://{tmp_path}/store"
     torch.distributed.init_process_group("gloo", init_method=store, rank=0, world_size=1)
     try:
         mesh = torch.distributed.init_device_mesh("cpu", (1,))
-        made = api.distribute_tensor(torch.zeros(4), mesh, [api.Shard(0)])
+        made = api.distributed(torch.zeros(4), mesh, [api.Shard(0)])
         assert torch_internals.is_dtensor(made)
         assert torch_internals.is_dtensor(torch.nn.Parameter(made))
         local = torch_internals.local_tensor(made)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from types import SimpleNamespace
 
@@ -163,6 +164,10 @@ def test_a_failure_of_torch_s_own_function(monkeypatch, initializer):
 
 def test_numbers_torch_cannot_compute_with():
     tensor = torch.zeros(3, dtype=torch.float64)
+    with warnings.catch_warnings(), contextlib.suppress(RuntimeError, ArithmeticError):
+        warnings.simplefilter("ignore")
+        torch.nn.init.trunc_normal_(tensor.clone(), mean=1e308)
+        pytest.skip("this torch computes with them")
     with winit.use_backend("aten"), Unchanged(tensor), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with pytest.raises(RuntimeError, match="trunc_normal_: torch cannot compute this"):

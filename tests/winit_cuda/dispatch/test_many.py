@@ -46,7 +46,7 @@ def alone(law, tensor, key):
 
 def tensors(dtype=torch.float32):
     def of(*shape):
-        return torch.full(shape, SENTINEL, dtype=dtype)
+        return torch.full(shape, SENTINEL).to(dtype)
 
     yield from (of(1), of(3, 5), of(100, 70), of(40_001))
     yield of(60, 50).t()

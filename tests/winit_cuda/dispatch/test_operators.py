@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import winit_cuda as winit
 from initializers import Unchanged, every, every_fixed, every_random, needs_core
 from programs import compiled, needs_vmap_rules, of_torch_s_own
+from winit_cuda._core.torch_internals import serves_vmap
 
 
 @pytest.fixture(autouse=True)
@@ -100,6 +101,9 @@ def test_compiled_with_a_gain_and_a_sparsity_of_a_dynamic_size():
         assert zeros == 5
 
 
+@pytest.mark.skipif(
+    (2, 5) <= torch.__version__ < (2, 6), reason="this torch has no guards for the root of a size"
+)
 def test_compiled_with_dynamic_shapes_and_numbers():
     def step(tensor, std):
         return winit.kaiming_uniform_(tensor), winit.normal_(tensor.clone(), 0.0, std)
@@ -116,7 +120,10 @@ def test_compiled_with_dynamic_shapes_and_numbers():
 def test_bad_arguments_of_a_compiled_call():
     tensor = torch.ones(3)
     program = compiled(lambda tensor: winit.normal_(tensor, std=-1.0))
-    with Unchanged(tensor), pytest.raises(Exception, match=r"std must be|Observed exc"):
+    with (
+        Unchanged(tensor),
+        pytest.raises(Exception, match=r"std must be|Observed exc|WrongValueError"),
+    ):
         program(tensor)
 
 
@@ -261,13 +268,13 @@ def test_vmap_with_a_key(initializer, randomness):
     assert torch.equal(values, initializer(initializer.empty(), key=key).expand_as(values))
 
 
-@pytest.mark.skipif(hasattr(torch.library, "register_vmap"), reason="torch has vmap rules")
+@pytest.mark.skipif(serves_vmap, reason="torch has vmap rules")
 @every
 def test_transforms_of_old_releases(initializer):
     batch = torch.stack([initializer.empty()] * 3)
     if not initializer.is_random:  # torch's own operators
         return
-    with Unchanged(batch), pytest.raises(RuntimeError, match=r"needs torch 2\.5 or later"):
+    with Unchanged(batch), pytest.raises(RuntimeError, match=r"needs torch 2\.[57] or later"):
         torch.func.vmap(lambda x: initializer(x), randomness="different")(batch)
 
 

@@ -105,6 +105,7 @@ def test_jit_trace_draws_anew(initializer):
 
 @of_torch_s_own
 @needs_core
+@needs_vmap_rules
 @every_random
 def test_functionalized(initializer):
     def function(x):
@@ -148,6 +149,7 @@ def test_exported_programs_draw_anew(initializer):
 
 
 @needs_core
+@pytest.mark.filterwarnings("ignore:`torch.cpu.amp.autocast:FutureWarning")  # torch 2.4
 @pytest.mark.parametrize("how", ["eager", "aot_eager", "inductor"])
 @of_torch_s_own
 def test_a_checkpoint_computes_the_same_values_again(how):
@@ -213,6 +215,7 @@ def test_a_value_in_a_tensor():
 
 
 @needs_core
+@pytest.mark.filterwarnings("ignore:Warning. Profiler clears events")  # torch 2.11
 @every
 def test_profilers_see_the_function(initializer):
     options = {"key": winit.key(0)} if initializer.is_random else {}
@@ -246,9 +249,13 @@ def test_traced_for_torch_s_own_functions(initializer, how):
 @of_torch_s_own
 @every
 @pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.filterwarnings("ignore:You are using `torch.load`:FutureWarning")  # torch 2.4
 def test_exported_programs_of_any_size_are_saved(initializer, strict):
     if "xavier" in initializer.name:
         pytest.skip("its numbers depend on the size: a program of torch's own has one size, too")
+
+    if initializer.name == "dirac_" and strict and torch.__version__ < (2, 6):
+        pytest.skip("this torch gives the program one size")
 
     class Model(nn.Module):
         def forward(self, x):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import signal
 
 import pytest
@@ -20,7 +21,7 @@ every_function = pytest.mark.parametrize("function", FUNCTIONS)
 
 def initializer(function: str) -> Initializer:
     """Also of a deprecated name."""
-    return CURRENT[f"{function.removesuffix('_')}_"]._replace(name=function)
+    return dataclasses.replace(CURRENT[f"{function.removesuffix('_')}_"], name=function)
 
 
 def dense(shape):

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 
+import dtensors
 import winit_cuda as winit
 from initializers import Unchanged, needs_core
 from meshes import mesh_at
@@ -20,11 +21,9 @@ from winit_cuda._core import backend
 from winit_cuda._dispatch import many
 from winit_cuda._fills import constants, elementwise, structured
 
-api = pytest.importorskip("torch.distributed.tensor")
-placement_types = pytest.importorskip("torch.distributed.tensor.placement_types")
-debug = pytest.importorskip("torch.distributed.tensor.debug")
-Replicate, Partial, S = api.Replicate, api.Partial, api.Shard
-Strided = placement_types._StridedShard
+S, Replicate, Partial = dtensors.Shard, dtensors.Replicate, dtensors.Partial
+Strided = dtensors.Strided
+placed = dtensors.distributed
 
 pytestmark = [pytest.mark.usefixtures("fake_ranks"), needs_core]
 
@@ -36,11 +35,6 @@ ONE_EACH = [
     next(group) for _, group in itertools.groupby(INITIALIZERS, key=lambda entry: entry.name)
 ]
 every_one = pytest.mark.parametrize("initializer", ONE_EACH, ids=str)
-
-
-def placed(whole, mesh, placements):
-    """A DTensor with this rank's part of the whole."""
-    return api.distribute_tensor(whole, mesh, placements, src_data_rank=None)
 
 
 def blank(shape, mesh, placements, dtype=torch.float32):
@@ -57,7 +51,8 @@ def layouts(dimensions):
     yield mesh_at((2, 3), (1, 2)), [S(0), S(last)]
     yield mesh_at((2, 2), (1, 0)), [Replicate(), S(-1)]
     yield mesh_at((2, 2, 1), (0, 1, 0)), [S(0), S(0), Partial()]
-    yield mesh_at((2,), (1,)), [Strided(0, split_factor=3)]
+    if Strided is not None:
+        yield mesh_at((2,), (1,)), [Strided(0, split_factor=3)]
 
 
 @every
@@ -67,7 +62,7 @@ def test_every_rank_has_its_part_of_the_whole(initializer, kind):
     for mesh, placements in layouts(len(initializer.shape)):
         weight = nn.Parameter(blank(initializer.shape, mesh, placements))
         memory, version = weight._local_tensor.data_ptr(), weight._version
-        counts = debug.CommDebugMode() if kind == "watched" else contextlib.nullcontext()
+        counts = dtensors.CommDebugMode() if kind == "watched" else contextlib.nullcontext()
         with counts:
             assert initializer(weight, **keyed(initializer)) is weight
         if kind == "watched":
@@ -96,11 +91,12 @@ def test_without_a_key_all_ranks_draw_alike(initializer):
 
 def outside():
     """A mesh that the process, rank 0, is not in."""
-    return api.DeviceMesh("cpu", torch.tensor([3, 2, 1]))
+    return dtensors.DeviceMesh("cpu", torch.tensor([3, 2, 1]))
 
 
 def test_a_rank_outside_of_the_mesh_writes_nothing():
-    for shape in ((6, 5), ()):
+    # (Before torch 2.10 nothing makes one without dimensions there.)
+    for shape in ((6, 5), ()) if torch.__version__ >= (2, 10) else ((6, 5),):
         weight = blank(shape, outside(), [S(0)] if shape else [Replicate()])
         local, version = weight._local_tensor, weight._version
         torch.manual_seed(5)
@@ -136,7 +132,8 @@ def test_in_one_graph(initializer, has_key):
         assert compiled(weight) is weight
         assert same(initializer, weight._local_tensor, expected)
         assert weight._local_tensor.data_ptr() == memory
-        assert weight._version > version
+        if torch.__version__ >= (2, 5):  # before, no compiled write moves it
+            assert weight._version > version
 
 
 @pytest.mark.parametrize(
@@ -154,7 +151,7 @@ def test_constants_of_other_dtypes_in_one_graph(dtype, value):
 @pytest.mark.parametrize("fill", [winit.zeros_, winit.normal_])
 def test_a_graph_takes_no_partial_sums(fill):
     torch._dynamo.reset()
-    weight = api.DTensor.from_local(torch.ones(6), mesh_at((2,), (1,)), [Partial()])
+    weight = dtensors.DTensor.from_local(torch.ones(6), mesh_at((2,), (1,)), [Partial()])
     with pytest.raises(Exception, match="without Partial placements"):
         torch.compile(fill, backend="eager", fullgraph=True)(weight)
     assert weight._local_tensor.tolist() == [1.0] * 6
@@ -188,7 +185,7 @@ def test_strides_of_the_local_memory():
     mesh, placements = mesh_at((2, 2), (1, 1)), [S(0), S(1)]
     whole = winit.normal_(torch.empty(6, 10), key=KEY)
     local = torch.empty(5, 3).t()
-    weight = api.DTensor.from_local(local, mesh, placements, shape=whole.shape, stride=(10, 1))
+    weight = dtensors.DTensor.from_local(local, mesh, placements, shape=whole.shape, stride=(10, 1))
     winit.normal_(weight, key=KEY)
     assert torch.equal(local, whole[3:, 5:])
 
@@ -196,7 +193,7 @@ def test_strides_of_the_local_memory():
 @pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.bfloat16, torch.float64], ids=str)
 def test_a_negative_gain_in_every_dtype(dtype):
     mesh = mesh_at((2,), (1,))
-    for placement in (S(0), Strided(0, split_factor=3)):
+    for placement in (S(0), *([Strided(0, split_factor=3)] if Strided else [])):
         whole = winit.xavier_normal_(torch.empty(12, 5, dtype=dtype), -2.0, key=KEY)
         weight = blank((12, 5), mesh, [placement], dtype)
         winit.xavier_normal_(weight, -2.0, key=KEY)
@@ -234,7 +231,7 @@ def unchanged(weight):
 @every_one
 def test_partial_sums_have_no_parts(initializer):
     local = torch.full(initializer.shape, 7.0)
-    weight = api.DTensor.from_local(local, mesh_at((2,), (1,)), [Partial()])
+    weight = dtensors.DTensor.from_local(local, mesh_at((2,), (1,)), [Partial()])
     with (
         unchanged(weight),
         pytest.raises(ValueError, match=f"^{initializer}: tensor must be without Partial") as error,
@@ -353,6 +350,6 @@ def test_lists_of_dtensors():
 
 
 def test_a_list_takes_no_partial_sums():
-    weight = api.DTensor.from_local(torch.ones(6), mesh_at((2,), (1,)), [Partial()])
+    weight = dtensors.DTensor.from_local(torch.ones(6), mesh_at((2,), (1,)), [Partial()])
     with pytest.raises(ValueError, match="normal_: tensor must be without Partial placements"):
         many.Batch([many.Job(elementwise.NORMAL, "normal_", weight, (0.0, 1.0))])

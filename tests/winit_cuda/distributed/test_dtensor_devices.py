@@ -6,10 +6,9 @@ import pytest
 import torch
 
 import winit_cuda as winit
+from dtensors import DTensor, Shard, distributed
 from initializers import ORTHOGONAL, every_random, needs_core
 from meshes import mesh_at
-
-api = pytest.importorskip("torch.distributed.tensor")
 
 pytestmark = [pytest.mark.usefixtures("fake_ranks"), needs_core]
 
@@ -20,9 +19,9 @@ OTHER = 1
 def lower_rows(shape, device):
     """The DTensor and its local tensor, which need not be on the device of the mesh."""
     mesh = mesh_at((2,), (OTHER,))
-    made = api.distribute_tensor(torch.empty(shape), mesh, [api.Shard(0)], src_data_rank=None)
+    made = distributed(torch.empty(shape), mesh, [Shard(0)])
     local = torch.full((shape[0] // 2, *shape[1:]), 7.0, device=device)
-    return api.DTensor(local, made._spec, requires_grad=False), local
+    return DTensor(local, made._spec, requires_grad=False), local
 
 
 def equal(initializer, local, expected):
@@ -52,13 +51,15 @@ def test_offloaded_from_the_device_of_its_mesh(machine):
     """As FSDP2 does with a CPUOffloadPolicy: nothing of it is on the device then."""
     weight, local = lower_rows((6, 5), "cpu")
     mesh = weight.device_mesh
-    mesh._device_type, before = "cuda", mesh._device_type
+    name = "_device_type" if hasattr(mesh, "_device_type") else "device_type"  # before torch 2.10
+    before = mesh.device_type
+    setattr(mesh, name, "cuda")
     try:
         assert weight.device_mesh.device_type == "cuda"
         torch.manual_seed(4)
         winit.normal_(weight)
     finally:
-        mesh._device_type = before
+        setattr(mesh, name, before)
     torch.manual_seed(4)
     assert torch.equal(local, winit.normal_(torch.empty(6, 5))[3:])
     assert machine is None or machine.core.launches == []

@@ -12,6 +12,7 @@ from torch._subclasses import FakeTensorMode
 
 import winit_cuda as winit
 from initializers import Unchanged, needs_core
+from winit_cuda._core.torch_internals import serves_vmap
 
 KEY = winit.Key(3, 4)
 DTYPES = [torch.float64, torch.float32, torch.bfloat16, torch.float16, torch.float8_e5m2]
@@ -241,7 +242,7 @@ def test_shards_in_compiled_and_mapped_functions(name, arguments, shard):
     torch._dynamo.reset()
     program = torch.compile(fill, fullgraph=True, backend="aot_eager")
     assert torch.equal(program(torch.zeros(LOCAL)), expected)
-    if hasattr(torch.library, "register_vmap"):
+    if serves_vmap:
         found = torch.func.vmap(lambda x: fill(x.clone()))(torch.zeros(2, *LOCAL))
         assert torch.equal(found, expected.expand_as(found))
 

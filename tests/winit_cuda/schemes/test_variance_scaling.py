@@ -129,7 +129,8 @@ def test_no_elements_warn_as_in_torch(name, shape):
     with pytest.warns(UserWarning, match="zero-element") as theirs:
         getattr(torch.nn.init, name)(tensor)
     assert [str(one.message) for one in ours] == [str(one.message) for one in theirs]
-    assert ours[0].filename == theirs[0].filename == __file__
+    assert ours[0].filename == __file__
+    assert theirs[0].filename in {__file__, torch.nn.init.__file__}  # the latter up to torch 2.9
     old = getattr(winit, name.removesuffix("_"))
     with (
         pytest.warns(FutureWarning, match="deprecated"),
