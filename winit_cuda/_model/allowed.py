@@ -6,7 +6,8 @@ import re
 
 # By kind: made from nothing, copied and laid out, drawn, elementwise, reduced, of matrices.
 _NAMES = """
-    arange empty empty_like empty_permuted empty_strided eye fill_ fill full full_like linspace
+    arange bartlett_window blackman_window hamming_window hann_window kaiser_window
+    empty empty_like empty_permuted empty_strided eye fill_ fill full full_like linspace
     logspace new_empty new_empty_strided new_full new_ones new_zeros ones ones_like
     scalar_tensor tril_indices triu_indices zero_ zeros zeros_like
 
