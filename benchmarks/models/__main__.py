@@ -63,11 +63,24 @@ def main(words: list[str] | None = None) -> int:
     for name in types:
         found.append(_in_child(name, arguments.build * 1e6, arguments.small))
         print(json.dumps(found[-1]), file=sys.stderr, flush=True)
-    report = {"machine": machine.describe(), "totals": totals(found), "types": found}
+    command = "python -m benchmarks.models " + " ".join(words or sys.argv[1:])
+    report = {
+        "command": command,
+        "machine": machine.describe(),
+        "totals": totals(found),
+        "types": found,
+    }
     print(json.dumps(report["totals"], indent=1))
     if arguments.output:
-        arguments.output.write_text(json.dumps(report, indent=1) + "\n")
+        arguments.output.write_text(as_text(report))
     return int(any(one.get("different") for one in found))
+
+
+def as_text(report: dict[str, Any]) -> str:
+    """The report as JSON, with a line for each type."""
+    head = {key: value for key, value in report.items() if key != "types"}
+    lines = ",\n".join(json.dumps(one) for one in report["types"])
+    return f'{json.dumps(head, indent=1)[:-2]},\n "types": [\n{lines}\n]}}\n'
 
 
 def totals(found: list[dict[str, Any]]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -10,7 +11,7 @@ from torch import nn
 
 import models
 import winit_cuda as winit
-from benchmarks.models.__main__ import totals
+from benchmarks.models.__main__ import as_text, totals
 from benchmarks.models.check import differences, planned
 
 
@@ -29,6 +30,8 @@ def test_a_plan_that_is_right():
     assert found["unset"] == []
     summed = totals([{"type": "a", **found, "growth_mb": 1.0, "different": []},
                      {"type": "b", "error": "none"}])  # fmt: skip
+    report = {"totals": summed, "types": [found, found]}
+    assert json.loads(as_text(report)) == report
     assert (summed["types"], summed["planned"], summed["built"]) == (2, 1, 1)
 
 
