@@ -28,7 +28,7 @@ from ._keys.keys import (
     key,
     split,
 )
-from ._model.entries import Entry
+from ._model.entries import Entry, Piece
 from ._model.plan import Plan, plan
 from ._model.run import Report
 from ._version import __version__ as __version__
@@ -51,6 +51,7 @@ __all__ = [
     "Normal",
     "Ones",
     "Orthogonal",
+    "Piece",
     "Plan",
     "Report",
     "Shard",

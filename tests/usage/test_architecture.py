@@ -20,7 +20,7 @@ LAYERS = {
         "_version < _core < _keys < _distributed < _fills < _dispatch < _schemes < _initializers"
         " < init < _model < _verify < __init__ < _command < __main__"
     ),
-    "benchmarks": ". < gpu scale",
+    "benchmarks": ". < gpu models scale",
 }
 CSRC = {".h", ".cpp", ".cu"}
 # Files that are no part of the program.

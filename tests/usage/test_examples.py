@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import socket
 import subprocess
 import sys
@@ -17,7 +18,8 @@ from initializers import needs_core
 pytest.importorskip("torch.distributed.fsdp", reason="needs torch.distributed")
 pytest.importorskip("torch.distributed.tensor", reason="needs DTensor")
 
-FSDP2 = Path(__file__).resolve().parents[2] / "examples" / "fsdp2.py"
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+FSDP2 = EXAMPLES / "fsdp2.py"
 
 
 def free_port() -> int:
@@ -78,3 +80,17 @@ def test_fsdp2_does_not_depend_on_the_number_of_processes() -> None:
     (weights, first), (other_weights, other_first) = found
     assert other_weights == weights
     assert other_first == pytest.approx(first, rel=0, abs=1e-5)
+
+
+@needs_core
+@pytest.mark.skipif(not hasattr(torch.distributed.fsdp, "fully_shard"), reason="imports FSDP2")
+def test_a_plan_of_a_constructor(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In this process; several are in the tests of plans."""
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    runpy.run_path(str(EXAMPLES / "plan.py"), run_name="__main__")
+    table, report, weights = capsys.readouterr().out.strip().split("\n\n")
+    assert re.search(r"^embedding.weight +Normal\(\), \[0:1\] = Zeros\(\) ", table, flags=re.M)
+    assert report == "filled 33 tensors, 213,664 elements"
+    assert re.fullmatch("weights [0-9a-f]{64}", weights)

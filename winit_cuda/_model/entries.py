@@ -1,21 +1,160 @@
 """What a plan knows of one parameter."""
 
-from dataclasses import dataclass
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
 
 from .._initializers.base import Initializer
+from .program import Program, from_described
+
+# The note of a tensor that a constructor leaves as it was allocated.
+NEVER_WRITTEN = "never written"
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A box of a parameter that has a law of its own."""
+
+    offsets: tuple[int, ...]
+    """Where it begins in each dimension."""
+    sizes: tuple[int, ...]
+    initializer: Initializer
+    """Its law, as that of a tensor with its sizes."""
+    key_name: str
+    """What names its key."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One parameter of a model."""
+    """One parameter or buffer of a model."""
 
     name: str
-    """Its name, without those of wrappers, which names its key, too."""
+    """Its name, without those of wrappers, which names its key, too, where `key_name` is empty."""
     shape: tuple[int, ...]
     """The shape of the whole."""
     dtype: str
     """The dtype it has in the model that was planned; an instance may have another."""
     initializer: Initializer | None
-    """Its law; None where no rule says one."""
+    """Its law; None where none is known."""
     aliases: tuple[str, ...] = ()
     """Other names of the same parameter, where it is tied."""
+    key_name: str = ""
+    """What names its key: of a copy, the name of the parameter that it has its values from."""
+    pieces: tuple[Piece, ...] = ()
+    """Boxes with laws of their own, disjoint; what is in none has the law of `initializer`."""
+    is_buffer: bool = False
+    """Whether it is a buffer, no parameter."""
+    note: str = ""
+    """What computes it, and where, or why nothing fills it."""
+    program: Program | None = None
+    """How it is computed, where it has no law."""
+
+    @property
+    def kind(self) -> str:
+        """What fills it: "law", "pieces", "copy", "computed", "data" or "unset"."""
+        if not self.is_planned:
+            return "unset"
+        if self.program is not None:
+            return "data" if self.program.is_data else "computed"
+        if self.key_name:
+            return "copy"
+        return "pieces" if self.pieces else "law"
+
+    @property
+    def is_planned(self) -> bool:
+        """Whether a run can fill it: all its elements have a law, or are computed."""
+        if self.initializer is not None or self.program is not None or not self.pieces:
+            return self.initializer is not None or self.program is not None
+        return sum(math.prod(piece.sizes) for piece in self.pieces) == math.prod(self.shape)
+
+
+def with_own_keys(entries: list[Entry], changed: set[str]) -> list[Entry]:
+    """The entries, but none with the key of a parameter whose law was changed.
+
+    Copies of such a parameter stay copies of each other, under the name of the first.
+    """
+    heirs: dict[str, str] = {}
+    own = []
+    for entry in entries:
+
+        def name(key_name: str, entry: Entry = entry) -> str:
+            if entry.name in changed or key_name.partition("#")[0] not in changed:
+                return key_name
+            return heirs.setdefault(key_name, f"{entry.name}#of {key_name}")
+
+        pieces = tuple(replace(one, key_name=name(one.key_name)) for one in entry.pieces)
+        program = entry.program and entry.program.renamed(name)
+        own.append(replace(entry, key_name=name(entry.key_name), pieces=pieces, program=program))
+    return own
+
+
+def as_dict(entry: Entry) -> dict[str, Any]:
+    """The entry as what JSON has; what is empty is left out."""
+    law = entry.initializer
+    described: dict[str, Any] = {
+        "name": entry.name,
+        "shape": list(entry.shape),
+        "dtype": entry.dtype,
+        "law": None if law is None else law.as_dict(),
+        "aliases": list(entry.aliases),
+    }
+    if entry.key_name:
+        described["key"] = entry.key_name
+    if entry.pieces:
+        described["pieces"] = [
+            {
+                "offsets": list(piece.offsets),
+                "sizes": list(piece.sizes),
+                "law": piece.initializer.as_dict(),
+                "key": piece.key_name,
+            }
+            for piece in entry.pieces
+        ]
+    if entry.is_buffer:
+        described["buffer"] = True
+    if entry.note:
+        described["note"] = entry.note
+    if entry.program is not None:
+        described["program"] = json.loads(entry.program.text)
+    return described
+
+
+def from_dict(described: dict[str, Any]) -> Entry:
+    """The entry of `as_dict`."""
+    law, dtype = described["law"], described["dtype"]
+    if not isinstance(getattr(torch, dtype, None), torch.dtype):
+        raise TypeError(f"no dtype: {dtype!r}")
+    shape = _integers(described["shape"])
+    return Entry(
+        str(described["name"]),
+        shape,
+        dtype,
+        None if law is None else Initializer.from_dict(law),
+        tuple(map(str, described["aliases"])),
+        str(described.get("key", "")),
+        tuple(_piece(piece, shape) for piece in described.get("pieces", ())),
+        bool(described.get("buffer", False)),
+        str(described.get("note", "")),
+        from_described(described["program"]) if "program" in described else None,
+    )
+
+
+def _piece(described: dict[str, Any], shape: tuple[int, ...]) -> Piece:
+    offsets, sizes = _integers(described["offsets"]), _integers(described["sizes"])
+    initializer = Initializer.from_dict(described["law"])
+    ends = [a + b for a, b in zip(offsets, sizes, strict=False)]
+    if not len(offsets) == len(sizes) == len(shape) or any(
+        offset < 0 or size < 1 or end > whole
+        for offset, size, end, whole in zip(offsets, sizes, ends, shape, strict=True)
+    ):
+        raise TypeError(f"a piece at {offsets} of sizes {sizes} in a tensor of shape {shape}")
+    return Piece(offsets, sizes, initializer, str(described["key"]))
+
+
+def _integers(values: Any) -> tuple[int, ...]:
+    return tuple(int(value) for value in values)

@@ -1,8 +1,8 @@
 """Plans: by name, the law that each parameter of a model is to have."""
 
+import importlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from .._core.checks import warn, wrong
 from .._distributed.shard import Shard, Shards
 from .._initializers.base import Initializer
 from .._keys.keys import Key
-from .entries import Entry
+from .entries import Entry, as_dict, from_dict, with_own_keys
 from .rules import Rules, parsed
 from .run import Report, run
 from .slots import slots
@@ -76,20 +76,24 @@ class Plan:
         seed: int | Key,
         *,
         strict: bool = True,
+        buffers: bool = True,
         shards: Mapping[str, Shard | Shards] | None = None,
         skip: Iterable[str] = (),
     ) -> Report:
         """Fill the parameters of a model, each by its law, with the key of its name.
 
         The key of a parameter is fold_in(key(seed), name): adding, removing or renaming others does
-        not change it. Parameters may be of any dtype, on any device, DTensors included, each rank
-        then fills its own part, and nothing is sent. All is checked before anything is written.
+        not change it. A copy has the key of what it is a copy of, and a further draw in a parameter
+        the name with "#1", "#2" and so on behind it. Parameters may be of any dtype, on any device,
+        DTensors included, each rank then fills its own part, and nothing is sent. All is checked
+        before anything is written.
 
         Args:
             model: An instance of the model, wrapped, sharded and tied as you like.
             seed: The seed, or the key itself.
             strict: Whether names that only the plan or only the model has, and entries without a
                 law, are errors. A stage of a pipeline has only some names: False.
+            buffers: Whether the buffers that the plan has are filled, too.
             shards: For parameters that are parts of larger tensors but no DTensors, by name, which
                 part.
             skip: Globs of names to leave as they are. Parameters that transformers marks as loaded
@@ -105,35 +109,46 @@ class Plan:
                 are missing.
             RuntimeError: A parameter is on meta, or on a device or of a dtype that takes no key.
         """
-        return run(list(self), model, seed, strict=strict, shards=shards or {}, skip=skip)
+        return run(
+            list(self),
+            model,
+            seed,
+            strict=strict,
+            buffers=buffers,
+            shards=shards or {},
+            skip=skip,
+        )
 
     def with_rules(self, rules: Rules | str | Path) -> "Plan":
         """Return the plan with the initializers of these rules where one matches.
 
-        Rules by type of module match nothing: a plan has names only.
+        Rules are for parameters, and those by type of module match nothing: a plan has names only.
+        What was a copy of a parameter that gets another law keeps its own law, no longer its
+        values.
         """
         found = parsed(rules)
         owner = nn.Module()
-        entries = []
+        entries, changed = [], set()
         for entry in self:
-            stand_in = torch.empty(entry.shape, dtype=getattr(torch, entry.dtype), device="meta")
-            chosen = (rule.initializer(entry.name, stand_in, owner) for rule in found)
-            initializer = next((one for one in chosen if one is not None), entry.initializer)
-            entries.append(replace(entry, initializer=initializer))
-        return Plan(entries)
+            initializer = None
+            if not entry.is_buffer:
+                dtype = getattr(torch, entry.dtype)
+                stand_in = torch.empty(entry.shape, dtype=dtype, device="meta")
+                chosen = (rule.initializer(entry.name, stand_in, owner) for rule in found)
+                initializer = next((one for one in chosen if one is not None), None)
+            if initializer is None:
+                entries.append(entry)
+            else:
+                _check_law(entry.name, initializer, entry.shape)
+                entries.append(
+                    Entry(entry.name, entry.shape, entry.dtype, initializer, entry.aliases)
+                )
+                changed.add(entry.name)
+        return Plan(with_own_keys(entries, changed))
 
     def to_json(self) -> str:
         """Return the plan as JSON, from which `from_json` makes it again."""
-        entries = [
-            {
-                "name": entry.name,
-                "shape": list(entry.shape),
-                "dtype": entry.dtype,
-                "law": None if entry.initializer is None else entry.initializer.as_dict(),
-                "aliases": list(entry.aliases),
-            }
-            for entry in self
-        ]
+        entries = [as_dict(entry) for entry in self]
         head = {"format": _FORMAT, "version": _VERSION, "stream": _STREAM}
         return json.dumps({**head, "entries": entries}, indent=1)
 
@@ -143,12 +158,14 @@ class Plan:
 
     @staticmethod
     def load(path: str | Path) -> "Plan":
-        """Read the plan from a file that `save` has written; nothing in it is run."""
+        """Read the plan from a file that `save` has written, as `from_json` does."""
         return Plan.from_json(Path(path).read_text(encoding="utf-8"))
 
     @staticmethod
     def from_json(text: str) -> "Plan":
         """Return the plan of `to_json`. Nothing but JSON is read, and no code runs.
+
+        Operators in it are looked up in a fixed list, and called by `run` only.
 
         Raises:
             ValueError: The text is not JSON, or not that of a plan of this version.
@@ -165,30 +182,46 @@ class Plan:
             received = described.get("version"), described.get("stream")
             raise wrong(function, "version and stream", f"{_VERSION} and {_STREAM}", received)
         try:
-            return Plan(map(_entry, described["entries"]))
+            return Plan(map(from_dict, described["entries"]))
         except (KeyError, TypeError, AttributeError) as error:
             raise wrong(function, "entries", f"those of a plan ({error!r})", "others") from error
 
 
-def plan(model: nn.Module, rules: Rules | str | Path, *, strict: bool = True) -> "Plan":
-    """Return the plan of a model by rules: which law each of its parameters is to have.
+def plan(
+    model: nn.Module | Callable[[], nn.Module],
+    rules: Rules | str | Path | None = None,
+    *,
+    strict: bool = True,
+) -> "Plan":
+    """Return the plan of a model: which law each of its parameters is to have.
 
-    The first rule that matches a parameter decides. Nothing is written; the model may be on meta.
+    Of a factory, a callable that makes the model, the laws are read: it is called on fake tensors,
+    which have no memory, and what it does to each parameter and buffer is followed back to draws
+    and constants. Scaled draws, rows set to zero, matrices filled in parts and copies are laws,
+    too. What is not known to be one is computed by the constructor's own operators, from draws with
+    keys. What cannot be, or is never written, is an entry whose `note` says so; rules may give it a
+    law. No entry is a guess.
+
+    Of a Module, rules say the laws; nothing is read or written, and it may be on meta. The first
+    rule that matches a parameter decides.
 
     Args:
-        model: Names and shapes are taken from it.
+        model: A factory, or a Module, from which names and shapes are taken.
         rules: In order, a pattern and what a parameter that matches gets. A pattern is a glob over
             the name, in which `*` crosses dots, a compiled regular expression for all of the name,
             or a type of modules for what they own. What it gets is an `Initializer`, or a callable
             that returns one for the name and the parameter, or None to leave it to later rules. Or
-            the path of a JSON or TOML file: an object of globs and initializers.
-        strict: Whether parameters that no rule matches, and rules that decide nothing, are errors;
-            else they are a warning.
+            the path of a JSON or TOML file: an object of globs and initializers. For a factory,
+            they replace laws that were read, as `Plan.with_rules` does.
+        strict: Whether parameters of a Module that no rule matches, and rules that decide nothing,
+            are errors; else they are a warning.
 
     Raises:
-        TypeError: `model` is not a Module, or a rule is none.
+        TypeError: `model` is neither a Module nor callable, a Module has no rules, a rule is none,
+            or the factory returns no Module.
         ValueError: If `strict`, a parameter has no rule, or a rule matches nothing; or a parameter
             has a shape that its initializer does not take.
+        RuntimeError: The factory fails on fake tensors; the error names its line.
 
     Example:
         >>> import torch, winit_cuda as winit
@@ -196,9 +229,21 @@ def plan(model: nn.Module, rules: Rules | str | Path, *, strict: bool = True) ->
         >>> plan = winit.plan(model, {"bias": winit.Zeros(), "*": winit.XavierUniform()})
         >>> plan["weight"].initializer
         XavierUniform()
+        >>> plan = winit.plan(lambda: torch.nn.Embedding(10, 4, padding_idx=0))
+        >>> print(plan)
+        name    initializer                shape   dtype    std
+        weight  Normal(), [0:1] = Zeros()  10 x 4  float32  1
+        1 tensors, 40 elements
+        >>> instance = torch.nn.Embedding(10, 4, padding_idx=0, device="meta")
+        >>> print(plan.run(instance.to_empty(device="cpu"), seed=0))
+        filled 1 tensors, 40 elements
+        >>> instance.weight[0].tolist()
+        [0.0, 0.0, 0.0, 0.0]
     """
     if not isinstance(model, nn.Module):
-        raise wrong("plan", "model", "a torch.nn.Module", model, TypeError)
+        return _of_factory(model, rules)
+    if rules is None:
+        raise wrong("plan", "rules", "given for a Module", rules, TypeError)
     found = parsed(rules)
     entries = []
     for slot in slots(model):
@@ -220,22 +265,18 @@ def plan(model: nn.Module, rules: Rules | str | Path, *, strict: bool = True) ->
     return Plan(entries)
 
 
+def _of_factory(factory: Any, rules: Rules | str | Path | None) -> Plan:
+    if not callable(factory):
+        requirement = "a torch.nn.Module or a callable that makes one"
+        raise wrong("plan", "model", requirement, factory, TypeError)
+    # Imported where it is needed: it is the only part that needs torch's fake tensors.
+    read = importlib.import_module(".read", __package__)
+    found = Plan(read.entries_of(factory))
+    return found if rules is None else found.with_rules(rules)
+
+
 def _check_law(name: str, initializer: Initializer, shape: tuple[int, ...]) -> None:
     try:
         initializer.law(shape)
     except ValueError as error:
         raise ValueError(f"plan: {name}: {error}") from error
-
-
-def _entry(described: dict[str, Any]) -> Entry:
-    law = described["law"]
-    dtype = described["dtype"]
-    if not isinstance(getattr(torch, dtype, None), torch.dtype):
-        raise TypeError(f"no dtype: {dtype!r}")
-    return Entry(
-        str(described["name"]),
-        tuple(int(size) for size in described["shape"]),
-        dtype,
-        None if law is None else Initializer.from_dict(law),
-        tuple(map(str, described["aliases"])),
-    )

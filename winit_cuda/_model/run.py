@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import fnmatch
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
 from .._core.checks import wrong
-from .._dispatch.many import Batch, Job
-from .._dispatch.single import negate
-from .._keys.keys import Key, fold_in_each, key
-from .slots import Slot, slots
+from .._keys.keys import Key, key
+from .entries import NEVER_WRITTEN
+from .fill import fill
+from .slots import Slot, buffer_slots, slots
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -54,6 +54,7 @@ def run(
     seed: int | Key,
     *,
     strict: bool,
+    buffers: bool,
     shards: Mapping[str, Shard | Shards],
     skip: Iterable[str],
 ) -> Report:
@@ -61,12 +62,18 @@ def run(
     if not isinstance(model, nn.Module):
         raise wrong("Plan.run", "model", "a torch.nn.Module", model, TypeError)
     base = seed if isinstance(seed, Key) else key(seed)
-    report, found = _matched(entries, model, list(skip))
+    if not buffers:
+        entries = [entry for entry in entries if not entry.is_buffer]
+    report, found = _matched(entries, model, list(skip), buffers)
     faults = []
     if strict:
+        notes = {entry.name: entry.note for entry in entries}
         faults += [f"{name} is only in the plan" for name in report.only_in_plan]
         faults += [f"{name} is only in the model" for name in report.only_in_model]
-        faults += [f"{name} has no law" for name in report.without_law]
+        faults += [
+            f"{name} has no law{f' ({notes[name]})' if notes[name] else ''}"
+            for name in report.without_law
+        ]
     unknown = set(shards) - {slot.name for slot, _ in found}
     faults += [f"{name}, of shards, is not filled" for name in sorted(unknown)]
     for slot, entry in found:
@@ -81,7 +88,7 @@ def run(
     on_meta = [slot.name for slot, _ in found if slot.tensor.is_meta]
     if on_meta:
         raise RuntimeError(f"Plan.run: on meta, call to_empty first: {_listed(on_meta)}")
-    _fill(found, base, shards)
+    fill(found, base, shards)
     for slot, entry in found:
         report.filled.append(slot.name)
         report.elements += torch.Size(entry.shape).numel()
@@ -89,13 +96,17 @@ def run(
 
 
 def _matched(
-    entries: list[Entry], model: nn.Module, skip: list[str]
+    entries: list[Entry], model: nn.Module, skip: list[str], buffers: bool
 ) -> tuple[Report, list[tuple[Slot, Entry]]]:
     """The parameters with their entries, and what is left over on either side."""
     by_name = {name: entry for entry in entries for name in (entry.name, *entry.aliases)}
     report, found, seen = Report(), [], set()
-    for slot in slots(model):
+    own_buffers = buffer_slots(model) if buffers else []
+    is_buffer = {id(slot.tensor) for slot in own_buffers}
+    for slot in [*slots(model, by_name.__contains__), *own_buffers]:
         own = next((by_name[n] for n in (slot.name, *slot.aliases) if n in by_name), None)
+        if own is None and id(slot.tensor) in is_buffer:
+            continue  # a plan need not have it
         if own is not None:
             seen.add(own.name)
         is_loaded = getattr(slot.tensor, "_is_hf_initialized", False)
@@ -103,37 +114,12 @@ def _matched(
             report.skipped.append(slot.name)
         elif own is None:
             report.only_in_model.append(slot.name)
-        elif own.initializer is None:
-            report.without_law.append(slot.name)
-        else:
+        elif own.is_planned:
             found.append((slot, own))
+        elif not (own.is_buffer and own.note == NEVER_WRITTEN):  # nor is that in a plain build
+            report.without_law.append(slot.name)
     report.only_in_plan = [entry.name for entry in entries if entry.name not in seen]
     return report, found
-
-
-def _fill(found: list[tuple[Slot, Entry]], base: Key, shards: Mapping[str, Shard | Shards]) -> None:
-    """Write all tensors, in as few calls of the core as there are devices."""
-    jobs, negative, assigned = [], [], []
-    for slot, entry in found:
-        initializer: Any = entry.initializer
-        shard = shards.get(slot.name)
-        law = initializer.law(entry.shape)
-        function = type(initializer).__name__
-        tensor = slot.tensor
-        if slot.is_computed:
-            tensor = torch.empty_like(tensor)
-            assigned.append((slot, tensor))
-        if shard is not None:
-            shard.check(function, tensor.shape)
-        fill = law.fill if shard is None else law.fill.part(shard)
-        jobs.append(Job(fill, function, tensor, law.numbers))
-        if law.is_negative:
-            negative.append(tensor)
-    Batch(jobs).run(fold_in_each(base, [entry.name for _, entry in found]))
-    for tensor in negative:
-        negate(tensor)
-    for slot, values in assigned:
-        slot.assign(values)
 
 
 def _listed(names: list[str]) -> str:

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 # What a wrapper calls the module that it wraps, and whose name for it is not used otherwise.
 _WRAPPERS = frozenset(
@@ -50,17 +50,34 @@ class Slot(NamedTuple):
             setattr(self.owner, self.name.rpartition(".")[2], values)
 
 
-def slots(model: nn.Module) -> list[Slot]:
-    """Every parameter once, in the order of the model."""
+def slots(model: nn.Module, is_wanted: Callable[[str], bool] = lambda _: True) -> list[Slot]:
+    """Every parameter once, in the order of the model.
+
+    A parametrized weight that cannot be assigned gives way to what it is computed from, unless its
+    own name is wanted.
+    """
     found: dict[int, Slot] = {}
-    for slot in _all_slots(model):
+    for slot in _all_slots(model, is_wanted):
         same = found.setdefault(id(slot.tensor), slot)
         if slot.name not in (same.name, *same.aliases):
             found[id(slot.tensor)] = same._replace(aliases=(*same.aliases, slot.name))
     return list(found.values())
 
 
-def _all_slots(model: nn.Module) -> Iterator[Slot]:
+def buffer_slots(model: nn.Module) -> list[Slot]:
+    """Every buffer once, those of parametrizations included, in the order of the model."""
+    found: dict[int, Slot] = {}
+    for path, module in model.named_modules(remove_duplicate=False):
+        prefix = _clean(model, path)
+        for step, tensor in module.named_buffers(recurse=False, remove_duplicate=False):
+            name = _joined(prefix, step)
+            same = found.setdefault(id(tensor), Slot(name, tensor, module))
+            if name not in (same.name, *same.aliases):
+                found[id(tensor)] = same._replace(aliases=(*same.aliases, name))
+    return list(found.values())
+
+
+def _all_slots(model: nn.Module, is_wanted: Callable[[str], bool]) -> Iterator[Slot]:
     inside: set[nn.Module] = set()  # what belongs to a parametrization
     for path, module in model.named_modules(remove_duplicate=False):
         if module in inside:
@@ -68,9 +85,11 @@ def _all_slots(model: nn.Module) -> Iterator[Slot]:
         prefix = _clean(model, path)
         parametrizations: Any = getattr(module, "parametrizations", None)
         if parametrize.is_parametrized(module):
-            inside.update(parametrizations.modules())
-            for name in parametrizations:
-                yield Slot(_joined(prefix, name), getattr(module, name), module, (), True)
+            for name, own in parametrizations.items():
+                slot = Slot(_joined(prefix, name), getattr(module, name), module, (), True)
+                if slot.can_be_assigned or is_wanted(slot.name):
+                    inside.update(own.modules())
+                    yield slot
         for name, tensor in module.named_parameters(recurse=False, remove_duplicate=False):
             yield Slot(_joined(prefix, name), tensor, module)
 

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from .._initializers.base import Initializer
     from .entries import Entry
 
+# So many pieces of a tensor are shown.
+_FEW = 3
 _HEADER = ("name", "initializer", "shape", "dtype", "std")
 
 
@@ -18,9 +20,9 @@ def table(entries: list[Entry]) -> str:
     groups: dict[tuple[object, ...], list[Entry]] = {}
     for entry in entries:
         template = re.sub(r"(?<![^.])\d+(?![^.])", "*", entry.name)
-        what = (template, repr(entry.initializer), entry.shape, entry.dtype, bool(entry.aliases))
+        what = (template, _described(entry), entry.shape, entry.dtype, bool(entry.aliases))
         groups.setdefault(what, []).append(entry)
-    ordered = sorted(groups.values(), key=lambda group: group[0].initializer is not None)
+    ordered = sorted(groups.values(), key=lambda group: group[0].is_planned)
     rows = [_HEADER, *map(_row, ordered)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER))]
     lines = [
@@ -28,7 +30,7 @@ def table(entries: list[Entry]) -> str:
         for row in rows
     ]
     elements = sum(math.prod(entry.shape) for entry in entries)
-    unset = sum(entry.initializer is None for entry in entries)
+    unset = sum(not entry.is_planned for entry in entries)
     total = f"{len(entries):,} tensors, {elements:,} elements"
     return "\n".join([*lines, total + (f", {unset:,} without a law" if unset else "")])
 
@@ -40,10 +42,30 @@ def _row(group: list[Entry]) -> tuple[str, ...]:
         name = f"{_folded([entry.name for entry in group])}  ({len(group)})"
     if first.aliases:
         name += f" = {', '.join(first.aliases)}"
+    if first.is_buffer:
+        name += "  (buffer)"
     shape = " x ".join(map(str, first.shape)) or "scalar"
-    if first.initializer is None:
-        return name, "none", shape, first.dtype, ""
-    return name, repr(first.initializer), shape, first.dtype, _std(first.initializer, first.shape)
+    std = "" if first.initializer is None else _std(first.initializer, first.shape)
+    return name, _described(first), shape, first.dtype, std
+
+
+def _described(entry: Entry) -> str:
+    """The law in words."""
+    laws = [] if entry.initializer is None else [repr(entry.initializer)]
+    if entry.key_name:
+        laws[0] += f" of {entry.key_name}"
+    for piece in entry.pieces[:_FEW]:
+        dims = list(zip(piece.offsets, piece.sizes, entry.shape, strict=True))
+        while len(dims) > 1 and dims[-1][1] == dims[-1][2]:
+            dims.pop()
+        ranges = (":" if n == size else f"{a}:{a + n}" for a, n, size in dims)
+        laws.append(f"[{', '.join(ranges)}] = {piece.initializer!r}")
+    if len(entry.pieces) > _FEW:
+        laws.append(f"... ({len(entry.pieces)} pieces)")
+    if entry.program is not None:
+        laws = ["data" if entry.program.is_data else re.sub(r", \S*/", ", ", entry.note)]
+    described = ", ".join(laws) or f"none{f': {entry.note}' if entry.note else ''}"
+    return re.sub(r"\d+\.\d{5,}(e-?\d+)?", lambda found: f"{float(found[0]):.4g}", described)
 
 
 def _folded(names: list[str]) -> str:

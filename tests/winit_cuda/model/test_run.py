@@ -127,22 +127,23 @@ def test_a_stage_of_a_pipeline(plan):
 
 
 @pytest.mark.usefixtures("fake_ranks")
-def test_sharded_parameters(plan):
-    api = pytest.importorskip("torch.distributed.tensor")
+def test_sharded_parameters(plan, tensor_api):
     mesh = mesh_at((4,), (1,))
     model = Model()
     for module in model.modules():
         for name, parameter in list(module.named_parameters(recurse=False)):
             if module is not model.head:
-                placed = api.distribute_tensor(
-                    parameter.detach(), mesh, [api.Shard(0)], src_data_rank=None
+                placed = tensor_api.distribute_tensor(
+                    parameter.detach(), mesh, [tensor_api.Shard(0)], src_data_rank=None
                 )
                 setattr(module, name, nn.Parameter(placed))
     model.head.weight = model.embedding.weight
     plan.run(model, seed=0)
     for name, parameter in model.named_parameters():
         whole = expected(plan)[name]
-        local = api.distribute_tensor(whole, mesh, [api.Shard(0)], src_data_rank=None).to_local()
+        local = tensor_api.distribute_tensor(
+            whole, mesh, [tensor_api.Shard(0)], src_data_rank=None
+        ).to_local()
         assert torch.allclose(parameter.to_local(), local, rtol=0, atol=1e-6), name
         assert "q.weight" in name or torch.equal(parameter.to_local(), local), name
 

@@ -1,0 +1,50 @@
+"""What is read of models that others wrote is held against a build, and faults are found."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+import models
+import winit_cuda as winit
+from benchmarks.models.__main__ import as_text, totals
+from benchmarks.models.check import differences, planned
+
+
+def factory():
+    layers = models.ActorCritic(), models.Pieces(), nn.Linear(40, 40), nn.BatchNorm1d(3)
+    model = nn.ModuleList(layers)
+    model.register_buffer("table", torch.linspace(0, 1, 5))
+    return model
+
+
+def test_a_plan_that_is_right():
+    plan, found = planned(factory)
+    assert differences(factory, plan) == []
+    assert found["parameters"] == {"law": 18, "pieces": 5, "copy": 2}
+    assert found["buffers"] == {"law": 3, "computed": 1}
+    assert found["unset"] == []
+    summed = totals([{"type": "a", **found, "growth_mb": 1.0, "different": []},
+                     {"type": "b", "error": "none"}])  # fmt: skip
+    report = {"totals": summed, "types": [found, found]}
+    assert json.loads(as_text(report)) == report
+    assert (summed["types"], summed["planned"], summed["built"]) == (2, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("2.weight", {"initializer": winit.Uniform(-0.2, 0.2)}, "its std is not that of"),
+        ("2.weight", {"initializer": winit.Uniform(0, 0.316)}, "its mean is not that of"),
+        ("2.bias", {"initializer": winit.Zeros()}, "not Zeros()"),
+        ("0.target.0.weight", {"key_name": "0.actor.0.weight"}, "no copy of 0.actor.0.weight"),
+    ],
+)
+def test_plans_that_are_wrong(name, change, message):
+    entries = [replace(e, **change) if e.name == name else e for e in planned(factory)[0]]
+    (found,) = differences(factory, winit.Plan(entries))
+    assert found.startswith(f"{name}: {message}")

@@ -1,0 +1,89 @@
+"""What reading a constructor needs of torch's private names; nothing else in `_model` has any.
+
+Fake tensors have a shape, a dtype, a device and a storage with an identity, but no memory.
+"""
+
+from __future__ import annotations
+
+from threading import get_ident
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    FakeTensor,
+    FakeTensorMode,
+    UnsupportedOperatorException,
+)
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+__all__ = ["NEED_VALUES", "FakeMode", "TorchDispatchMode"]
+
+# What an operator raises on fake tensors where its result depends on values.
+NEED_VALUES = (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    UnsupportedOperatorException,
+)
+
+
+class FakeMode(FakeTensorMode):  # type: ignore[no-untyped-call]
+    """The mode in which new tensors are fake; real ones may take part.
+
+    Tensors bring it along where modes do not reach, in other threads and where modes are switched
+    off. So it sees what the mode above it does not.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(allow_non_fake_inputs=True)
+        self.watching_thread: int | None = None
+        """The thread in which the mode above hands on an operator."""
+        self.has_missed_writes = False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run an operator, and note a write that comes from elsewhere."""
+        if func._schema.is_mutable and self.watching_thread != get_ident():  # noqa: SLF001
+            self.has_missed_writes = True
+        return super().__torch_dispatch__(func, types, args, kwargs or {})
+
+
+def is_fake(value: object) -> bool:
+    """Whether it is a tensor without memory."""
+    return isinstance(value, FakeTensor)
+
+
+def has_constant(tensor: Any) -> bool:
+    """Whether torch keeps the value of a fake tensor, as it does of `torch.tensor(1.0)`."""
+    return tensor.constant is not None
+
+
+def as_fake(mode: Any, tensor: torch.Tensor) -> torch.Tensor:
+    """A fake tensor like a real one."""
+    with without_modes():
+        made: torch.Tensor = mode.from_tensor(tensor)
+    return made
+
+
+def without_modes() -> AbstractContextManager[Any]:
+    """Real tensors, as if no mode were active."""
+    return _disable_current_modes()
+
+
+def without_functions() -> AbstractContextManager[Any]:
+    """Calls that no function mode sees."""
+    return torch._C.DisableTorchFunction()  # noqa: SLF001
+
+
+def storage_address(tensor: torch.Tensor) -> int:
+    """What identifies a storage as long as it lives."""
+    address: int = tensor.untyped_storage()._cdata  # noqa: SLF001
+    return address
+
+
+def forget(mode: Any) -> None:
+    """Drop the mode's weak references to tensors: `Module.to` swaps none that has any."""
+    mode.fake_tensor_converter.meta_converter.tensor_memo.clear()

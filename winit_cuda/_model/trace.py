@@ -1,0 +1,341 @@
+"""A constructor run on fake tensors, with a log of what it does.
+
+No code is patched: a dispatch mode above the fake tensors sees every operator, and the frames on
+the stack tell which of torch.nn.init's functions called it. What needs values is computed from the
+log, by the few steps from which they follow.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import functools
+import random
+import sys
+import traceback
+from contextlib import contextmanager
+from pathlib import Path
+from threading import get_ident
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from .._core.checks import wrong
+from . import replay
+from .fake_tensors import (
+    NEED_VALUES,
+    FakeMode,
+    TorchDispatchMode,
+    as_fake,
+    forget,
+    has_constant,
+    is_fake,
+    storage_address,
+    without_functions,
+    without_modes,
+)
+from .functions import FunctionMode
+from .log import INITIALIZER, Layout, Line, Log, Outside, Step, View, mapped, views
+from .own_fills import OPERATOR, initializer_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType
+
+# Those that are made of many operators, some of which need values.
+_WHOLE = ("trunc_normal_", "orthogonal_", "sparse_", "dirac_", "eye_")
+_NUMBERS = ("mean", "std", "a", "b", "gain", "sparsity", "groups")
+# Those that are one operator with numbers found from the shape.
+_SCHEMES = {
+    "kaiming_uniform_": ("a", "mode", "nonlinearity"),
+    "kaiming_normal_": ("a", "mode", "nonlinearity"),
+    "xavier_uniform_": ("gain",),
+    "xavier_normal_": ("gain",),
+}
+_WHOLE_CODES = {getattr(nn.init, name).__code__: name for name in _WHOLE}
+if hasattr(nn.init, "_no_grad_trunc_normal_"):  # which libraries call, too
+    _WHOLE_CODES[nn.init._no_grad_trunc_normal_.__code__] = "trunc_normal_"
+_SCHEME_CODES = {getattr(nn.init, name).__code__: name for name in _SCHEMES}
+# They write what is there, and on fake tensors nothing.
+_FILLS = frozenset({"normal_", "uniform_", "fill_", "zero_", "exponential_"})
+# They change where a tensor's elements are, and write none.
+_LAYOUTS = frozenset({"set_", "transpose_", "t_", "squeeze_", "unsqueeze_", "swapaxes_"})
+# Results are Python's, so values are needed.
+_QUESTIONS = frozenset({"equal", "is_nonzero", "allclose"})
+_LIBRARIES = (
+    *(str(Path(file).parent) + "/" for file in (torch.__file__, str(Path(__file__).parent))),
+    copy.__file__,
+    contextlib.__file__,
+    functools.__file__,
+    str(Path(torch.__file__).parents[1] / "typing_extensions.py"),
+)
+
+
+class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Logs every operator that creates or writes a storage."""
+
+    def __init__(self, log: Log, mode: FakeMode) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.log, self.mode = log, mode
+        self._numbers: dict[int, int] = {}
+        self._storages: list[Any] = []  # kept, so that no other storage gets the identity of one
+        self._whole: FrameType | None = None
+
+    def view(self, tensor: torch.Tensor) -> View:
+        """A fake tensor as the log knows it."""
+        address = storage_address(tensor)
+        storage = tensor.untyped_storage()
+        number = self._numbers.get(address)
+        if number is None:
+            number = self._numbers[address] = len(self._storages)
+            self._storages.append(storage)
+        self.log.nbytes[number] = max(self.log.nbytes.get(number, 0), storage.nbytes())
+        layout = Layout(int(tensor.storage_offset()), tuple(tensor.shape), tuple(tensor.stride()))
+        return View(number, tensor.dtype, layout)
+
+    def known(self, tensor: torch.Tensor) -> View | None:
+        """Any tensor as the log knows it; one with memory as data. None for one on meta."""
+        if is_fake(tensor):
+            return self.view(tensor)
+        return None if tensor.is_meta else self.view(self._data(tensor.detach()))
+
+    def values(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The values of a fake tensor, computed by the steps from which they follow."""
+        view = self.view(tensor)
+        steps = self.log.needed(view, len(self.log.steps))
+        if any(step.is_random for step in steps):
+            line = _stack()[0]
+            self.log.warnings.append(
+                f"a random value is read, the plan holds for one of it: {line}"
+            )
+        with without_modes(), without_functions():
+            return replay.values(self.log, steps, view)
+
+    def end(self) -> None:
+        """Let go of the constructor's frames."""
+        self._whole = None
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.mode.watching_thread = get_ident()
+        try:
+            return self._dispatch(func, args, kwargs or {})
+        finally:
+            self.mode.watching_thread = None
+            forget(self.mode)
+
+    def _dispatch(self, func: Any, args: Any, kwargs: Any) -> Any:
+        name = func._schema.name.removeprefix("aten::")  # noqa: SLF001
+        line, whole, scheme = _stack()
+        given = [value for value in _flat((args, kwargs)) if isinstance(value, torch.Tensor)]
+        if given and not any(map(is_fake, given)) and not name.startswith("lift"):
+            if torch.Tag.nondeterministic_seeded in func.tags:
+                self._frozen("torch's generator", line)
+            with without_modes():  # tensors with memory stay so
+                return func(*args, **kwargs)
+        if whole is not None:
+            if whole is not self._whole:
+                self._add_whole(whole, line)
+            self._whole = whole
+            if name == "_local_scalar_dense" and args[0].dtype is torch.bool:
+                return False  # nothing is left to be drawn again
+            if name == "index_put_":  # of sparse_, for each column
+                return args[0]
+            return _on_fakes(func, name, args, kwargs)
+        self._whole = None
+        if name == OPERATOR and self._add_own(args, line):
+            return None
+        arguments = mapped(self._argument, (args, kwargs))
+        if name in _QUESTIONS:
+            return self._computed(func, arguments, line)
+        written = _written(func, args, kwargs)
+        if any(not is_fake(tensor) for tensor in written):
+            self._computed(func, arguments, line)  # a tensor with memory, written by values
+            return args[0]
+        try:
+            found = _on_fakes(func, name, args, kwargs)
+        except NEED_VALUES:
+            return self._computed(func, arguments, line)
+        if name not in _LAYOUTS:
+            self._add(func, name, arguments, found, written, line, scheme)
+        return found
+
+    def _argument(self, value: Any) -> Any:
+        if not isinstance(value, torch.Tensor):
+            return value
+        return self.view(value) if is_fake(value) else Outside(value)
+
+    def _add(self, func: Any, name: str, arguments: Any, found: Any, written: Any,
+             line: Any, scheme: Any) -> None:  # fmt: skip
+        before = len(self._storages)
+        tensors = found if isinstance(found, (tuple, list)) else (found,)
+        results = [self.view(tensor) for tensor in tensors if is_fake(tensor)]
+        writes = [self.view(tensor) for tensor in written]
+        writes += [view for view in results if view.storage >= before]
+        if writes:
+            is_random = torch.Tag.nondeterministic_seeded in func.tags
+            args, kwargs = arguments
+            known = _arguments(scheme)
+            step = Step(name, func, args, kwargs, results, writes, line, known, is_random)
+            self.log.add(step)
+
+    def _add_whole(self, frame: FrameType, line: Line | None) -> None:
+        tensor = frame.f_locals["tensor"]
+        if is_fake(tensor):
+            name = _WHOLE_CODES[frame.f_code]
+            numbers = {key: frame.f_locals[key] for key in _NUMBERS if key in frame.f_locals}
+            view = self.view(tensor)
+            is_random = name not in ("dirac_", "eye_")
+            step = Step(name, None, (view,), numbers, [view], [view], line, None, is_random)
+            self.log.add(step)
+
+    def _add_own(self, args: Any, line: Line | None) -> bool:
+        """Log a call of this package's, if an initializer says what it writes."""
+        initializer = initializer_of(args)
+        if initializer is None or not is_fake(args[0]):
+            return False
+        view = self.view(args[0])
+        given = {"initializer": initializer}
+        is_random = initializer.law(view.layout.shape).fill.is_random
+        self.log.add(Step(INITIALIZER, None, (view,), given, [view], [view], line, None, is_random))
+        return True
+
+    def _computed(self, func: Any, arguments: Any, line: Line | None) -> Any:
+        """The result of an operator on values."""
+        args, kwargs = arguments
+        reads = views(arguments)
+        steps = {s.index: s for v in reads for s in self.log.needed(v, len(self.log.steps))}
+        ordered = [steps[index] for index in sorted(steps)]
+        if any(step.is_random for step in ordered):
+            self.log.warnings.append(
+                f"a random value is read, the plan holds for one of it: {line}"
+            )
+        with without_modes(), without_functions():
+            found = replay.result(self.log, ordered, func, args, kwargs)
+        return mapped(self._data, found)
+
+    def _data(self, value: Any) -> Any:
+        """A tensor of values as a fake one, whose values the log keeps."""
+        if not isinstance(value, torch.Tensor):
+            return value
+        made = as_fake(self.mode, value)
+        view = self.view(made)
+        clone = torch.ops.aten.clone.default
+        self.log.add(Step("clone", clone, (Outside(value),), {}, [view], [view], _stack()[0]))
+        return made
+
+    def _frozen(self, generator: str, line: Line | None) -> None:
+        self.log.warnings.append(
+            f"values are drawn from {generator} outside of the model, "
+            f"and are the same for every seed: {line}"
+        )
+
+
+@contextmanager
+def trace(factory: Callable[[], Any]) -> Iterator[tuple[nn.Module, Tracer]]:
+    """Call a constructor on fake tensors; the block may look at the model as the constructor did.
+
+    Generators are left as they were.
+    """
+    log = Log()
+    mode = FakeMode()
+    tracer = Tracer(log, mode)
+    with _generators_kept(log), mode, tracer, FunctionMode(tracer.values):
+        model = _made(factory)
+        tracer.end()
+        yield model, tracer
+    if mode.has_missed_writes:
+        raise RuntimeError(
+            "plan: the constructor writes tensors where torch's dispatch modes do not reach, as in "
+            "another thread, and cannot be read"
+        )
+
+
+def _made(factory: Callable[[], Any]) -> nn.Module:
+    try:
+        model = factory()
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        own = [frame for frame in frames if not frame.filename.startswith(_LIBRARIES)]
+        where = own[-1] if own else frames[-1]
+        raise RuntimeError(
+            f"plan: the constructor failed on fake tensors, at {where.filename}:{where.lineno} "
+            f"in {where.name}: {type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(model, nn.Module):
+        raise wrong("plan", "what the factory returns", "a torch.nn.Module", model, TypeError)
+    return model
+
+
+@contextmanager
+def _generators_kept(log: Log) -> Iterator[None]:
+    """Set the generators of the process back, and tell of those that were used."""
+    numpy = sys.modules.get("numpy")
+    python, cpu = random.getstate(), torch.get_rng_state()
+    arrays = numpy.random.get_state() if numpy else None
+    try:
+        yield
+    finally:
+        used = "random values of {} are the same for every seed"
+        if random.getstate() != python:
+            log.warnings.append(used.format("Python's random"))
+            random.setstate(python)
+        if numpy and str(numpy.random.get_state()) != str(arrays):
+            log.warnings.append(used.format("numpy.random"))
+            numpy.random.set_state(arrays)
+        if not torch.equal(torch.get_rng_state(), cpu):
+            log.warnings.append(
+                "torch's generator was seeded, or drawn from beside the model: "
+                "that has no effect on the plan"
+            )
+            torch.set_rng_state(cpu)
+
+
+def _stack() -> tuple[Line | None, FrameType | None, FrameType | None]:
+    """The user's line, and the function of torch.nn.init that is known as a whole, or a scheme."""
+    frame: FrameType | None = sys._getframe(2)  # noqa: SLF001
+    whole = scheme = line = None
+    while frame is not None:
+        code = frame.f_code
+        if code in _WHOLE_CODES:
+            whole = frame
+        elif code in _SCHEME_CODES:
+            scheme = frame
+        if line is None and not code.co_filename.startswith(_LIBRARIES):
+            line = Line(code.co_filename, frame.f_lineno, code.co_name)
+            break  # user code has no torch.nn.init outside of it
+        frame = frame.f_back
+    return line, whole, scheme
+
+
+def _arguments(frame: FrameType | None) -> tuple[str, dict[str, Any]] | None:
+    if frame is None:
+        return None
+    name = _SCHEME_CODES[frame.f_code]
+    return name, {argument: frame.f_locals[argument] for argument in _SCHEMES[name]}
+
+
+def _flat(value: Any) -> list[Any]:
+    found: list[Any] = []
+    mapped(found.append, value)
+    return found
+
+
+def _written(func: Any, args: Any, kwargs: Any) -> list[torch.Tensor]:
+    """The tensors that an operator writes in place."""
+    schema = func._schema  # noqa: SLF001
+    if not schema.is_mutable:
+        return []
+    given = dict(zip((each.name for each in schema.arguments), args, strict=False)) | kwargs
+    written = []
+    for each in schema.arguments:
+        if each.alias_info is not None and each.alias_info.is_write and each.name in given:
+            written += [x for x in _flat(given[each.name]) if isinstance(x, torch.Tensor)]
+    return written
+
+
+def _on_fakes(func: Any, name: str, args: Any, kwargs: Any) -> Any:
+    """The operator on fake tensors; fills have nothing to do there."""
+    if name in _FILLS and is_fake(args[0]) and not has_constant(args[0]):
+        return args[0]
+    return func(*args, **kwargs)
