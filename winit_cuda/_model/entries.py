@@ -129,13 +129,21 @@ def from_dict(described: dict[str, Any]) -> Entry:
     law, dtype = described["law"], described["dtype"]
     if not isinstance(getattr(torch, dtype, None), torch.dtype):
         raise TypeError(f"no dtype: {dtype!r}")
-    shape = _integers(described["shape"])
+    name, shape, aliases = described["name"], _integers(described["shape"]), described["aliases"]
+    if not isinstance(aliases, list) or not all(isinstance(one, str) for one in (name, *aliases)):
+        raise TypeError(f"no names: {name!r}, {aliases!r}")
+    initializer = None if law is None else Initializer.from_dict(law)
+    if initializer is not None:
+        try:
+            initializer.law(shape)
+        except ValueError as error:
+            raise ValueError(f"Plan.from_json: {name}: {error}") from error
     return Entry(
-        str(described["name"]),
+        name,
         shape,
         dtype,
-        None if law is None else Initializer.from_dict(law),
-        tuple(map(str, described["aliases"])),
+        initializer,
+        tuple(aliases),
         str(described.get("key", "")),
         tuple(_piece(piece, shape) for piece in described.get("pieces", ())),
         bool(described.get("buffer", False)),
@@ -157,4 +165,7 @@ def _piece(described: dict[str, Any], shape: tuple[int, ...]) -> Piece:
 
 
 def _integers(values: Any) -> tuple[int, ...]:
-    return tuple(int(value) for value in values)
+    are_sizes = isinstance(values, list) and all(type(value) is int for value in values)
+    if not are_sizes or min(values, default=0) < 0:
+        raise TypeError(f"no sizes: {values!r}")
+    return tuple(values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -23,7 +24,11 @@ if TYPE_CHECKING:
 
 def fill(found: list[tuple[Slot, Entry]], base: Key, shards: Mapping[str, Shard | Shards]) -> None:
     """Write all tensors, in as few calls of the core as there are devices, and so all pieces."""
-    jobs, names, later, later_names = [], [], [], []
+    jobs: list[Job] = []
+    names: list[str] = []
+    first: list[Job] = []  # of values that are assigned
+    first_names: list[str] = []
+    later, later_names = [], []
     negative, assigned, computed = [], [], []
     for slot, entry in found:
         initializer: Any = entry.initializer
@@ -32,13 +37,16 @@ def fill(found: list[tuple[Slot, Entry]], base: Key, shards: Mapping[str, Shard 
         if slot.is_computed:
             tensor = torch.empty_like(tensor)
             assigned.append((slot, tensor))
+        function = f"Plan.run: {slot.name}: {type(initializer).__name__}"
         if shard is not None:
-            shard.check(type(initializer).__name__, tensor.shape)
+            shard.check(function, tensor.shape)
         if initializer is not None:
             law = initializer.law(entry.shape)
             whole_or_part = law.fill if shard is None else law.fill.part(shard)
-            jobs.append(Job(whole_or_part, type(initializer).__name__, tensor, law.numbers))
-            names.append(entry.key_name or entry.name)
+            (first if slot.is_computed else jobs).append(
+                Job(whole_or_part, function, tensor, law.numbers)
+            )
+            (first_names if slot.is_computed else names).append(entry.key_name or entry.name)
             if law.is_negative:
                 negative.append(tensor)
         if entry.program is not None:
@@ -50,8 +58,12 @@ def fill(found: list[tuple[Slot, Entry]], base: Key, shards: Mapping[str, Shard 
     programs = [
         (tensor, shards.get(slot.name), program.values(base)) for slot, tensor, program in computed
     ]
-    batches = [Batch(jobs), Batch(later)]  # all is checked before the first runs
-    for batch, own in zip(batches, (names, later_names), strict=True):
+    # All is checked before anything of the model is written.
+    batches = [Batch(first), _batch(jobs, found), Batch(later)]
+    batches[0].run(fold_in_each(base, first_names))
+    for slot, values in assigned:
+        _check_assigned(slot, values)
+    for batch, own in zip(batches[1:], (names, later_names), strict=True):
         batch.run(fold_in_each(base, own))
     for tensor, shard, values in programs:
         _copy(values, tensor, shard)
@@ -61,6 +73,28 @@ def fill(found: list[tuple[Slot, Entry]], base: Key, shards: Mapping[str, Shard 
         negate(tensor)
     for slot, values in assigned:
         slot.assign(values)
+
+
+def _batch(jobs: list[Job], found: list[tuple[Slot, Entry]]) -> Batch:
+    """The batch; an error that counts jobs names the parameters instead."""
+    try:
+        return Batch(jobs)
+    except ValueError as error:
+        pair = re.match(r"fill_many: fills (\d+) and (\d+) of the jobs", str(error))
+        if pair is None:
+            raise
+        shared = [jobs[int(number)].tensor for number in pair.groups()]
+        names = [slot.name for slot, _ in found if any(slot.tensor is one for one in shared)]
+        message = f"Plan.run: {' and '.join(names)} are in the same memory, but not one parameter"
+        raise ValueError(message) from error
+
+
+def _check_assigned(slot: Slot, values: torch.Tensor) -> None:
+    try:
+        slot.check(values)
+    except Exception as error:
+        message = f"Plan.run: {slot.name} cannot be set through its parametrization"
+        raise RuntimeError(f"{message} ({error or type(error).__name__})") from error
 
 
 def _copy(values: torch.Tensor, tensor: torch.Tensor, shard: Shard | Shards | None) -> None:

@@ -86,7 +86,7 @@ class Plan:
         not change it. A copy has the key of what it is a copy of, and a further draw in a parameter
         the name with "#1", "#2" and so on behind it. Parameters may be of any dtype, on any device,
         DTensors included, each rank then fills its own part, and nothing is sent. All is checked
-        before anything is written.
+        before anything is written, except whether there is memory to compute with.
 
         Args:
             model: An instance of the model, wrapped, sharded and tied as you like.
@@ -119,12 +119,12 @@ class Plan:
             skip=skip,
         )
 
-    def with_rules(self, rules: Rules | str | Path) -> "Plan":
+    def with_rules(self, rules: Rules | str | Path, *, strict: bool = True) -> "Plan":
         """Return the plan with the initializers of these rules where one matches.
 
         Rules are for parameters, and those by type of module match nothing: a plan has names only.
         What was a copy of a parameter that gets another law keeps its own law, no longer its
-        values.
+        values. Rules that decide nothing are a ValueError if `strict`, else a warning.
         """
         found = parsed(rules)
         owner = nn.Module()
@@ -144,6 +144,7 @@ class Plan:
                     Entry(entry.name, entry.shape, entry.dtype, initializer, entry.aliases)
                 )
                 changed.add(entry.name)
+        _tell("idle rules", [str(rule) for rule in found if rule.is_idle], strict)
         return Plan(with_own_keys(entries, changed))
 
     def to_json(self) -> str:
@@ -182,9 +183,13 @@ class Plan:
             received = described.get("version"), described.get("stream")
             raise wrong(function, "version and stream", f"{_VERSION} and {_STREAM}", received)
         try:
-            return Plan(map(from_dict, described["entries"]))
+            entries = list(map(from_dict, described["entries"]))
         except (KeyError, TypeError, AttributeError) as error:
             raise wrong(function, "entries", f"those of a plan ({error!r})", "others") from error
+        found = Plan(entries)
+        if len(found) < len(entries):
+            raise wrong(function, "entries", "of different names", "some of one name")
+        return found
 
 
 def plan(
@@ -241,7 +246,7 @@ def plan(
         [0.0, 0.0, 0.0, 0.0]
     """
     if not isinstance(model, nn.Module):
-        return _of_factory(model, rules)
+        return _of_factory(model, rules, strict)
     if rules is None:
         raise wrong("plan", "rules", "given for a Module", rules, TypeError)
     found = parsed(rules)
@@ -256,23 +261,28 @@ def plan(
         entries.append(Entry(slot.name, shape, dtype, initializer, slot.aliases))
     unmatched = [entry.name for entry in entries if entry.initializer is None]
     idle = [str(rule) for rule in found if rule.is_idle]
-    for what, names in (("parameters that no rule matches", unmatched), ("idle rules", idle)):
-        if names:
-            message = f"plan: {what}: {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}"
-            if strict:
-                raise ValueError(f"{message} ({len(names)} in all)")
-            warn(f"{message} ({len(names)} in all)")
+    _tell("parameters that no rule matches", unmatched, strict)
+    _tell("idle rules", idle, strict)
     return Plan(entries)
 
 
-def _of_factory(factory: Any, rules: Rules | str | Path | None) -> Plan:
+def _tell(what: str, names: list[str], strict: bool) -> None:
+    """Raise or warn where there are any."""
+    if names:
+        message = f"plan: {what}: {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}"
+        if strict:
+            raise ValueError(f"{message} ({len(names)} in all)")
+        warn(f"{message} ({len(names)} in all)")
+
+
+def _of_factory(factory: Any, rules: Rules | str | Path | None, strict: bool) -> Plan:
     if not callable(factory):
         requirement = "a torch.nn.Module or a callable that makes one"
         raise wrong("plan", "model", requirement, factory, TypeError)
     # Imported where it is needed: it is the only part that needs torch's fake tensors.
     read = importlib.import_module(".read", __package__)
     found = Plan(read.entries_of(factory))
-    return found if rules is None else found.with_rules(rules)
+    return found if rules is None else found.with_rules(rules, strict=strict)
 
 
 def _check_law(name: str, initializer: Initializer, shape: tuple[int, ...]) -> None:

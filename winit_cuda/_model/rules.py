@@ -52,7 +52,8 @@ class Rule:
             found = found(name, tensor)
         if found is not None and not isinstance(found, Initializer):
             requirement = "a winit_cuda.Initializer or None"
-            raise wrong("plan", f"what the rule of {self.pattern!r} returns", requirement, found)
+            what = f"what the rule of {self.pattern!r} returns"
+            raise wrong("plan", what, requirement, found, TypeError)
         self.is_idle = self.is_idle and found is None
         return found
 
@@ -76,7 +77,7 @@ def parsed(rules: Rules | str | Path) -> list[Rule]:
 def _read(path: Path) -> dict[str, Initializer]:
     """The rules of a file: patterns with what `Initializer.as_dict` gives, or a bare name."""
     text = path.read_text(encoding="utf-8")
-    if path.suffix == ".toml":
+    if path.suffix.lower() == ".toml":
         try:
             described = importlib.import_module("tomllib").loads(text)
         except ImportError as error:  # Python 3.10

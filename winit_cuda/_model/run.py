@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import fnmatch
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from .._core.checks import wrong
+from .._core.torch_internals import is_dtensor
+from .._distributed.shard import Shard, Shards
 from .._keys.keys import Key, key
 from .entries import NEVER_WRITTEN
 from .fill import fill
@@ -18,7 +20,6 @@ from .slots import Slot, buffer_slots, slots
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from .._distributed.shard import Shard, Shards
     from .entries import Entry
 
 
@@ -64,9 +65,12 @@ def run(
     base = seed if isinstance(seed, Key) else key(seed)
     if not buffers:
         entries = [entry for entry in entries if not entry.is_buffer]
-    report, found = _matched(entries, model, list(skip), buffers)
+    patterns = _patterns(skip)
+    report, found = _matched(entries, model, patterns, buffers)
     faults = []
     if strict:
+        skipped = [pattern for pattern, is_idle in patterns.items() if is_idle]
+        faults += [f"{pattern!r}, of skip, matches nothing" for pattern in skipped]
         notes = {entry.name: entry.note for entry in entries}
         faults += [f"{name} is only in the plan" for name in report.only_in_plan]
         faults += [f"{name} is only in the model" for name in report.only_in_model]
@@ -74,10 +78,17 @@ def run(
             f"{name} has no law{f' ({notes[name]})' if notes[name] else ''}"
             for name in report.without_law
         ]
+    for name, shard in _items(shards):
+        if not isinstance(shard, (Shard, Shards)):
+            requirement = "a winit_cuda.Shard or winit_cuda.Shards"
+            raise wrong("Plan.run", f"shards[{name!r}]", requirement, shard, TypeError)
     unknown = set(shards) - {slot.name for slot, _ in found}
     faults += [f"{name}, of shards, is not filled" for name in sorted(unknown)]
     for slot, entry in found:
         shard = shards.get(slot.name)
+        if shard is not None and is_dtensor(slot.tensor):
+            faults.append(f"{slot.name}, of shards, is a DTensor, which says itself what it is")
+            continue
         shape = tuple(slot.tensor.shape if shard is None else shard.global_shape)
         if shape != entry.shape:
             faults.append(f"{slot.name} has shape {shape}, planned is {entry.shape}")
@@ -95,8 +106,37 @@ def run(
     return report
 
 
+def _items(shards: Any) -> Any:
+    try:
+        return shards.items()
+    except AttributeError as error:
+        requirement = "a mapping from names to shards"
+        raise wrong("Plan.run", "shards", requirement, shards, TypeError) from error
+
+
+def _patterns(skip: Any) -> dict[str, bool]:
+    """The globs, each with whether it is idle so far."""
+    try:
+        patterns = None if isinstance(skip, str) else list(skip)
+    except TypeError:
+        patterns = None
+    if patterns is None or not all(isinstance(pattern, str) for pattern in patterns):
+        raise wrong("Plan.run", "skip", "a list of globs", skip, TypeError)
+    return dict.fromkeys(patterns, True)
+
+
+def _is_skipped(slot: Slot, patterns: dict[str, bool]) -> bool:
+    """Whether a glob matches one of the names."""
+    names = (slot.name, *slot.aliases)
+    matching = [
+        pattern for pattern in patterns if any(fnmatch.fnmatchcase(name, pattern) for name in names)
+    ]
+    patterns.update(dict.fromkeys(matching, False))
+    return bool(matching)
+
+
 def _matched(
-    entries: list[Entry], model: nn.Module, skip: list[str], buffers: bool
+    entries: list[Entry], model: nn.Module, patterns: dict[str, bool], buffers: bool
 ) -> tuple[Report, list[tuple[Slot, Entry]]]:
     """The parameters with their entries, and what is left over on either side."""
     by_name = {name: entry for entry in entries for name in (entry.name, *entry.aliases)}
@@ -110,7 +150,7 @@ def _matched(
         if own is not None:
             seen.add(own.name)
         is_loaded = getattr(slot.tensor, "_is_hf_initialized", False)
-        if is_loaded or any(fnmatch.fnmatchcase(slot.name, pattern) for pattern in skip):
+        if _is_skipped(slot, patterns) or is_loaded:
             report.skipped.append(slot.name)
         elif own is None:
             report.only_in_model.append(slot.name)

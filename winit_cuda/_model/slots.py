@@ -44,6 +44,13 @@ class Slot(NamedTuple):
         own = parametrizations[self.name.rpartition(".")[2]]
         return all(hasattr(each, "right_inverse") for each in own)
 
+    def check(self, values: torch.Tensor) -> None:
+        """Raise what `assign` would, before anything is written."""
+        parametrizations: Any = self.owner.parametrizations
+        with torch.no_grad():
+            for each in reversed(parametrizations[self.name.rpartition(".")[2]]):
+                values = each.right_inverse(values)
+
     def assign(self, values: torch.Tensor) -> None:
         """Set a parametrized weight: its parametrizations find the tensors that give the values."""
         with torch.no_grad():
@@ -56,11 +63,15 @@ def slots(model: nn.Module, is_wanted: Callable[[str], bool] = lambda _: True) -
     A parametrized weight that cannot be assigned gives way to what it is computed from, unless its
     own name is wanted.
     """
-    found: dict[int, Slot] = {}
+    found: dict[tuple[int, str], Slot] = {}
     for slot in _all_slots(model, is_wanted):
-        same = found.setdefault(id(slot.tensor), slot)
+        # A computed one is computed anew under each name of its module.
+        what = (id(slot.tensor), "")
+        if slot.is_computed:
+            what = (id(slot.owner), slot.name.rpartition(".")[2])
+        same = found.setdefault(what, slot)
         if slot.name not in (same.name, *same.aliases):
-            found[id(slot.tensor)] = same._replace(aliases=(*same.aliases, slot.name))
+            found[what] = same._replace(aliases=(*same.aliases, slot.name))
     return list(found.values())
 
 
@@ -86,12 +97,26 @@ def _all_slots(model: nn.Module, is_wanted: Callable[[str], bool]) -> Iterator[S
         parametrizations: Any = getattr(module, "parametrizations", None)
         if parametrize.is_parametrized(module):
             for name, own in parametrizations.items():
-                slot = Slot(_joined(prefix, name), getattr(module, name), module, (), True)
+                slot = Slot(_joined(prefix, name), _computed(module, name), module, (), True)
                 if slot.can_be_assigned or is_wanted(slot.name):
                     inside.update(own.modules())
                     yield slot
         for name, tensor in module.named_parameters(recurse=False, remove_duplicate=False):
             yield Slot(_joined(prefix, name), tensor, module)
+
+
+def _computed(module: Any, name: str) -> torch.Tensor:
+    """The values of a parametrized weight; those that a forward pass changes are left alone."""
+    inside = [each for each in module.parametrizations[name].modules() if each.training]
+    for each in inside:  # in training, spectral_norm goes on with its power iteration
+        each.training = False
+    try:
+        with torch.no_grad():
+            values: torch.Tensor = getattr(module, name)
+    finally:
+        for each in inside:
+            each.training = True
+    return values
 
 
 def _joined(prefix: str, name: str) -> str:

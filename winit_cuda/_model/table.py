@@ -75,6 +75,8 @@ def _folded(names: list[str]) -> str:
     for column in zip(*steps, strict=True):
         if len(set(column)) == 1:
             folded.append(column[0])
+        elif not all(step.isdecimal() for step in column):  # one is called "*"
+            folded.append("*")
         else:
             numbers = sorted(map(int, set(column)))
             folded.append(f"{{{numbers[0]}-{numbers[-1]}}}")

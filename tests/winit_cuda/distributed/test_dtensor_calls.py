@@ -136,6 +136,22 @@ def test_in_one_graph(initializer, has_key):
             assert weight._version > version
 
 
+@pytest.mark.parametrize("dynamic", [None, True])
+def test_graphs_of_any_size(dynamic):
+    """Each size has a graph of its own, since each has other parts."""
+    torch._dynamo.reset()
+    for fill in (winit.normal_, winit.eye_):
+        compiled = torch.compile(fill, backend="aot_eager", fullgraph=True, dynamic=dynamic)
+        mesh, placements = mesh_at((3,), (1,)), [S(0)]
+        for shape in ((8, 7), (6, 9), (9, 9)):
+            torch.manual_seed(3)
+            expected = placed(fill(torch.empty(shape)), mesh, placements).to_local()
+            weight = blank(shape, mesh, placements)
+            torch.manual_seed(3)
+            compiled(weight)
+            assert torch.equal(weight._local_tensor, expected)
+
+
 @pytest.mark.parametrize(
     ("dtype", "value"), [(torch.int64, 2**53 + 1), (torch.bool, True), (torch.complex64, 1 + 2j)]
 )

@@ -252,3 +252,24 @@ def test_an_override_of_torch_functions():
     with torch._C.DisableTorchFunctionSubclass():
         tensor = torch.zeros(3).as_subclass(Replaced)
     assert winit.Normal()(tensor, key=KEY) == ("Initializer.__call__", KEY)
+
+
+@needs_core
+def test_in_one_graph():
+    """Of sizes that change, too."""
+    for initializer in (winit.XavierUniform(-1.0), winit.LecunNormal(groups=2), winit.Sparse(0.5)):
+        torch._dynamo.reset()
+        compiled = torch.compile(
+            lambda tensor, one=initializer: one(tensor, key=KEY), backend="eager", fullgraph=True
+        )
+        for shape in ((6, 4), (8, 4), (10, 6)):
+            expected = initializer(torch.empty(shape), key=KEY)
+            assert torch.equal(compiled(torch.empty(shape)), expected)
+
+
+@needs_core
+def test_shards_of_more_rows_than_floats_count():
+    shard = winit.Shard((2**54, 2), (0, 0))
+    for initializer in (winit.Sparse(0.5), winit.Orthogonal()):
+        with pytest.raises(ValueError, match=r"at most 2\*\*53 rows and columns"):
+            initializer(torch.empty(2, 2), shard=shard)

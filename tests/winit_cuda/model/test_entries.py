@@ -34,7 +34,7 @@ def test_json(tmp_path):
 def test_pieces_that_are_none(offsets):
     described = json.loads(winit.plan(lambda: nn.Embedding(6, 4, padding_idx=2)).to_json())
     described["entries"][0]["pieces"][0]["offsets"] = offsets
-    with pytest.raises(ValueError, match=r"a piece at|invalid literal"):
+    with pytest.raises(ValueError, match=r"a piece at|no sizes"):
         winit.Plan.from_json(json.dumps(described))
 
 

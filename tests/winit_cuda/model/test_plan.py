@@ -103,7 +103,7 @@ def test_what_no_rule_matches_and_what_matches_nothing(model):
         ({3: winit.Ones()}, TypeError, "a pattern of rules must be a glob"),
         ({torch.Tensor: winit.Ones()}, TypeError, "a pattern of rules must be a glob"),
         ({"*": 0.02}, TypeError, r"the rule of '\*' must be an initializer or a callable"),
-        ({"*": lambda *_: 0.02}, ValueError, r"what the rule of '\*' returns must be"),
+        ({"*": lambda *_: 0.02}, TypeError, r"what the rule of '\*' returns must be"),
         (3, TypeError, "rules must be a mapping or pairs"),
         ([winit.Ones()], TypeError, "rules must be a mapping or pairs"),
         ({"*": winit.Eye()}, ValueError, "plan: layers.0.out.bias: Eye: tensor must be of 2 dim"),
@@ -147,7 +147,11 @@ def test_files_without_rules(model, tmp_path, text):
 
 def test_other_rules_for_a_plan(model):
     plan = winit.plan(model, RULES)
-    changed = plan.with_rules({"*.out.weight": winit.Orthogonal(), "embedding*": lambda *_: None})
+    changed = plan.with_rules({"*.out.weight": winit.Orthogonal()})
+    with pytest.raises(ValueError, match=r"plan: idle rules: 'embedding\*' \(1 in all\)"):
+        plan.with_rules({"embedding*": lambda *_: None})
+    with pytest.warns(UserWarning, match="plan: idle rules"):
+        assert plan.with_rules({nn.Embedding: winit.Ones()}, strict=False) == plan
     assert changed["layers.1.out.weight"].initializer == winit.Orthogonal()
     assert changed["embedding.weight"] == plan["embedding.weight"]
     assert plan["layers.1.out.weight"].initializer == winit.Normal(std=0.01)
@@ -226,3 +230,30 @@ def test_odd_entries_come_first(model):
 def test_standard_deviations(initializer, std):
     plan = winit.Plan([winit.Entry("w", (3, 4), "float32", initializer)])
     assert float(str(plan).splitlines()[1].split()[-1]) == pytest.approx(std, abs=1e-4)
+
+
+def test_a_module_whose_name_is_a_star():
+    model = nn.ModuleDict({"*": nn.Linear(2, 2), "0": nn.Linear(2, 2)})
+    assert "*.weight  (2)" in str(winit.plan(model, {"*": winit.Ones()}))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"shape": "48"}, "no sizes"),
+        ({"shape": [2.0, 4]}, "no sizes"),
+        ({"shape": [-2, 4]}, "no sizes"),
+        ({"shape": [True, 4]}, "no sizes"),
+        ({"name": None}, "no names"),
+        ({"aliases": "abc"}, "no names"),
+        ({"law": {"initializer": "Eye"}, "shape": [3]}, "Plan.from_json: w: Eye: tensor must be"),
+    ],
+)
+def test_entries_of_files_are_read_strictly(change, message):
+    entry = {"name": "w", "shape": [3, 4], "dtype": "float32", "law": None, "aliases": []}
+    head = {"format": "winit_cuda plan", "version": 1, "stream": 1}
+    assert len(winit.Plan.from_json(json.dumps({**head, "entries": [entry]}))) == 1
+    with pytest.raises(ValueError, match=message):
+        winit.Plan.from_json(json.dumps({**head, "entries": [{**entry, **change}]}))
+    with pytest.raises(ValueError, match="entries must be of different names"):
+        winit.Plan.from_json(json.dumps({**head, "entries": [entry, entry]}))

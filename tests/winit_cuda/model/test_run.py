@@ -229,6 +229,83 @@ def test_nothing_is_written_before_an_error(plan, change, error, message):
         assert parameter.is_meta or torch.equal(parameter, old)
 
 
+def test_globs_to_skip(plan):
+    """One of the names of a tied weight is enough; what matches nothing is a mistake."""
+    model = Model()
+    before = copy.deepcopy(model)
+    assert "embedding.weight" in plan.run(model, seed=0, skip=["head.*"]).skipped
+    assert torch.equal(model.head.weight, before.head.weight)
+    with pytest.raises(ValueError, match=r"'no\.such', of skip, matches nothing"):
+        plan.run(model, seed=0, skip=["no.such"])
+    plan.run(model, seed=0, skip=["no.such"], strict=False)
+    for skip in ("*.bias", None, [3]):
+        with pytest.raises(TypeError, match=r"Plan\.run: skip must be a list of globs"):
+            plan.run(model, seed=0, skip=skip)
+
+
+@pytest.mark.parametrize("shards", [{"layers.0.q.weight": (6, 6)}, [1]])
+def test_what_is_no_shard(plan, shards):
+    with pytest.raises(TypeError, match=r"Plan\.run: shards"):
+        plan.run(Model(), seed=0, shards=shards)
+
+
+def test_parameters_in_the_same_memory(plan):
+    model = Model()
+    model.layers[1].q.weight = nn.Parameter(model.layers[0].k.weight.detach())
+    plan = plan.with_rules({"*.q.weight": winit.Ones()})
+    message = "layers.0.k.weight and layers.1.q.weight are in the same memory"
+    with pytest.raises(ValueError, match=message):
+        plan.run(model, seed=0)
+
+
+def test_errors_name_the_parameter(plan):
+    model = Model()
+    model.layers[1].q.bias = nn.Parameter(torch.zeros(1).expand(6))
+    with pytest.raises(RuntimeError, match=r"Plan\.run: layers\.1\.q\.bias: Zeros: tensor must be"):
+        plan.run(model, seed=0)
+
+
+class Unwilling(Once):
+    def right_inverse(self, weight):
+        raise NotImplementedError("not of this one")
+
+
+def test_a_parametrization_that_will_not_be_set():
+    model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    plan = winit.plan(model, {"*": winit.Uniform()})
+    with torch.no_grad():
+        parametrize.register_parametrization(model[1], "weight", Once())
+        model[1].parametrizations.weight[0].__class__ = Unwilling
+    before = copy.deepcopy(model.state_dict())
+    message = r"1\.weight cannot be set through its parametrization \(not of this one\)"
+    with pytest.raises(RuntimeError, match=message):
+        plan.run(model, seed=0)
+    for name, values in model.state_dict().items():
+        assert torch.equal(values, before[name]), name
+
+
+def test_nothing_is_written_by_planning():
+    """In training, spectral_norm goes on with its power iteration at every look at the weight."""
+    model = nn.Sequential(parametrizations.spectral_norm(nn.Linear(4, 4)))
+    before = copy.deepcopy(model.state_dict())
+    winit.plan(model, {"*": winit.Uniform()})
+    assert model[0].parametrizations.weight[0].training
+    for name, values in model.state_dict().items():
+        assert torch.equal(values, before[name]), name
+
+
+def test_a_parametrized_module_under_two_names():
+    layer = parametrizations.weight_norm(nn.Linear(3, 4))
+    model = nn.ModuleDict({"a": layer, "b": layer})
+    plan = winit.plan(model, {"*": winit.Normal()})
+    assert [(entry.name, entry.aliases) for entry in plan] == [
+        ("a.weight", ("b.weight",)),
+        ("a.bias", ("b.bias",)),
+    ]
+    plan.run(model, seed=0)
+    assert torch.allclose(layer.weight, expected(plan)["a.weight"], atol=1e-6)
+
+
 def test_entries_without_a_law(plan):
     unset = winit.Plan([*plan, winit.Entry("scale", (2,), "float32", None)])
     model = changed(lambda model: setattr(model, "scale", nn.Parameter(torch.ones(2))))
