@@ -41,10 +41,8 @@ class FunctionHook:
     def __init__(self, function: FunctionType, make: Callable[[Callable[..., Any]], Any]) -> None:
         """`make` gives the hook; it gets torch's function as it was."""
         self._function, self._own = function, function.__code__
-        own = FunctionType(
-            function.__code__, function.__globals__, function.__name__, function.__defaults__
-        )
-        own.__kwdefaults__ = function.__kwdefaults__
+        # Without the defaults, because it gets all arguments.
+        own = FunctionType(function.__code__, function.__globals__, function.__name__)
         originals[function.__name__] = own
         self._code = _calling(function, make(own))
         function.__code__ = self._code

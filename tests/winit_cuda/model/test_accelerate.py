@@ -95,11 +95,13 @@ def test_methods(name):
             ((0.25,), {second: 2}),
             ((), {second: 2.0, first: 0.25}),
         ):
-            generator.manual_seed(0)
-            for generated in ({}, {"generator": None}, {"generator": generator}):
+            for generated in ({}, {"generator": None}):
                 filled = torch.empty(4, 4)
                 assert seeded(method, filled, *args, **numbers, **generated) is filled
                 assert torch.equal(filled, expected)
+            torch.manual_seed(1)
+            generator.manual_seed(0)
+            assert torch.equal(method(filled, *args, **numbers, generator=generator), expected)
         assert torch.equal(seeded(method, leaf.data, 0.25, 2.0), expected)
         assert torch.equal(leaf, expected)
         assert torch.equal(seeded(method, torch.empty(4, 4)), ours((4, 4), name))
@@ -366,12 +368,34 @@ def test_a_method_that_somebody_else_put_over_ours_stays():
 @pytest.mark.usefixtures("fake_ranks")
 def test_dtensors():
     mesh = mesh_at((2,), (1,))
-    dtensor = DTensor.from_local(torch.empty(4, 4), mesh, [Shard(0)], run_check=False)
+    rows, filters = (
+        DTensor.from_local(torch.full(shape, 7.0), mesh, [Shard(0)], run_check=False)
+        for shape in ((4, 8), (4, 8, 3))
+    )
     with winit.accelerate():
-        for fill in (dtensor.normal_, functools.partial(nn.init.normal_, dtensor)):
+        for fill in (rows.normal_, functools.partial(nn.init.normal_, rows)):
             seeded(fill)
-            assert torch.equal(dtensor.to_local(), ours((8, 4))[4:])
-        nn.init.eye_(dtensor)
-        assert torch.equal(dtensor.to_local(), torch.zeros(4, 4))
+            assert torch.equal(rows.to_local(), ours((8, 8))[4:])
+        nn.init.eye_(rows)
+        nn.init.dirac_(filters)
+        assert torch.equal(rows.to_local(), torch.eye(8)[4:])
+        assert torch.equal(filters.to_local()[..., 1], torch.eye(8)[4:])
         with pytest.raises(RuntimeError, match="leaf Variable"):
-            dtensor.requires_grad_().normal_()
+            rows.requires_grad_().normal_()
+
+
+def test_tensors_that_run_operators_see_torch_s():
+    class Wrapper(torch.Tensor):
+        __torch_function__ = torch._C._disabled_torch_function_impl
+
+        @classmethod
+        def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
+            seen.append(str(func))
+            return args[0]
+
+    seen = []
+    wrapper = torch.Tensor._make_wrapper_subclass(Wrapper, (4, 4))
+    with winit.accelerate():
+        wrapper.normal_()
+        nn.init.uniform_(wrapper)
+    assert seen == ["aten.normal_.default", "aten.uniform_.default"]
