@@ -7,6 +7,7 @@ is reached: torch's own modules, dictionaries of functions, partials. A method i
 
 from __future__ import annotations
 
+import functools
 import inspect
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
@@ -55,16 +56,19 @@ class FunctionHook:
 
 def _calling(function: FunctionType, hook: object) -> CodeType:
     """Code with the signature of a function, which calls `hook`."""
+    code = _template(function, function.__code__)
+    return code.replace(co_consts=tuple(hook if each == _HOOK else each for each in code.co_consts))
+
+
+@functools.cache  # it takes most of the time of a block that does nothing
+def _template(function: FunctionType, own: CodeType) -> CodeType:
     parameters = ", ".join(inspect.signature(function).parameters)
     text = _CODE.format(name=function.__name__, parameters=parameters, module=__name__, hook=_HOOK)
     namespace: dict[str, Any] = {}
     exec(text, namespace)  # a signature can be made in no other way
     code: CodeType = namespace[function.__name__].__code__
-    own = function.__code__
-    return code.replace(
-        co_consts=tuple(hook if each == _HOOK else each for each in code.co_consts),
-        co_filename=own.co_filename,  # where `inspect.getsource` and TorchScript read the source
-        co_firstlineno=own.co_firstlineno,
+    return code.replace(  # where `inspect.getsource` and TorchScript read the source
+        co_filename=own.co_filename, co_firstlineno=own.co_firstlineno
     )
 
 
