@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import inspect
-import sys
-import threading
-import time
+from types import FunctionType
 
 import pytest
 import torch
@@ -81,27 +79,9 @@ def test_a_method_that_somebody_else_put_over_ours_stays():
         del torch.Tensor.normal_
 
 
-def test_threads_call_while_hooks_come_and_go():
-    function, errors, stop = nn.init.ones_, [], time.monotonic() + 0.2
-    tensor = torch.empty(2)
-
-    def call():
-        try:
-            while time.monotonic() < stop:
-                function(tensor)
-        except BaseException as error:
-            errors.append(error)
-
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    threads = [threading.Thread(target=call) for _ in range(2)]
-    try:
-        for thread in threads:
-            thread.start()
-        while time.monotonic() < stop:
-            FunctionHook(function, answering("hooked")).remove()
-    finally:
-        for thread in threads:
-            thread.join()
-        sys.setswitchinterval(interval)
-    assert errors == []
+def test_a_thread_that_is_inside_goes_on_when_the_hook_is_removed():
+    function = nn.init.ones_
+    hook = FunctionHook(function, answering("hooked"))
+    entered = FunctionType(function.__code__, function.__globals__)  # as the thread's frame has it
+    hook.remove()
+    assert entered("tensor")[0] == "hooked"
