@@ -42,6 +42,9 @@ FUNCTIONS = (
     "xavier_normal_",
     "xavier_uniform_",
 )
+# As they are when this package is imported; others may stand in their place when a block begins.
+_TORCH_S = {name: getattr(torch.nn.init, name) for name in FUNCTIONS}
+
 METHODS: dict[str, tuple[Fill, tuple[str, str]]] = {
     "normal_": (NORMAL, ("mean", "std")),
     "uniform_": (UNIFORM, ("from", "to")),
@@ -193,8 +196,7 @@ def _overrides_torch(tensor: torch.Tensor) -> bool:
 
 
 def _hooked_function(name: str) -> FunctionHook:
-    function = getattr(torch.nn.init, name)
-    ours = getattr(init, name)
+    function, ours = _TORCH_S[name], getattr(init, name)
 
     def make(own: Callable[..., Any]) -> Callable[..., Any]:
         def hook(tensor: Any, *args: Any) -> Any:

@@ -37,7 +37,7 @@ def ours(shape=(4, 4), name="normal_", *args):
 
 def theirs(shape=(4, 4)):
     with torch_s_own():
-        return seeded(nn.init.normal_, torch.empty(shape))
+        return seeded(EARLY["normal_"], torch.empty(shape))
 
 
 def is_ours(fill=None):
@@ -363,6 +363,15 @@ def test_a_method_that_somebody_else_put_over_ours_stays():
         assert is_ours(torch.Tensor.normal_)
     assert torch.Tensor.normal_ is above
     del torch.Tensor.normal_
+
+
+@pytest.mark.parametrize("other", [winit.normal_, lambda tensor, *_: tensor.normal_()])
+def test_functions_that_somebody_else_put_into_torch_before(monkeypatch, other):
+    monkeypatch.setattr(nn.init, "normal_", other)
+    with winit.accelerate():
+        assert is_ours(nn.init.normal_)
+        assert is_ours(EARLY["normal_"])
+    assert nn.init.normal_ is other
 
 
 @pytest.mark.usefixtures("fake_ranks")
