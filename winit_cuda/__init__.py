@@ -28,6 +28,7 @@ from ._keys.keys import (
     key,
     split,
 )
+from ._model.accelerate import accelerate, install, uninstall
 from ._model.entries import Entry, Piece
 from ._model.plan import Plan, plan
 from ._model.run import Report
@@ -63,12 +64,15 @@ __all__ = [
     "XavierNormal",
     "XavierUniform",
     "Zeros",
+    "accelerate",
     "backend_info",
     "fold_in",
     "init",
+    "install",
     "key",
     "plan",
     "split",
+    "uninstall",
     "use_backend",
 ]
 __all__ += init.__all__
