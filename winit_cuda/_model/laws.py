@@ -169,11 +169,13 @@ class Reader:
             raise NoLawError(f"by {step.name}")
         factor, summand = -1.0, 0.0
         if name != "neg":
-            _, other = _factors(step)
+            one, other = _factors(step)
+            if "out" in step.kwargs and one != step.writes[0]:
+                raise NoLawError(f"by {step.name} of a part of what it writes")
             value = self._number(other, step)
             if step.kwargs.get("rounding_mode") is not None:
                 raise NoLawError("by a division that rounds")
-            alpha = float(step.kwargs.get("alpha", 1.0))
+            alpha = float(_alpha(step))
             if name == "div" and value == 0:
                 raise NoLawError("by a division by 0")
             factor, summand = {
@@ -188,7 +190,7 @@ class Reader:
     def _number(self, value: Any, step: Step) -> float:
         """A number that a step takes, be it in a tensor."""
         if isinstance(value, (int, float)):
-            return float(value)
+            return value
         if isinstance(value, Outside):
             return _only_value(value.tensor)
         if not isinstance(value, View) or value.numel != 1:
@@ -196,7 +198,8 @@ class Reader:
         steps = self._log.needed(value, step.index)
         if any(each.is_random for each in steps) or not steps:
             raise NoLawError(f"by {step.name} with a random number")
-        return float(replay.values(self._log, steps, value).item())
+        number: float = replay.values(self._log, steps, value).item()
+        return number
 
 
 def drawn(step: Step, view: View) -> Initializer:
@@ -259,12 +262,17 @@ def _named(step: Step, view: View, law: Initializer) -> Initializer | None:
         return None
 
 
+def _alpha(step: Step) -> Any:
+    """The factor of what is added; operators with a number take it by position, too."""
+    return step.kwargs.get("alpha", step.args[2] if len(step.args) > 2 else 1)
+
+
 def _factors(step: Step) -> tuple[View, Any]:
     """The tensor and the number that a step joins."""
     one, two = (*step.args, None)[:2]
     if isinstance(one, View) and (step.name.endswith("_") or one.numel == step.results[0].numel):
         return one, two
-    commutes = step.name in ("mul", "add") and step.kwargs.get("alpha", 1) == 1
+    commutes = step.name in ("mul", "add") and _alpha(step) == 1
     if commutes and isinstance(two, View) and two.numel == step.results[0].numel:
         return two, one
     raise NoLawError(f"by {step.name} with tensors")
@@ -338,10 +346,21 @@ def _constant(value: Any, dtype: torch.dtype) -> Initializer:
     """The law of one value, as the dtype holds it."""
     if isinstance(value, complex) or dtype.is_complex:
         raise NoLawError("by a complex constant")
-    held = torch.tensor(value).to(dtype).item() if dtype != torch.float64 else value
+    held = _held(value, dtype)
     if held == 0 and math.copysign(1.0, held) > 0:
         return Zeros()
     return Ones() if held == 1 else Constant(held)
+
+
+def _held(value: Any, dtype: torch.dtype) -> Any:
+    """The value as a tensor of the dtype has it."""
+    if isinstance(value, int) and not dtype.is_floating_point:
+        return bool(value) if dtype is torch.bool else value
+    if not dtype.is_floating_point:
+        return torch.tensor(value, dtype=torch.float64, device="cpu").to(dtype).item()
+    if dtype is torch.float64:
+        return float(value)
+    return torch.tensor(float(value), dtype=torch.float32, device="cpu").to(dtype).item()
 
 
 def _only_value(tensor: torch.Tensor) -> float:
@@ -349,7 +368,8 @@ def _only_value(tensor: torch.Tensor) -> float:
     if 0 < tensor.numel() <= _LARGEST_CONSTANT and not tensor.is_meta:
         flat = tensor.detach().flatten()
         if not tensor.is_complex() and bool((flat == flat[0]).all()):
-            return float(flat[0].item())
+            number: float = flat[0].item()
+            return number
     raise NoLawError("from data of the constructor")
 
 

@@ -146,9 +146,21 @@ class Step:
         return views((self.args, self.kwargs))
 
     @property
+    def _inputs(self) -> list[View]:
+        """The tensors among the arguments but for those that it is to write."""
+        if not self.operator._schema.is_mutable:  # noqa: SLF001
+            return []  # what it writes is new
+        given = {name: value for name, value in self.kwargs.items() if name != "out"}
+        return views((self.args if "out" in self.kwargs else self.args[1:], given))
+
+    @property
     def overwrites(self) -> bool:
         """Whether what it writes does not depend on what was there."""
-        if self.operator is None or self.name in _OVERWRITE:
+        if self.operator is None:
+            return True
+        if any(read.meets(write) for read in self._inputs for write in self.writes):
+            return False  # as in clamp(w, -1, 1, out=w)
+        if self.name in _OVERWRITE:
             return True
         if self.name == "copy_":
             return all(view.storage != self.writes[0].storage for view in views(self.args[1:]))

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from .._core.checks import wrong
-from .._core.torch_internals import is_dtensor
+from .._core.torch_internals import is_dtensor, is_tracing_tensor
 from .._distributed.shard import Shard, Shards
 from .._keys.keys import Key, key
 from .entries import NEVER_WRITTEN
@@ -96,6 +96,10 @@ def run(
             faults.append(f"{slot.name} has a parametrization without right_inverse")
     if faults:
         raise ValueError(f"Plan.run: {'; '.join(faults[:5])} ({len(faults)} in all)")
+    fakes = [slot.name for slot, _ in found if is_tracing_tensor(slot.tensor)]
+    if fakes:
+        hint = "does the constructor keep tensors, such as by lru_cache, that a plan has made?"
+        raise RuntimeError(f"Plan.run: fake tensors: {_listed(fakes)}; {hint}")
     on_meta = [slot.name for slot, _ in found if slot.tensor.is_meta]
     if on_meta:
         raise RuntimeError(f"Plan.run: on meta, call to_empty first: {_listed(on_meta)}")

@@ -79,6 +79,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.log, self.mode = log, mode
         self._numbers: dict[int, int] = {}
+        self._shared: list[tuple[torch.Tensor, torch.Tensor, Line | None]] = []
         self._storages: list[Any] = []  # kept, so that no other storage gets the identity of one
         self._whole: FrameType | None = None
 
@@ -146,11 +147,14 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if name == OPERATOR and self._add_own(args, line):
             return None
         arguments = mapped(self._argument, (args, kwargs))
+        if name.startswith("lift") and not is_fake(args[0]):
+            self._shared.append((args[0], arguments[0][0].tensor, line))
         if name in _QUESTIONS:
             return self._computed(func, arguments, line)
         written = _written(func, args, kwargs)
         if any(not is_fake(tensor) for tensor in written):
-            self._computed(func, arguments, line)  # a tensor with memory, written by values
+            # A tensor with memory, written by values.
+            self._computed(func, mapped(self._argument_itself, (args, kwargs)), line)
             return args[0]
         try:
             found = _on_fakes(func, name, args, kwargs)
@@ -163,7 +167,27 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _argument(self, value: Any) -> Any:
         if not isinstance(value, torch.Tensor):
             return value
-        return self.view(value) if is_fake(value) else Outside(value)
+        if is_fake(value):
+            return self.view(value)
+        with without_modes():  # a copy: whoever has the memory may write to it again
+            return Outside(value.detach().clone())
+
+    def check_shared(self) -> None:
+        """Raise where memory that became a tensor, of NumPy's say, was written afterwards."""
+        for memory, values, line in self._shared:
+            with without_modes():
+                is_same = torch.equal(_bits(memory), _bits(values))
+            if not is_same:
+                raise RuntimeError(
+                    "plan: memory that is shared with a tensor is written after the tensor was "
+                    f"made, which cannot be followed: give torch a copy of it, at {line}"
+                )
+
+    def _argument_itself(self, value: Any) -> Any:
+        """The same, for an operator that is to write it."""
+        if not isinstance(value, torch.Tensor) or is_fake(value):
+            return self._argument(value)
+        return Outside(value)
 
     def _add(self, func: Any, name: str, arguments: Any, found: Any, written: Any,
              line: Any, scheme: Any) -> None:  # fmt: skip
@@ -231,6 +255,10 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         )
 
 
+def _bits(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.detach().contiguous().reshape(-1).view(torch.uint8)
+
+
 @contextmanager
 def trace(factory: Callable[[], Any]) -> Iterator[tuple[nn.Module, Tracer]]:
     """Call a constructor on fake tensors; the block may look at the model as the constructor did.
@@ -243,6 +271,7 @@ def trace(factory: Callable[[], Any]) -> Iterator[tuple[nn.Module, Tracer]]:
     with _generators_kept(log), mode, tracer, FunctionMode(tracer.values):
         model = _made(factory)
         tracer.end()
+        tracer.check_shared()
         yield model, tracer
     if mode.has_missed_writes:
         raise RuntimeError(
