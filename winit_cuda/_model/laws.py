@@ -15,8 +15,9 @@ import torch
 
 from .._initializers.elementwise import Constant, Normal, Ones, TruncNormal, Uniform, Zeros
 from .._initializers.fans import KaimingNormal, KaimingUniform, XavierNormal, XavierUniform
-from .._initializers.structured import Dirac, Eye, Orthogonal, Sparse
+from .._initializers.structured import Orthogonal, Sparse
 from . import replay
+from .draws import NoLawError, drawn
 from .log import INITIALIZER, Layout, Log, Outside, Step, View, box_of
 
 if TYPE_CHECKING:
@@ -40,10 +41,6 @@ _SCHEMES: dict[str, Callable[..., Initializer]] = {
 # Larger constants from outside are not looked at, element by element.
 _LARGEST_CONSTANT = 1 << 22
 _DEEPEST = 50
-
-
-class NoLawError(Exception):
-    """A tensor's values have no law that is known here."""
 
 
 @dataclass(frozen=True)
@@ -200,53 +197,6 @@ class Reader:
             raise NoLawError(f"by {step.name} with a random number")
         number: float = replay.values(self._log, steps, value).item()
         return number
-
-
-def drawn(step: Step, view: View) -> Initializer:
-    """The law of what a step draws into a tensor.
-
-    Raises:
-        NoLawError: It is none that is known here.
-    """
-    name, args, kwargs = step.name, step.args, step.kwargs
-
-    def number(index: int, key: str, default: float) -> float:
-        value = args[index] if len(args) > index else kwargs.get(key, default)
-        if not isinstance(value, (int, float)):
-            raise NoLawError(f"by {name} with tensors")
-        return float(value)
-
-    try:
-        if step.operator is None:
-            if name == "trunc_normal_":
-                return TruncNormal(**kwargs)
-            own: Initializer | None = kwargs.get(INITIALIZER)
-            if isinstance(own, (Normal, Uniform, TruncNormal)):
-                return own
-            if step.writes[0].layout != view.layout:
-                raise NoLawError(f"by {name} of a larger tensor")
-            if own is not None:
-                return own
-            kinds: dict[str, Callable[..., Initializer]] = {
-                "orthogonal_": Orthogonal,
-                "sparse_": Sparse,
-                "dirac_": Dirac,
-                "eye_": Eye,
-            }
-            return kinds[name](**kwargs)
-        if name == "normal_":
-            return Normal(number(1, "mean", 0.0), number(2, "std", 1.0))
-        if name == "uniform_":
-            return Uniform(number(1, "from", 0.0), number(2, "to", 1.0))
-        if name == "normal":
-            return Normal(number(0, "mean", 0.0), number(1, "std", 1.0))
-    except ValueError as error:
-        raise NoLawError(str(error)) from error
-    if name in ("randn", "randn_like"):
-        return Normal()
-    if name in ("rand", "rand_like"):
-        return Uniform()
-    raise NoLawError(f"by {name}")
 
 
 def _named(step: Step, view: View, law: Initializer) -> Initializer | None:

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from .._core.checks import warn
 from .._initializers.elementwise import Zeros
 from .._initializers.structured import DeltaOrthogonal, Dirac, Eye, Orthogonal, Sparse
+from .coding import program
+from .draws import NoLawError
 from .entries import NEVER_WRITTEN, Entry, Piece
-from .laws import NoLawError, Reader, Reading, constant_value
-from .program import program
+from .laws import Reader, Reading, constant_value
 from .slots import Slot, buffer_slots, slots
 from .trace import trace
 
