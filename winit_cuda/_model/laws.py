@@ -283,15 +283,6 @@ def constant_value(initializer: Initializer | None) -> float | None:
     return initializer.val if isinstance(initializer, Constant) else None
 
 
-def of_data(tensor: torch.Tensor) -> Reading:
-    """The law of a tensor from outside: one value.
-
-    Raises:
-        NoLawError: It has several.
-    """
-    return Reading(_constant(_only_value(tensor), tensor.dtype))
-
-
 def _constant(value: Any, dtype: torch.dtype) -> Initializer:
     """The law of one value, as the dtype holds it."""
     if isinstance(value, complex) or dtype.is_complex:
