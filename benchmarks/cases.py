@@ -13,6 +13,8 @@ import torch
 
 import winit_cuda
 
+from .goals import Goal, goal_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -65,14 +67,6 @@ DTYPES = {
 }
 
 
-@dataclass(frozen=True)
-class Goal:
-    """What a case has to reach on the CPU with all threads."""
-
-    ratio: float  # time of torch.nn.init / time of winit_cuda
-    of_fill: float | None = None  # time of fill_ / time of winit_cuda
-
-
 @dataclass(frozen=True, kw_only=True)
 class Case(ABC):
     """One measurement: the same work, done by winit_cuda and by torch.nn.init.
@@ -84,6 +78,8 @@ class Case(ABC):
     dtype: str
     threads: int
     device: str
+    isa: str = ""
+    """The instruction set that the core is held to; empty: whichever it uses."""
 
     @property
     @abstractmethod
@@ -109,11 +105,12 @@ class Case(ABC):
 
     @property
     def label(self) -> str:
-        return f"{self.name} {self.dtype} {elements(self.numel)}"
+        isa = f" {self.isa}" if self.isa else ""
+        return f"{self.name} {self.dtype} {elements(self.numel)}{isa}"
 
     @property
     def goal(self) -> Goal | None:
-        return None
+        return goal_of(self.isa, self.name, self.dtype, self.size)
 
     @property
     def small(self) -> Case:
@@ -144,12 +141,6 @@ class Fill(Case):
         return near_square(self.exponent)
 
     @property
-    def goal(self) -> Goal | None:
-        if self.exponent == 24:
-            return GOALS_AT_16M.get((self.name, self.dtype))
-        return _GOAL_AT_4X4 if (self.exponent, self.dtype) == (4, "float32") else None
-
-    @property
     def small(self) -> Case:
         return replace(self, exponent=4)
 
@@ -161,21 +152,6 @@ class Fill(Case):
             "torch.nn.init": partial(getattr(torch.nn.init, self.name), *arguments),
             "fill_": partial(tensor.fill_, 0.5),
         }
-
-
-_UNIFORM, _NORMAL = Goal(10.0, of_fill=0.45), Goal(8.0, of_fill=0.22)
-GOALS_AT_16M = {
-    ("uniform_", "float32"): _UNIFORM,
-    ("xavier_uniform_", "float32"): _UNIFORM,
-    ("normal_", "float32"): _NORMAL,
-    ("kaiming_normal_", "float32"): _NORMAL,
-    ("trunc_normal_", "float32"): Goal(80.0, of_fill=0.20),
-    ("uniform_", "bfloat16"): Goal(12.0),
-    ("normal_", "bfloat16"): Goal(9.0),
-    ("uniform_", "float64"): Goal(5.0),
-    ("normal_", "float64"): Goal(5.0),
-}
-_GOAL_AT_4X4 = Goal(1.0)  # of any initializer: a call takes no longer than torch's own
 
 
 def goal(case: Case, all_threads: int) -> Goal | None:

@@ -14,7 +14,7 @@ import winit_cuda
 from winit_cuda._command import machine
 from winit_cuda._command.console import CommandError, Progress, require_rich
 
-from . import plot
+from . import isa, plot
 from .cases import (
     DTYPES,
     INITIALIZERS,
@@ -53,6 +53,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--threads", nargs="+", type=_threads, metavar="N", help="numbers of CPU threads, or all"
+    )
+    parser.add_argument(
+        "--isa",
+        nargs="+",
+        metavar="NAME",
+        help="hold the core to these instruction sets, one after the other in each case: all, or "
+        "some of `winit-cuda info` (default: the best)",
     )
     parser.add_argument(
         "--initializers", nargs="+", type=_initializer, metavar="NAME", help=", ".join(INITIALIZERS)
@@ -111,6 +118,20 @@ def _initializer(text: str) -> str:
     return name
 
 
+def _isas(chosen: list[str] | None, device: str) -> list[str]:
+    """The instruction sets to measure; the one in use counts as chosen on the CPU."""
+    usable = isa.usable() if device == "cpu" else []
+    if not chosen:
+        return usable[:1] or [""]
+    if chosen == ["all"] and usable:
+        return usable
+    unknown = [name for name in chosen if name not in usable]
+    if unknown:
+        known = f"the core has {', '.join(usable)}" if usable else f"there are none for {device}"
+        raise CommandError(f"--isa {' '.join(unknown)}: {known}")
+    return list(dict.fromkeys(chosen))
+
+
 def _output_folder(arguments: argparse.Namespace) -> Path | None:
     """Where the two named files go, made and found writable before the work begins."""
     if arguments.output is None and arguments.json:
@@ -148,7 +169,7 @@ def run(arguments: argparse.Namespace) -> int:
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     threads = torch.get_num_threads()
-    work = plan(preset, device, threads, **chosen)
+    work = plan(preset, device, threads, **chosen, isas=_isas(arguments.isa, device))
     if arguments.plot:
         plot.require(_chart_file(arguments, Path("results")), work.cases)
     folder = _output_folder(arguments)
@@ -177,7 +198,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _draw_again(arguments: argparse.Namespace) -> int:
     """Draw results that were written before."""
-    others = (*CHOICES, "quick", "json", "output")
+    others = (*CHOICES, "isa", "quick", "json", "output")
     if not arguments.plot or any(getattr(arguments, name) for name in others):
         raise CommandError("--from goes with --plot and nothing else: it measures nothing")
     source: Path = arguments.results

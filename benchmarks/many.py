@@ -15,7 +15,7 @@ import winit_cuda
 from winit_cuda._dispatch.many import Batch, Job
 from winit_cuda._fills import elementwise
 
-from .cases import DTYPES, Case, Goal
+from .cases import DTYPES, Case
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -61,7 +61,6 @@ class SmallTensors(Case):
 
     name = f"{COUNT} small tensors"
     shape = (COUNT,)
-    goal = Goal(10.0)
 
     @property
     def size(self) -> str:

@@ -14,7 +14,6 @@ from .cases import (
     DTYPES,
     INITIALIZERS,
     Case,
-    Goal,
     Initializer,
 )
 
@@ -32,7 +31,6 @@ class Matrix(Case):
 
     initializer: Initializer
     sides: tuple[int, int]
-    wanted: float | None = None  # time of torch.nn.init / time of winit_cuda
 
     @property
     def name(self) -> str:
@@ -41,10 +39,6 @@ class Matrix(Case):
     @property
     def shape(self) -> tuple[int, ...]:
         return self.sides
-
-    @property
-    def goal(self) -> Goal | None:
-        return Goal(self.wanted) if self.wanted else None
 
     @property
     def small(self) -> Case:
@@ -67,15 +61,10 @@ class OrthogonalBatch(Case):
     name = "orthogonal_, batch"
     count: int = 1000
     side: int = 64
-    wanted: float = 3.0
 
     @property
     def shape(self) -> tuple[int, ...]:
         return (self.count, self.side, self.side)
-
-    @property
-    def goal(self) -> Goal | None:
-        return Goal(self.wanted)
 
     @property
     def small(self) -> Case:
@@ -158,9 +147,9 @@ def target_matrices(device: str, threads: int) -> Iterator[Case]:
     orthogonal, sparse = INITIALIZERS["orthogonal_"], INITIALIZERS["sparse_"]
     matrix = partial(Matrix, dtype="float32", threads=threads, device=device)
     for sides in ORTHOGONAL:
-        yield matrix(initializer=orthogonal, sides=sides, wanted=3.5)
+        yield matrix(initializer=orthogonal, sides=sides)
     yield matrix(initializer=orthogonal, sides=(1024, 1024), dtype="bfloat16")
     yield OrthogonalBatch(dtype="float32", threads=threads, device=device)
-    yield matrix(initializer=sparse, sides=(4096, 4096), wanted=20.0)
+    yield matrix(initializer=sparse, sides=(4096, 4096))
     yield OrthogonalColumns(dtype="float32", threads=threads, device=device)
     yield DeltaOrthogonal(dtype="float32", threads=threads, device=device)

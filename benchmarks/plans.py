@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from .cases import DTYPES, GOALS_AT_16M, INITIALIZERS, LARGEST, SMALLEST, Case, Fill
+from .cases import DTYPES, INITIALIZERS, LARGEST, SMALLEST, Case, Fill
 from .many import SmallTensors
 from .matrices import target_matrices
 
@@ -25,6 +25,7 @@ class Plan:
     least_rounds: int = 1  # turns that a slow side has whatever they take
 
 
+AT_16M = ("uniform_", "normal_")  # in the other dtypes
 PRESETS = ("full", "quick", "targets")
 
 
@@ -36,8 +37,23 @@ def plan(
     dtypes: Sequence[str] | None = None,
     threads: Sequence[int] | None = None,
     initializers: Sequence[str] | None = None,
+    isas: Sequence[str] = ("",),
 ) -> Plan:
     """The plan of a preset, with what was chosen on the command line in the place of its own."""
+    chosen = _plan(preset, device, all_threads, sizes, dtypes, threads, initializers)
+    cases = tuple(replace(case, isa=isa) for case in chosen.cases for isa in isas)
+    return replace(chosen, cases=cases)
+
+
+def _plan(
+    preset: str,
+    device: str,
+    all_threads: int,
+    sizes: Sequence[int] | None,
+    dtypes: Sequence[str] | None,
+    threads: Sequence[int] | None,
+    initializers: Sequence[str] | None,
+) -> Plan:
     if preset == "targets":
         cases = tuple(_target_cases(device, all_threads))
         return Plan(cases, rounds=15, seconds_per_round=0.02, budget=4.0, reruns=2, least_rounds=5)
@@ -66,7 +82,9 @@ def plan(
 def _target_cases(device: str, threads: int) -> Iterator[Case]:
     """16 M elements, where memory limits, 4x4, where only the call counts, many small, matrices."""
     yield SmallTensors(dtype="float32", threads=threads, device=device)
-    at_16m = [*GOALS_AT_16M, ("constant_", "float32")]
+    float32 = ("uniform_", "xavier_uniform_", "normal_", "kaiming_normal_", "trunc_normal_")
+    at_16m = [(name, "float32") for name in (*float32, "constant_")]
+    at_16m += [(name, dtype) for dtype in ("bfloat16", "float64") for name in AT_16M]
     at_4x4 = [(name, "float32") for name in INITIALIZERS]
     for exponent, fills in ((24, at_16m), (4, at_4x4)):
         for name, dtype in fills:

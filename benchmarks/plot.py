@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from winit_cuda._command.console import CommandError, format_ratio
 
+from .isa import of_first
 from .plot_matrices import (
     Bar,
     bars,
@@ -119,7 +120,7 @@ def panels(results: dict[str, Any]) -> list[Panel]:
     """What the results hold for the chart, row by row."""
     found = []
     for dtype in DTYPES:
-        rows = [row for row in results["rows"] if row["dtype"] == dtype]
+        rows = [row for row in of_first(results["rows"]) if row["dtype"] == dtype]
         found += [_panel(name, dtype, rows, results["device"]) for name in CHARTED]
     return [panel for panel in found if panel.lines]
 

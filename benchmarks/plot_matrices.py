@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from winit_cuda._command.console import format_ratio
 
+from .isa import of_first
 from .matrices import DeltaOrthogonal, OrthogonalBatch, OrthogonalColumns
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def bars(results: dict[str, Any]) -> list[Bar]:
     """What the results hold for the bars, with the most threads, in the order of NAMES."""
     rows = [
         row
-        for row in results["rows"]
+        for row in of_first(results["rows"])
         if row["initializer"] in NAMES
         and row["dtype"] == DTYPE
         and row["elements"] >= SMALLEST

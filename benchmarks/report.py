@@ -14,8 +14,10 @@ from .cases import Fill, goal
 from .measure import DISTURBED, IMPLAUSIBLE
 from .tables import (
     SLOWER,
+    by_isa,
     details,
     goals_line,
+    isas_of,
     ratios,
     threads,
     threads_check,
@@ -123,6 +125,7 @@ def as_text(report: Report) -> str:
     else:
         parts.append("Ratio: time of torch.nn.init / time of winit_cuda, by number of elements.")
         parts += [f"{page}\n\n{table}" for page, table in ratios(report.rows, text_table)]
+    parts.append(by_isa(report.rows, text_table))
     parts.append("\n".join([*textwrap.wrap(LEGEND, 96), *notes(report)]))
     parts.append(threads_check(report.rows, text_table))
     parts.append(goals_line(report.rows, report.all_threads))
@@ -158,6 +161,9 @@ def as_markdown(report: Report) -> str:
     check = threads_check(report.rows, markdown_table)
     if check:
         parts += ["## More threads against one", CHECK_LEGEND, check]
+    side_by_side = by_isa(report.rows, markdown_table)
+    if side_by_side:
+        parts += ["## Ratio and time by instruction set of the core", side_by_side]
     if len(report.rows) > MANY_ROWS:
         for heading, tables in (
             ("## Throughput by number of elements, in G elements a second", throughput),
@@ -185,7 +191,8 @@ def backend(report: Report) -> str:
     """What winit_cuda fills with on the device of the report, and why."""
     info = report.backend
     use = next(use for use in info.devices if use.device.startswith(report.device))
-    simd = f" ({info.core['simd_active']})" if report.device == "cpu" and info.core else ""
+    forced = ", ".join(filter(None, isas_of(report.rows)))
+    simd = f" ({forced})" if forced else ""
     return f"winit_cuda on {use.device}: {use.backend}{simd}, {use.reason}"
 
 
@@ -236,6 +243,7 @@ def _row_as_data(row: Row, all_threads: int) -> dict[str, object]:
         "shape": case.shape,
         "elements": case.numel,
         "threads": case.threads,
+        "isa": case.isa,
         "winit_cuda": timing_as_data(row.winit_cuda),
         "torch": timing_as_data(row.torch),
         "fill": timing_as_data(row.fill),

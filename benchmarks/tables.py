@@ -14,11 +14,13 @@ from .cases import elements, goal
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from .cases import Goal
+    from .cases import Case
+    from .goals import Goal
     from .measure import Row, Timing
 
 Table = Callable[[Sequence[str], Sequence[Sequence[str]], str], str]
 Titled = list[tuple[str, str]]
+_Column = tuple[str, int, str]  # a dtype, a number of threads and an instruction set
 
 # How much longer than with one thread a call may take with more of them before it counts as
 # slower: two measurements of the same code differ by about that much.
@@ -33,7 +35,9 @@ def details(rows: Sequence[Row], all_threads: int, table: Table) -> str:
     """One line for each case: both times with their spread, the ratios, the goal."""
     measured = [(row, row.winit_cuda) for row in rows if row.winit_cuda is not None]
     goals = [goal(row.case, all_threads) for row, _ in measured]
-    header = ["initializer", "dtype", "shape", "threads", "winit_cuda", "torch.nn.init", "ratio"]
+    several = len(isas_of(rows)) > 1
+    header = ["initializer", "dtype", "shape", "threads", *["isa"] * several]
+    header += ["winit_cuda", "torch.nn.init", "ratio"]
     header += ["of fill_", "G/s"] + ["goal"] * any(goals)
     lines = []
     for (row, ours), wanted in zip(measured, goals, strict=True):
@@ -43,6 +47,7 @@ def details(rows: Sequence[Row], all_threads: int, table: Table) -> str:
             case.dtype,
             case.size,
             str(case.threads),
+            *[case.isa] * several,
             format_timing(ours),
             format_timing(row.torch),
         ]
@@ -52,7 +57,28 @@ def details(rows: Sequence[Row], all_threads: int, table: Table) -> str:
             format_significant(case.numel / ours.median / 1e9),
         ]
         lines.append(line + [format_outcomes(row, wanted)] * any(goals))
-    return table(header, lines, "lll" + "r" * 6 + "l" * any(goals))
+    return table(header, lines, "lllr" + "l" * several + "r" * 5 + "l" * any(goals))
+
+
+def isas_of(rows: Iterable[Row]) -> list[str]:
+    """The instruction sets that were measured, in their order."""
+    return list(dict.fromkeys(row.case.isa for row in rows))
+
+
+def by_isa(rows: Sequence[Row], table: Table) -> str:
+    """One line for each case, one column for each instruction set; nothing where there is one."""
+    isas = isas_of(rows)
+    if len(isas) < 2:
+        return ""
+    lines: dict[tuple[str, ...], dict[str, str]] = {}
+    for row in rows:
+        if row.ratio and row.winit_cuda:
+            case = row.case
+            line = lines.setdefault((case.name, case.dtype, case.size, str(case.threads)), {})
+            line[case.isa] = f"{format_ratio(row.ratio)}, {format_seconds(row.winit_cuda.median)}"
+    header = ["initializer", "dtype", "shape", "threads", *isas]
+    cells = [[*what, *(line.get(isa, "-") for isa in isas)] for what, line in lines.items()]
+    return table(header, cells, "lllr" + "r" * len(isas))
 
 
 def format_timing(timing: Timing | None) -> str:
@@ -121,52 +147,61 @@ def goals_line(rows: Iterable[Row], all_threads: int) -> str:
 
 def ratios(rows: Iterable[Row], table: Table) -> Titled:
     """For each dtype and number of threads a title and a table: initializers by sizes."""
-    pages: dict[tuple[str, int], dict[tuple[str, int], float]] = {}
+    pages: dict[_Column, dict[tuple[str, int], float]] = {}
     for row in rows:
         if row.ratio is not None:
-            page = pages.setdefault((row.case.dtype, row.case.threads), {})
+            page = pages.setdefault(_column(row.case), {})
             page[row.case.name, row.case.numel] = row.ratio
     titled = []
-    for (dtype, count), page in sorted(pages.items(), key=lambda each: each[0][1]):
+    for column, page in sorted(pages.items(), key=lambda each: each[0][1]):
         sizes = sorted({numel for _, numel in page})
         lines = [
             [name, *(_cell(page.get((name, numel))) for numel in sizes)]
             for name in dict.fromkeys(name for name, _ in page)
         ]
         header = ["elements", *map(elements, sizes)]
-        titled.append((f"{dtype}, {threads(count)}", table(header, lines, "l" + "r" * len(sizes))))
+        titled.append((_title(column), table(header, lines, "l" + "r" * len(sizes))))
     return titled
 
 
 def throughput(rows: Sequence[Row], table: Table) -> Titled:
     """G elements a second for ``fill_`` and each initializer: sizes by dtypes and threads."""
-    pages: dict[str, dict[tuple[int, str, int], float]] = {"fill_": _fill_throughput(rows)}
+    pages: dict[str, dict[tuple[int, _Column], float]] = {"fill_": _fill_throughput(rows)}
     for row in rows:
         case = row.case
         if row.winit_cuda is not None:
             page = pages.setdefault(case.name, {})
-            page[case.numel, case.dtype, case.threads] = case.numel / row.winit_cuda.median / 1e9
+            page[case.numel, _column(case)] = case.numel / row.winit_cuda.median / 1e9
     return [(name, _by_size(page, table)) for name, page in pages.items() if page]
 
 
-def _fill_throughput(rows: Iterable[Row]) -> dict[tuple[int, str, int], float]:
+def _fill_throughput(rows: Iterable[Row]) -> dict[tuple[int, _Column], float]:
     """The limit of memory; every initializer was measured next to it."""
-    seconds: dict[tuple[int, str, int], list[float]] = {}
+    seconds: dict[tuple[int, _Column], list[float]] = {}
     for row in rows:
         if row.fill is not None:
-            key = (row.case.numel, row.case.dtype, row.case.threads)
+            key = row.case.numel, _column(row.case)
             seconds.setdefault(key, []).append(row.fill.median)
     return {key: key[0] / statistics.median(each) / 1e9 for key, each in seconds.items()}
 
 
-def _by_size(page: Mapping[tuple[int, str, int], float], table: Table) -> str:
-    columns = list(dict.fromkeys((dtype, count) for _, dtype, count in page))
-    header = ["elements", *(f"{dtype}, {threads(count)}" for dtype, count in columns)]
+def _by_size(page: Mapping[tuple[int, _Column], float], table: Table) -> str:
+    columns = list(dict.fromkeys(column for _, column in page))
+    header = ["elements", *map(_title, columns)]
     lines = [
-        [elements(numel), *(_cell(page.get((numel, *column))) for column in columns)]
-        for numel in sorted({numel for numel, _, _ in page})
+        [elements(numel), *(_cell(page.get((numel, column))) for column in columns)]
+        for numel in sorted({numel for numel, _ in page})
     ]
     return table(header, lines, "r" * len(header))
+
+
+def _column(case: Case) -> _Column:
+    return case.dtype, case.threads, case.isa
+
+
+def _title(column: _Column) -> str:
+    dtype, count, isa = column
+    return ", ".join(filter(None, (dtype, threads(count), isa)))
 
 
 def _cell(value: float | None) -> str:
@@ -202,20 +237,21 @@ class Pair:
     def line(self) -> list[str]:
         case = self.more.case
         times = [format_timing(timing) for timing in self._timings]
-        return [case.name, case.dtype, case.size, str(case.threads), *times, f"{self.ratio:.2f}x"]
+        what = [case.name, case.dtype, case.size, str(case.threads), case.isa]
+        return [*what, *times, f"{self.ratio:.2f}x"]
 
 
 def pairs(rows: Iterable[Row]) -> list[Pair]:
     """Every case that was measured with one thread and with more."""
     measured = [row for row in rows if row.winit_cuda is not None]
     alone = {
-        (row.case.name, row.case.dtype, row.case.shape): row
+        (row.case.name, row.case.dtype, row.case.shape, row.case.isa): row
         for row in measured
         if row.case.threads == 1
     }
     found = []
     for row in measured:
-        one = alone.get((row.case.name, row.case.dtype, row.case.shape))
+        one = alone.get((row.case.name, row.case.dtype, row.case.shape, row.case.isa))
         if one is not None and row.case.threads > 1:
             found.append(Pair(one, row))
     return found
@@ -228,6 +264,7 @@ def threads_check(rows: Iterable[Row], table: Table) -> str:
         return ""
     slower = sorted((pair for pair in compared if pair.slower), key=lambda pair: -pair.ratio)
     line = f"Slower with more threads than with one: {len(slower)} of {len(compared)} cases."
-    header = ["initializer", "dtype", "shape", "threads", "one thread", "with threads", "time"]
+    header = ["initializer", "dtype", "shape", "threads", "isa"]
+    header += ["one thread", "with threads", "time"]
     lines = [pair.line for pair in slower]
-    return f"{line}\n\n{table(header, lines, 'lllrrrr')}" if slower else line
+    return f"{line}\n\n{table(header, lines, 'lllrlrrr')}" if slower else line

@@ -12,8 +12,8 @@ from ..cases import (
     INITIALIZERS,
     Case,
     Fill,
-    Goal,
 )
+from ..goals import Goal
 from ..many import SmallTensors
 from ..matrices import OrthogonalBatch
 from ..plans import Plan
@@ -39,7 +39,6 @@ _MATRICES = {
     ("orthogonal_", 22): Goal(8),
     ("orthogonal_", 24): Goal(8),
 }
-_BATCH, _LIST = 100.0, 20.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +58,14 @@ class GpuFill(Fill):
 class GpuSmallTensors(SmallTensors):
     """A model's small tensors, with what they have to reach on an H200."""
 
-    goal = Goal(_LIST)
+    goal = Goal(20)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GpuOrthogonalBatch(OrthogonalBatch):
+    """Many small matrices, with what they have to reach on an H200."""
+
+    goal = Goal(100)
 
 
 def gpu_plan(dry_run: bool) -> Plan:
@@ -110,7 +116,7 @@ def _cases(
     yield case("sparse_", sparse)
     yield from (case("orthogonal_", exponent) for exponent in orthogonal)
     common: Any = {"dtype": "float32", "threads": threads, "device": device}
-    yield OrthogonalBatch(count=count, side=side, wanted=_BATCH, **common)
+    yield GpuOrthogonalBatch(count=count, side=side, **common)
     yield GpuSmallTensors(**common)
     yield from (case(name, 4) for name in INITIALIZERS)  # the call alone
     # Over sizes.

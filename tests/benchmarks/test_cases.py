@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 from winit_cuda.benchmarks import cases
+from winit_cuda.benchmarks.goals import Goal
 
 from measurements import fill as case
 
@@ -38,11 +39,15 @@ def test_other_sizes_are_refused(text: str) -> None:
 
 
 def test_goals_are_for_all_threads_of_the_cpu() -> None:
-    assert cases.goal(case("normal_", 24, threads=2), all_threads=2) == cases.Goal(8, 0.22)
-    assert cases.goal(case("normal_", 24, threads=1), all_threads=2) is None
-    assert cases.goal(case("normal_", 20, threads=2), all_threads=2) is None
-    assert cases.goal(case("normal_", 4, "bfloat16", threads=2), all_threads=2) is None
-    assert cases.goal(replace(case("normal_", 24), device="cuda"), all_threads=1) is None
+    large = case("normal_", 24, threads=2, isa="avx512")
+    assert cases.goal(large, all_threads=2) == Goal(12, 0.5)
+    assert cases.goal(replace(large, isa="avx2"), all_threads=2) == Goal(5.5)
+    assert cases.goal(replace(large, isa=""), all_threads=2) is None
+    assert cases.goal(replace(large, threads=1), all_threads=2) is None
+    assert cases.goal(replace(large, exponent=20), all_threads=2) is None
+    assert cases.goal(replace(large, exponent=4), all_threads=2) == Goal(1.1)
+    assert cases.goal(replace(large, exponent=4, dtype="bfloat16"), all_threads=2) is None
+    assert cases.goal(replace(large, device="cuda", threads=1), all_threads=1) is None
 
 
 @pytest.mark.parametrize(("numel", "text"), [(1, "2^0"), (4096, "2^12"), (1000, "1,000")])

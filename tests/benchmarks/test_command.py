@@ -7,9 +7,11 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
-from winit_cuda.benchmarks import command
+from winit_cuda.benchmarks import command, isa
 
+from initializers import needs_core
 from winit_cuda._command import cli
+from winit_cuda._core import backend
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,6 +49,23 @@ def test_results_folder_of_a_checkout_is_the_default(
     (tmp_path / "winit_cuda").mkdir()
     assert cli.main(ONE_CASE) == 0
     assert len(list(command.RESULTS.iterdir())) == 2
+
+
+@needs_core
+def test_the_core_is_held_to_each_instruction_set(tmp_path: Path) -> None:
+    before = backend.loaded.build_info()["simd_active"]
+    assert cli.main([*ONE_CASE, "--isa", "all", "--json", str(tmp_path / "all.json")]) == 0
+    rows = json.loads((tmp_path / "all.json").read_text())["rows"]
+    assert [row["isa"] for row in rows] == isa.usable()
+    assert isa.usable()[-1] == "portable"
+    assert backend.loaded.build_info()["simd_active"] == before
+    with isa.forced("portable"):
+        assert backend.loaded.build_info()["simd_active"] == "portable"
+
+
+def test_an_unknown_instruction_set_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([*ONE_CASE, "--isa", "mmx"]) == 2
+    assert "--isa mmx: " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from winit_cuda.benchmarks import cases, many, matrices, plans
+from winit_cuda.benchmarks import cases, goals, plans
 
 
 def test_full_preset_spans_sizes_dtypes_and_threads() -> None:
@@ -26,31 +26,19 @@ def test_choices_take_the_place_of_the_preset() -> None:
     assert chosen[0].threads == 1
 
 
-GOALS_AT_16M = {
-    ("uniform_", "float32"): cases.Goal(10, 0.45),
-    ("xavier_uniform_", "float32"): cases.Goal(10, 0.45),
-    ("normal_", "float32"): cases.Goal(8, 0.22),
-    ("kaiming_normal_", "float32"): cases.Goal(8, 0.22),
-    ("trunc_normal_", "float32"): cases.Goal(80, 0.20),
-    ("constant_", "float32"): None,
-    ("uniform_", "bfloat16"): cases.Goal(12),
-    ("normal_", "bfloat16"): cases.Goal(9),
-    ("uniform_", "float64"): cases.Goal(5),
-    ("normal_", "float64"): cases.Goal(5),
-}
-
-
-def test_targets_hold_the_goals() -> None:
-    targets = plans.plan("targets", "cpu", 2).cases
-    goals = {
-        (each.name, each.dtype, each.numel): cases.goal(each, all_threads=2) for each in targets
-    }
-    expected = {(*fill, 1 << 24): goal for fill, goal in GOALS_AT_16M.items()}
-    expected |= {(name, "float32", 16): cases.Goal(1) for name in cases.INITIALIZERS}
-    small = many.SmallTensors(dtype="float32", threads=2, device="cpu")
-    expected[small.name, "float32", small.numel] = cases.Goal(10)
-    expected |= {
-        (each.name, each.dtype, each.numel): each.goal
-        for each in matrices.target_matrices("cpu", 2)
-    }
-    assert goals == expected
+def test_targets_are_what_the_goals_are_for() -> None:
+    isas = ("avx512", "avx2", "sse2", "portable")
+    targets = plans.plan("targets", "cpu", 2, isas=isas).cases
+    assert [each.isa for each in targets[:4]] == list(isas)  # of one case, one after the other
+    assert [each.label for each in targets[:2]] == [
+        "300 small tensors float32 3,638,082 avx512",
+        "300 small tensors float32 3,638,082 avx2",
+    ]
+    for isa in isas:
+        own = {(each.name, each.dtype, each.size): each for each in targets if each.isa == isa}
+        for what in goals.GOALS[isa]:
+            assert what in own
+        for name in cases.INITIALIZERS:
+            size = "2x2x4" if name == "dirac_" else "4x4"
+            assert own[name, "float32", size].goal == goals.Goal(1.1)
+        assert own["constant_", "float32", "4096x4096"].goal is None

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from winit_cuda.benchmarks import measure
 
 ROWS = [
-    made_up_row(fill("uniform_", 24, threads=2), 6.25),
-    made_up_row(fill("normal_", 24, threads=2), 3.5),
-    made_up_row(fill("normal_", 24, "bfloat16", threads=2), 9.0),
+    made_up_row(fill("uniform_", 24, threads=2, isa="avx2"), 6.25),
+    made_up_row(fill("normal_", 24, threads=2, isa="avx2"), 3.5),
+    made_up_row(fill("normal_", 24, "bfloat16", threads=2, isa="avx2"), 9.0),
 ]
 
 
@@ -27,21 +27,22 @@ def test_text_shows_times_ratios_and_goals() -> None:
     line = next(line for line in text.splitlines() if line.startswith("uniform_"))
     for cell in ("4096x4096", "1.00 ms ±1%", "6.25 ms (1)", "6.25x", "0.50", "16.8"):
         assert cell in line
-    assert line.endswith("10x MISSED, 0.45 of fill_ reached")
+    assert line.endswith("7.5x MISSED")
     assert "(n): slow enough that its time budget allowed only n rounds." in text
 
 
 def test_the_last_line_counts_the_goals() -> None:
     assert report.as_text(made_up_report(ROWS)).endswith(
-        "\n\nGoals: 3 of 5 reached; missed: uniform_ float32 2^24 6.25x, goal 10x; "
-        "normal_ float32 2^24 3.50x, goal 8x."
+        "\n\nGoals: 1 of 3 reached; missed: uniform_ float32 2^24 avx2 6.25x, goal 7.5x; "
+        "normal_ float32 2^24 avx2 3.50x, goal 5.5x."
     )
-    assert report.as_markdown(made_up_report(ROWS)).endswith("goal 8x.\n")
-    reached = made_up_row(fill("normal_", 24, threads=2), 8.0, fill_ratio=0.22)
+    assert report.as_markdown(made_up_report(ROWS)).endswith("goal 5.5x.\n")
+    reached = made_up_row(fill("normal_", 24, threads=2, isa="avx512"), 12.0)
     assert tables.goals_line([reached], 2) == "Goals: 2 of 2 reached."
-    far_from_memory = made_up_row(fill("normal_", 24, threads=2), 8.0, fill_ratio=0.219)
+    far_from_memory = replace(reached, fill_ratio=0.499)
     assert tables.goals_line([far_from_memory], 2) == (
-        "Goals: 1 of 2 reached; missed: normal_ float32 2^24 0.219 of fill_, goal 0.22 of fill_."
+        "Goals: 1 of 2 reached; missed: normal_ float32 2^24 avx512 0.499 of fill_, "
+        "goal 0.50 of fill_."
     )
     assert tables.goals_line([reached], 4) == ""
     unmeasured = replace(reached, ratio=None, fill_ratio=None)
@@ -67,6 +68,33 @@ def test_long_reports_show_ratios_by_size() -> None:
     assert "## Throughput by number of elements" in page
     assert "### normal_\n" in page
     assert "1.00 ms" in page
+
+
+def test_instruction_sets_stand_side_by_side() -> None:
+    rows = [
+        made_up_row(fill("normal_", 24, dtype, isa=isa), ratio)
+        for dtype in ("float32", "float64")
+        for isa, ratio in (("avx512", 12.0), ("portable", 0.5))
+        if (dtype, isa) != ("float64", "portable")
+    ]
+    assert tables.by_isa(rows, markdown_table).splitlines() == [
+        "| initializer | dtype | shape | threads | avx512 | portable |",
+        "| :-- | :-- | :-- | --: | --: | --: |",
+        "| normal_ | float32 | 4096x4096 | 1 | 12.0x, 1.00 ms | 0.500x, 1.00 ms |",
+        "| normal_ | float64 | 4096x4096 | 1 | 12.0x, 1.00 ms | - |",
+    ]
+    assert tables.by_isa(rows[::2], markdown_table) == ""
+    page = report.as_markdown(made_up_report(rows))
+    assert "## Ratio and time by instruction set of the core" in page
+    assert "| normal_ | float32 | 4096x4096 | 1 | portable | 1.00 ms" in page
+    assert report.backend(made_up_report(rows)).startswith("winit_cuda on cpu: ")
+    assert "(avx512, portable)" in report.backend(made_up_report(rows))
+    titles = [title for title, _ in tables.ratios(rows, markdown_table)]
+    assert titles == [
+        "float32, 1 thread, avx512",
+        "float32, 1 thread, portable",
+        "float64, 1 thread, avx512",
+    ]
 
 
 def test_throughput_by_size_dtype_and_threads() -> None:
@@ -151,13 +179,14 @@ def test_json_has_the_schema() -> None:
         "shape": [4096, 4096],
         "elements": 1 << 24,
         "threads": 2,
+        "isa": "avx2",
         "winit_cuda": {"median": 1e-3, "iqr": 1e-5, "rounds": 20, "capped": False},
         "torch": {"median": 6.25e-3, "iqr": 0.0, "rounds": 1, "capped": True},
         "fill": {"median": 5e-4, "iqr": 0.0, "rounds": 30, "capped": False},
         "ratio": 6.25,
         "ratio_iqr": 0.01,
         "fill_ratio": 0.5,
-        "goal": {"ratio": 10.0, "of_fill": 0.45},
+        "goal": {"ratio": 7.5, "of_fill": None},
         "reruns": 0,
         "note": "",
     }
@@ -180,7 +209,10 @@ def test_disturbed_cases_are_told() -> None:
     assert "again" not in report.as_text(made_up_report(ROWS))
     again = [replace(row, reruns=1) for row in ROWS[:2]]
     text = report.as_text(made_up_report([*again, ROWS[2]]))
-    assert "kept: uniform_ float32 2^24 (2 threads), normal_ float32 2^24 (2 threads)." in text
+    assert (
+        "kept: uniform_ float32 2^24 avx2 (2 threads), normal_ float32 2^24 avx2 (2 threads)."
+        in text
+    )
     assert "DISTURBED" not in text
     wild = made_up_row(fill("normal_"), 2.0, spread=0.5)
     text = report.as_text(made_up_report([wild] * 6))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from winit_cuda.benchmarks import cases, measure, report
+from winit_cuda.benchmarks.goals import Goal
 
 import winit_cuda
 
@@ -15,10 +16,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 
-def fill(name: str, exponent: int = 4, dtype: str = "float32", threads: int = 1) -> cases.Fill:
+def fill(
+    name: str, exponent: int = 4, dtype: str = "float32", threads: int = 1, isa: str = ""
+) -> cases.Fill:
     initializer = cases.INITIALIZERS[name]
     return cases.Fill(
-        initializer=initializer, exponent=exponent, dtype=dtype, threads=threads, device="cpu"
+        initializer=initializer,
+        exponent=exponent,
+        dtype=dtype,
+        threads=threads,
+        device="cpu",
+        isa=isa,
     )
 
 
@@ -28,7 +36,7 @@ class TwoTensors(cases.Case):
 
     name = "two tensors"
     shape = (2, 100)
-    goal = cases.Goal(3.0)
+    goal = Goal(3.0)
 
     def setup(self) -> Mapping[str, Callable[[], object]]:
         tensors = [torch.empty(100), torch.empty(100)]

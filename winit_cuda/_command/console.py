@@ -9,6 +9,7 @@ import io
 import math
 import shutil
 import sys
+import time
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, TextIO
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 
 _ANY_WIDTH = 10_000  # a file has no edge
+_SECONDS_OF_SILENCE = 60.0
 
 
 class CommandError(Exception):
@@ -87,7 +89,7 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], align: 
 
 
 class Progress:
-    """A bar on stderr, drawn only where that is a terminal, and only when something begins.
+    """A bar on stderr, drawn only when something begins; without a terminal, a line a minute.
 
     Nothing runs beside the measurements: the bar is not refreshed by a thread.
     """
@@ -102,7 +104,8 @@ class Progress:
             TimeRemainingColumn,
         )
 
-        console = Console(file=file) if file else Console(stderr=True)
+        self._file = file or sys.stderr
+        console = Console(file=self._file)
         self._bar = Progress(
             BarColumn(30),
             MofNCompleteColumn(),
@@ -116,13 +119,17 @@ class Progress:
             disable=not console.is_terminal,
         )
         self._task = self._bar.add_task("", total=total)
-        self._begun = 0
+        self._total, self._begun = total, 0
+        self._told = time.monotonic()
 
     def step(self, label: str) -> None:
         """Draw what begins now; what was begun before counts as done."""
         self._bar.start()
         self._bar.update(self._task, completed=self._begun, description=label)
         self._bar.refresh()
+        if self._bar.disable and time.monotonic() - self._told >= _SECONDS_OF_SILENCE:
+            self._told = time.monotonic()
+            print(f"{self._begun} of {self._total} done, now {label}", file=self._file, flush=True)
         self._begun += 1
 
     def clear(self) -> None:

@@ -13,6 +13,7 @@ import torch
 
 import winit_cuda
 from benchmarks import cases, plans
+from benchmarks.goals import Goal
 from benchmarks.gpu import bench, chart, machine, report, rivals, rows
 from benchmarks.gpu import cases as gpu_cases
 from benchmarks.gpu.rivals import MEMORY, RIVALS, TORCH, US
@@ -60,14 +61,14 @@ def test_every_goal_is_measured():
     plan = gpu_cases.gpu_plan(dry_run=False).cases
     wanted = {(each.name, each.dtype) for each in plan if each.goal}
     assert set(gpu_cases._LARGE) < wanted
-    assert case("normal_", 26).goal == cases.Goal(3, 0.90)
+    assert case("normal_", 26).goal == Goal(3, 0.90)
     assert case("normal_", 24).goal is None
     goals = {(each.name, each.shape): each.goal for each in plan}
-    assert goals["sparse_", (4096, 4096)] == cases.Goal(1000, 0.3)
-    assert goals["orthogonal_", (2048, 2048)] == cases.Goal(8)
-    assert goals["orthogonal_", (4096, 4096)] == cases.Goal(8)
-    assert goals[OrthogonalBatch.name, (1000, 64, 64)] == cases.Goal(100)
-    assert goals[SmallTensors.name, (300,)] == cases.Goal(20)
+    assert goals["sparse_", (4096, 4096)] == Goal(1000, 0.3)
+    assert goals["orthogonal_", (2048, 2048)] == Goal(8)
+    assert goals["orthogonal_", (4096, 4096)] == Goal(8)
+    assert goals[OrthogonalBatch.name, (1000, 64, 64)] == Goal(100)
+    assert goals[SmallTensors.name, (300,)] == Goal(20)
     assert case("eye_", 4).goal.ratio == 1
 
 

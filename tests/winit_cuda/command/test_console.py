@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 
 import pytest
 
@@ -84,6 +85,18 @@ class _Terminal(io.StringIO):
         return True
 
 
+def test_progress_without_a_terminal_is_a_line_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    log = io.StringIO()
+    progress = Progress(9, log)
+    for number in range(9):
+        progress.step(f"case {number}")
+        now += 25.0
+    progress.clear()
+    assert log.getvalue().splitlines() == ["3 of 9 done, now case 3", "6 of 9 done, now case 6"]
+
+
 def test_progress_is_drawn_on_a_terminal_only() -> None:
     terminal, log = _Terminal(), io.StringIO()
     for stream in (terminal, log):
@@ -91,7 +104,7 @@ def test_progress_is_drawn_on_a_terminal_only() -> None:
         progress.step("first")
         progress.step("second")
         progress.clear()
-    assert log.getvalue().strip() == ""
+    assert log.getvalue() == ""
     drawn = terminal.getvalue()
     assert "0/2" in drawn
     assert "1/2" in drawn
