@@ -14,6 +14,7 @@ import torch
 import winit_cuda
 from winit_cuda._dispatch.many import Batch, Job
 from winit_cuda._fills import elementwise
+from winit_cuda._keys.keys import fold_in_each
 
 from .cases import DTYPES, Case
 
@@ -57,7 +58,7 @@ def small_matrices() -> list[Matrix]:
 
 @dataclass(frozen=True, kw_only=True)
 class SmallTensors(Case):
-    """A batch that is set up before the clock runs, with other keys each time, made before."""
+    """A batch that is set up before the clock runs; its keys are made of names on the clock."""
 
     name = f"{COUNT} small tensors"
     shape = (COUNT,)
@@ -77,14 +78,15 @@ class SmallTensors(Case):
             for matrix in matrices
         ]
         batch = Batch(map(Matrix.job, matrices, tensors))
-        keys = cycle([winit_cuda.split(winit_cuda.key(seed), COUNT) for seed in range(8)])
+        names = [f"layers.{number}.weight" for number in range(COUNT)]
+        seeds = cycle(map(winit_cuda.key, range(8)))
         theirs = [
             partial(getattr(torch.nn.init, matrix.initializer), tensor)
             for matrix, tensor in zip(matrices, tensors, strict=True)
         ]
         constants = [partial(tensor.fill_, 0.5) for tensor in tensors]
         return {
-            "winit_cuda": lambda: batch.run(next(keys)),
+            "winit_cuda": lambda: batch.run(fold_in_each(next(seeds), names)),
             "torch.nn.init": lambda: [call() for call in theirs],
             "fill_": lambda: [call() for call in constants],
         }
