@@ -387,6 +387,12 @@ def fail_after(kind: str, passing: int, /) -> None:
     once; a negative number lets nothing fail.
     """
 
+def divisions(keep: bool, /) -> list[tuple[int, int, int]]:
+    """What the CPU core's loops were divided into since the last call that said True. For tests.
+
+    (count, length of a range, number of threads) of each; nothing is kept after False.
+    """
+
 def build_info() -> BuildInfo:
     """What was compiled, and what this machine can use of it."""
 

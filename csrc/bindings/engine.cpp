@@ -12,6 +12,7 @@
 #include "fill/fill.h"
 #include "many/kernel.h"
 #include "platform/faults.h"
+#include "platform/parallel.h"
 #include "values/child_key.h"
 
 namespace py = pybind11;
@@ -118,6 +119,14 @@ void fail_after(const std::string& kind, int64_t passing) {
   throw std::invalid_argument("no such failure: " + kind);
 }
 
+// The calls of parallel_for since the last time, as (count, range, threads).
+std::vector<py::tuple> divisions(bool keep) {
+  std::vector<py::tuple> found;
+  for (const Division& division : record_divisions(keep))
+    found.push_back(py::make_tuple(division.count, division.range, division.threads));
+  return found;
+}
+
 }  // namespace
 
 void bind_engine(py::module_& module) {
@@ -132,6 +141,7 @@ void bind_engine(py::module_& module) {
   module.def("drawn", &drawn);
   module.def("advance", &advance);
   module.def("fail_after", &fail_after);
+  module.def("divisions", &divisions);
 }
 
 }  // namespace winit_cuda

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <atomic>
 
 #include "orthogonal/orthogonal.h"
 #include "orthogonal/reflector_panels.h"
@@ -322,11 +321,11 @@ class BlockedParts {
   void write_by_units(int threads) {
     made_.make(0, plan_.panels, threads);
     const int64_t unit = plan_.unit<Real>();
-    // The last columns meet the most reflectors: they come first.
-    std::atomic<int64_t> left{plan_.units<Real>()};
-    const auto work = [&](int64_t, int64_t, int worker) {
+    const int64_t units = plan_.units<Real>();
+    const auto work = [&](int64_t begin, int64_t end, int worker) {
       Strips<Real> strips = strips_of(worker);
-      for (int64_t number = --left; number >= 0; number = --left) {
+      for (int64_t i = begin; i < end; ++i) {
+        const int64_t number = units - 1 - i;  // the last columns meet the most reflectors
         strips.begin(number * unit, std::min(unit, plan_.vectors - number * unit), 1);
         strips.apply(made_.panels(), 0, plan_.panels, 1);
         store(strips, 1);
@@ -334,7 +333,8 @@ class BlockedParts {
     };
     const double products = static_cast<double>(plan_.vectors) * static_cast<double>(plan_.used) *
                             static_cast<double>(plan_.lines);
-    parallel_for(plan_.workers, 1, threads, work, products >= tuning::kMultiplicationsWorthWaking);
+    parallel_for(units, 1, plan_.workers, work,
+                 wake_if(products >= tuning::kMultiplicationsWorthWaking));
   }
 
   // Not all panels have room at once: as many strips as do wait for them, and all threads work on

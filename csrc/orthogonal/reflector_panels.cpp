@@ -97,7 +97,7 @@ void ReflectorPanels<Real>::make(int64_t begin, int64_t end, int threads) {
             body(i, stretches_[i]);
           }
         },
-        count >= tuning::kStretchesWorthWaking);
+        wake_if(count >= tuning::kStretchesWorthWaking));
   };
   const PanelPasses<Real>& passes = active_panel_passes<Real>();
   for_stretches([&](int64_t i, const Stretch& stretch) {

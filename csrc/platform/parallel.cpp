@@ -78,8 +78,23 @@ struct Job {
   }
 };
 
+// What record_divisions keeps; tests alone ask for it.
+struct Divisions {
+  std::atomic<bool> keep{false};
+  std::mutex mutex;
+  std::vector<Division> kept;
+
+  void add(const Division& division) {
+    if (!keep.load(std::memory_order_relaxed)) return;
+    const std::lock_guard<std::mutex> lock(mutex);
+    kept.push_back(division);
+  }
+};
+Divisions divisions;
+
 // All ranges on the calling thread.
 void work_alone(int64_t count, int64_t range, const Body& body) {
+  divisions.add({count, range, 1});
   for (int64_t begin = 0; begin < count; begin += std::min(range, count - begin)) {
     if (begin > 0) check_interruption();
     body(begin, begin + std::min(range, count - begin), 0);
@@ -101,10 +116,12 @@ struct Pool {
   std::chrono::steady_clock::time_point next_start;  // when to ask for more threads again
 
   // Whether to do a job of so many grains with the workers.
-  bool is_worth_it(int64_t grains) const {
+  bool is_worth_it(int64_t grains, Wake wake) const {
+    if (wake == Wake::kYes) return true;
     const bool soon = std::chrono::steady_clock::now() - last_done <
                       std::chrono::microseconds{tuning::kSoonMicroseconds};
-    return soon || grains >= tuning::kGrainsWorthWaking || sleeping.load() < workers;
+    const bool many = wake == Wake::kForManyGrains && grains >= tuning::kGrainsWorthWaking;
+    return soon || many || sleeping.load() < workers;
   }
 
   // Until there has been another job than the `seen` ones.
@@ -211,7 +228,7 @@ class Taken {
 
 }  // namespace
 
-void parallel_for(int64_t count, int64_t grain, int threads, const Body& body, bool wake) {
+void parallel_for(int64_t count, int64_t grain, int threads, const Body& body, Wake wake) {
   if (count <= 0) return;
   const int64_t grains = (count - 1) / grain + 1;
   const int64_t most = std::min<int64_t>(grains, threads);
@@ -221,12 +238,18 @@ void parallel_for(int64_t count, int64_t grain, int threads, const Body& body, b
   if (most <= 1) return work_alone(count, range_of(grains), body);
   Pool& shared = the_pool();
   const Taken ours(shared);
-  if (!ours || (!wake && !shared.is_worth_it(grains)))
-    return work_alone(count, range_of(grains), body);
+  if (!ours || !shared.is_worth_it(grains, wake)) return work_alone(count, range_of(grains), body);
   Job job(body, count, range_of(grains / (most * tuning::kRangesPerThread)),
           static_cast<int>(most - 1));
+  divisions.add({count, job.range, most});
   shared.run(job, most - 1);
   if (job.error) std::rethrow_exception(job.error);
+}
+
+std::vector<Division> record_divisions(bool keep) {
+  const std::lock_guard<std::mutex> lock(divisions.mutex);
+  divisions.keep.store(keep);
+  return std::exchange(divisions.kept, {});
 }
 
 }  // namespace winit_cuda

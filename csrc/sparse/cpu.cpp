@@ -137,14 +137,14 @@ void write(const SparseFill& fill, const SparseColumns& given, int threads, void
 
 void sparse_cpu(const SparseFill& given, const SparseColumns* parts, int64_t count, int threads,
                 const KeyDraw& draw) {
+  int64_t bytes = 0, elements = 0;
+  for (int64_t i = 0; i < count; ++i)
+    elements = plus(elements, times(given.rows, parts[i].range.count));
+  if (elements < tuning::kGrainElements) threads = 1;
   // Where there are few parts, all threads work on each of them.
   const bool are_few = count < tuning::kSparsePartsPerThread * threads;
   const int within = are_few ? threads : 1;
-  int64_t bytes = 0, elements = 0;
-  for (int64_t i = 0; i < count; ++i) {
-    bytes = std::max(bytes, bytes_for(given, parts[i], within));
-    elements = plus(elements, times(given.rows, parts[i].range.count));
-  }
+  for (int64_t i = 0; i < count; ++i) bytes = std::max(bytes, bytes_for(given, parts[i], within));
   Memory memory;
   if (bytes > 0) memory = get_memory(times(bytes, are_few ? 1 : threads));
   unsigned char* const rooms = memory ? static_cast<unsigned char*>(memory->place()) : nullptr;
@@ -158,7 +158,8 @@ void sparse_cpu(const SparseFill& given, const SparseColumns* parts, int64_t cou
     }
   };
   if (are_few) return write_parts(0, count, 0);
-  parallel_for(count, 1, threads, write_parts, elements >= tuning::kSparseElementsWorthWaking);
+  parallel_for(count, 1, threads, write_parts,
+               wake_if(elements >= tuning::kSparseElementsWorthWaking));
 }
 
 }  // namespace winit_cuda

@@ -1,7 +1,6 @@
 #include "sparse/columns.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <utility>
 
@@ -198,8 +197,7 @@ void sparse_kept_cpu(const SparseFill& fill, const SparseColumns& part, int thre
   const KeptGroups groups(selection_of(fill, part), threads, rooms);
   const SparsePasses& passes = active_sparse_passes();
   const ColumnRange& columns = part.range;
-  std::atomic<int64_t> next{0};
-  const auto work = [&](int64_t, int64_t, int worker) {
+  const auto work = [&](int64_t begin, int64_t end, int worker) {
     const DefaultFloatingPoint environment;
     KeptWords found{0, {}, groups.entries + worker * groups.words};
     KeptMarks marks{0,
@@ -208,7 +206,7 @@ void sparse_kept_cpu(const SparseFill& fill, const SparseColumns& part, int thre
                     0,
                     static_cast<uint64_t>(fill.columns),
                     groups.bits + worker * groups.marks};
-    for (int64_t group = next++; group < groups.count; group = next++) {
+    for (int64_t group = begin; group < end; ++group) {
       const int64_t column = group * groups.together * kLanes;
       marks.lanes = static_cast<int>(std::min(groups.together * kLanes, columns.count - column));
       marks.tiles = (marks.lanes + kLanes - 1) / kLanes;
@@ -232,7 +230,8 @@ void sparse_kept_cpu(const SparseFill& fill, const SparseColumns& part, int thre
       }
     }
   };
-  parallel_for(groups.workers, 1, threads, work, is_worth_waking(fill, part));
+  const auto workers = static_cast<int>(groups.workers);
+  parallel_for(groups.count, 1, workers, work, wake_if(is_worth_waking(fill, part)));
 }
 
 }  // namespace winit_cuda

@@ -7,13 +7,27 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
 from children import in_a_child
-from core import _C, DTYPES, box_of, call, constant, draw, fill, orthogonal, same_bits, sparse
+from core import (
+    _C,
+    CODES,
+    CPU,
+    DTYPES,
+    box_of,
+    call,
+    constant,
+    draw,
+    fill,
+    orthogonal,
+    same_bits,
+    sparse,
+)
 from reference import Key
 
 THREADS = (1, 2, 3, 8, 16)
@@ -256,3 +270,77 @@ def test_flushing_denormals_keeps_constants():
             finally:
                 torch.set_flush_denormal(False)
             assert same_bits(found, expected)
+
+
+def divisions_of(work):
+    """What the loops of a call were divided into."""
+    _C.divisions(True)
+    work()
+    return _C.divisions(False)
+
+
+def share_of_the_ideal(costs, threads):
+    """How near threads that take the costs in turn come to each having the same."""
+    ends = [0.0] * threads
+    for cost in costs:
+        ends[ends.index(min(ends))] += cost
+    return sum(costs) / threads / max(ends)
+
+
+def lengths(count, length):
+    return [min(length, count - begin) for begin in range(0, count, length)]
+
+
+@pytest.mark.parametrize("threads", [2, 4, 16, 64])
+def test_many_threads_have_the_same_work(threads):
+    tensor = torch.empty(4096, 4096)
+    for work in (
+        lambda: fill("normal", tensor, 0, 1, threads=threads),
+        lambda: fill("normal", tensor.t(), 0, 1, threads=threads),
+        lambda: sparse(tensor, 2048, 1.0, threads=threads),
+    ):
+        ((count, length, used),) = divisions_of(work)
+        assert used == threads
+        assert share_of_the_ideal(lengths(count, length), threads) > 0.95
+
+
+@pytest.mark.parametrize("threads", [2, 4, 16])
+def test_many_threads_have_the_same_work_of_an_orthogonal_matrix(threads):
+    found = divisions_of(lambda: orthogonal(torch.empty(1024, 1024), 1.0, threads=threads))
+    *panels, strips = [each for each in found if each[2] > 1]  # the rest are within those
+    assert {used for _, _, used in (*panels, strips)} == {threads}
+    count, length, _ = strips
+    assert length == 1
+    # The later a strip, the more reflectors it meets.
+    assert share_of_the_ideal(list(range(count, 0, -1)), threads) > 0.9
+
+
+@pytest.mark.parametrize("threads", [2, 4, 16])
+@pytest.mark.parametrize("large", [0, 1 << 22], ids=["small", "one large"])
+def test_many_threads_have_the_same_work_of_a_list(threads, large):
+    sizes = [64 * (4 + i) for i in range(300)]
+    sizes[7] = large or sizes[7]
+    tensors = [torch.empty(size) for size in sizes]
+    items = [
+        ("normal", each.data_ptr(), CODES[each.dtype], each.numel(), None, 0.0, 1.0)
+        for each in tensors
+    ]
+    keys = torch.arange(600)
+    run = partial(_C.FillList(CPU.device, items).run, keys.data_ptr(), False, 0, threads, 0)
+    ((pieces, length, used),) = divisions_of(run)
+    # Pieces become shorter: what is left falls with the square of how many pieces are.
+    left = [((pieces - i) / pieces) ** 2 for i in range(0, pieces, length)] + [0.0]
+    assert used == threads
+    assert share_of_the_ideal([a - b for a, b in itertools.pairwise(left)], threads) > 0.8
+
+
+@pytest.mark.parametrize("side", [4, 64, 128, 180])
+def test_small_work_stays_on_the_calling_thread(side):
+    tensor = torch.empty(side, side)
+
+    def work():
+        for _ in range(2):  # the second finds the pool awake
+            fill("normal", tensor, 0, 1, threads=8)
+            sparse(tensor, side // 2, 1.0, threads=8)
+
+    assert {used for _, _, used in divisions_of(work)} == {1}
