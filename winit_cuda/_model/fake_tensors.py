@@ -15,6 +15,7 @@ from torch._subclasses.fake_tensor import (
     FakeTensor,
     FakeTensorMode,
     UnsupportedOperatorException,
+    in_kernel_invocation_manager,
 )
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
@@ -28,6 +29,15 @@ NEED_VALUES = (
     DataDependentOutputException,
     DynamicOutputShapeException,
     UnsupportedOperatorException,
+)
+
+_DETACH = torch.ops.aten.detach.default
+_CREATIONS = frozenset(
+    {
+        torch.ops.aten.empty.memory_format,
+        torch.ops.aten.ones.default,
+        torch.ops.aten.zeros.default,
+    }
 )
 
 
@@ -48,7 +58,19 @@ class FakeMode(FakeTensorMode):  # type: ignore[no-untyped-call]
         """Run an operator, and note a write that comes from elsewhere."""
         if func._schema.is_mutable and self.watching_thread != get_ident():  # noqa: SLF001
             self.has_missed_writes = True
-        return super().__torch_dispatch__(func, types, args, kwargs or {})
+        kwargs = kwargs or {}
+        # Of each parameter; torch's mode comes to the same by way of a cache, which takes longer.
+        if func in _CREATIONS:
+            device = kwargs.get("device") or torch._C._get_default_device()  # noqa: SLF001
+            return self._on_meta(func, args, {**kwargs, "device": "meta"}, device)
+        if func is _DETACH and is_fake(args[0]) and not has_constant(args[0]):
+            return self._on_meta(func, args, kwargs, args[0].device)
+        return super().__torch_dispatch__(func, types, args, kwargs)
+
+    def _on_meta(self, func: Any, args: Any, kwargs: Any, device: Any) -> torch.Tensor:
+        with in_kernel_invocation_manager(self):
+            made = func(*args, **kwargs)
+        return FakeTensor(self, made, device)
 
 
 def is_fake(value: object) -> bool:
@@ -78,9 +100,9 @@ def without_functions() -> AbstractContextManager[Any]:
     return torch._C.DisableTorchFunction()  # noqa: SLF001
 
 
-def storage_address(tensor: torch.Tensor) -> int:
+def storage_address(storage: torch.UntypedStorage) -> int:
     """What identifies a storage as long as it lives."""
-    address: int = tensor.untyped_storage()._cdata  # noqa: SLF001
+    address: int = storage._cdata  # noqa: SLF001
     return address
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
+import pickle
 import random
 import sys
 import traceback
@@ -85,8 +86,8 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def view(self, tensor: torch.Tensor) -> View:
         """A fake tensor as the log knows it."""
-        address = storage_address(tensor)
         storage = tensor.untyped_storage()
+        address = storage_address(storage)
         number = self._numbers.get(address)
         if number is None:
             number = self._numbers[address] = len(self._storages)
@@ -127,6 +128,8 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _dispatch(self, func: Any, args: Any, kwargs: Any) -> Any:
         name = func._schema.name.removeprefix("aten::")  # noqa: SLF001
+        if name == "detach" and is_fake(args[0]):
+            return func(*args, **kwargs)  # of every parameter, and writes nothing
         line, whole, scheme = _stack()
         given = [value for value in _flat((args, kwargs)) if isinstance(value, torch.Tensor)]
         if given and not any(map(is_fake, given)) and not name.startswith("lift"):
@@ -192,10 +195,12 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _add(self, func: Any, name: str, arguments: Any, found: Any, written: Any,
              line: Any, scheme: Any) -> None:  # fmt: skip
         before = len(self._storages)
-        tensors = found if isinstance(found, (tuple, list)) else (found,)
-        results = [self.view(tensor) for tensor in tensors if is_fake(tensor)]
         writes = [self.view(tensor) for tensor in written]
-        writes += [view for view in results if view.storage >= before]
+        results = writes
+        if len(written) != 1 or found is not written[0]:
+            tensors = found if isinstance(found, (tuple, list)) else (found,)
+            results = [self.view(tensor) for tensor in tensors if is_fake(tensor)]
+            writes += [view for view in results if view.storage >= before]
         if writes:
             is_random = torch.Tag.nondeterministic_seeded in func.tags
             args, kwargs = arguments
@@ -309,7 +314,7 @@ def _generators_kept(log: Log) -> Iterator[None]:
         if random.getstate() != python:
             log.warnings.append(used.format("Python's random"))
             random.setstate(python)
-        if numpy and str(numpy.random.get_state()) != str(arrays):
+        if numpy and pickle.dumps(numpy.random.get_state()) != pickle.dumps(arrays):
             log.warnings.append(used.format("numpy.random"))
             numpy.random.set_state(arrays)
         if not torch.equal(torch.get_rng_state(), cpu):
@@ -330,11 +335,16 @@ def _stack() -> tuple[Line | None, FrameType | None, FrameType | None]:
             whole = frame
         elif code in _SCHEME_CODES:
             scheme = frame
-        if line is None and not code.co_filename.startswith(_LIBRARIES):
+        if line is None and not _is_library(code.co_filename):
             line = Line(code.co_filename, frame.f_lineno, code.co_name)
             break  # user code has no torch.nn.init outside of it
         frame = frame.f_back
     return line, whole, scheme
+
+
+@functools.cache
+def _is_library(file: str) -> bool:
+    return file.startswith(_LIBRARIES)
 
 
 def _arguments(frame: FrameType | None) -> tuple[str, dict[str, Any]] | None:
@@ -352,15 +362,18 @@ def _flat(value: Any) -> list[Any]:
 
 def _written(func: Any, args: Any, kwargs: Any) -> list[torch.Tensor]:
     """The tensors that an operator writes in place."""
-    schema = func._schema  # noqa: SLF001
-    if not schema.is_mutable:
-        return []
-    given = dict(zip((each.name for each in schema.arguments), args, strict=False)) | kwargs
     written = []
-    for each in schema.arguments:
-        if each.alias_info is not None and each.alias_info.is_write and each.name in given:
-            written += [x for x in _flat(given[each.name]) if isinstance(x, torch.Tensor)]
+    for index, name in _written_arguments(func):
+        given = args[index] if index < len(args) else kwargs.get(name)
+        written += [each for each in _flat(given) if isinstance(each, torch.Tensor)]
     return written
+
+
+@functools.cache
+def _written_arguments(func: Any) -> list[tuple[int, str]]:
+    """Place and name of each argument that an operator writes."""
+    arguments = enumerate(func._schema.arguments)  # noqa: SLF001
+    return [(i, one.name) for i, one in arguments if one.alias_info and one.alias_info.is_write]
 
 
 def _on_fakes(func: Any, name: str, args: Any, kwargs: Any) -> Any:

@@ -56,7 +56,9 @@ def test_values_that_decide():
         model = nn.Linear(3, 2)
         rates = torch.linspace(0, 0.5, 3)
         scale = torch.tensor(1.0)
-        model.scale = scale.fill_(5.0).item()
+        model.scale = scale.fill_(4.0).item()
+        scale.data.fill_(5.0)
+        model.scale += scale.item()
         model.rates = [rate.item() for rate in rates] + rates.numpy().tolist()
         if (torch.arange(3) > 1).any() and torch.equal(torch.ones(2), torch.zeros(2) + 1):
             nn.init.ones_(model.bias)
@@ -64,7 +66,7 @@ def test_values_that_decide():
 
     with trace(factory) as (model, tracer):
         pass
-    assert model.scale == 5.0
+    assert model.scale == 9.0
     assert model.rates == [0.0, 0.25, 0.5] * 2
     assert tracer.log.steps[-1].name == "fill_"
     assert tracer.log.warnings == []
