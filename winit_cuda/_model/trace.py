@@ -143,8 +143,6 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._whole = whole
             if name == "_local_scalar_dense" and args[0].dtype is torch.bool:
                 return False  # nothing is left to be drawn again
-            if name == "index_put_":  # of sparse_, for each column
-                return args[0]
             return _on_fakes(func, name, args, kwargs)
         self._whole = None
         if name == OPERATOR and self._add_own(args, line):
