@@ -147,7 +147,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._whole = None
         if name == OPERATOR and self._add_own(args, line):
             return None
-        arguments = mapped(self._argument, (args, kwargs))
+        arguments = mapped(self._argument, (args, kwargs)) if given else (args, kwargs)
         if name.startswith("lift") and not is_fake(args[0]):
             self._shared.append((args[0], arguments[0][0].tensor, line))
         if name in _QUESTIONS:
