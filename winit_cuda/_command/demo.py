@@ -1,8 +1,9 @@
 """``winit-cuda demo``: real models, initialized with torch.nn.init and with winit_cuda.
 
 It times both and shows layer by layer that the distributions agree. Both sides run the same
-initialization function on the same module, in turns, with the same number of threads. Nothing is
-written but the optional JSON file.
+initialization function on the same module, in turns, with the same number of threads. At the end a
+model too large for the machine is planned, and one that is not is built. Nothing is written but the
+optional JSON file.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from .._verify.statistics import (
     measure,
 )
 from .._version import __version__
-from . import machine
+from . import demo_plan, machine
 from .console import (
     CommandError,
     Progress,
@@ -46,6 +47,8 @@ from .demo_models import MODELS, DemoModel, InitNamespace
 
 if TYPE_CHECKING:
     import argparse
+
+    from .demo_plan import PlanResult
 
 
 @dataclass(frozen=True)
@@ -144,9 +147,14 @@ def run(arguments: argparse.Namespace) -> int:
         results.append(result)
     print(times_table(results))
     print()
-    print(reproducibility(results, device, arguments.seed))
+    print(reproducibility(results, device, arguments.seed), end="\n\n", flush=True)
+    planned = demo_plan.run(
+        demo_plan.large(), demo_plan.gpt2, arguments.seed, min(arguments.repeats, 3)
+    )
+    print(planned.text)
     if arguments.json:
-        arguments.json.write_text(as_json(results, device, arguments.seed) + "\n", encoding="utf-8")
+        text = as_json(results, planned, device, arguments.seed)
+        arguments.json.write_text(text + "\n", encoding="utf-8")
     return 0 if all(result.passed for result in results) else 1
 
 
@@ -308,7 +316,9 @@ def reproducibility(results: list[ModelResult], device: torch.device, seed: int)
     return "\n".join(lines)
 
 
-def as_json(results: list[ModelResult], device: torch.device, seed: int) -> str:
+def as_json(
+    results: list[ModelResult], planned: PlanResult, device: torch.device, seed: int
+) -> str:
     """Everything that was measured, with the machine, as JSON."""
     models = [
         {
@@ -324,7 +334,13 @@ def as_json(results: list[ModelResult], device: torch.device, seed: int) -> str:
         }
         for result in results
     ]
-    data = {"machine": machine.describe(), "device": str(device), "seed": seed, "models": models}
+    data = {
+        "machine": machine.describe(),
+        "device": str(device),
+        "seed": seed,
+        "models": models,
+        "plan": asdict(planned),
+    }
     return json.dumps(data, indent=1, allow_nan=False)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from winit_cuda._command import cli, demo
+from winit_cuda._command import cli, demo, demo_plan
 from winit_cuda._command.demo_models import (
     Decoder,
     DemoModel,
@@ -56,6 +56,9 @@ def test_wrong_size_is_an_error() -> None:
 @pytest.fixture
 def only_tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "MODELS", {"tiny": TINY})
+    large = demo_plan.Large("a model", lambda: demo_plan.Llama(layers=3))
+    monkeypatch.setattr(demo_plan, "large", lambda: large)
+    monkeypatch.setattr(demo_plan, "gpt2", TINY.build)
 
 
 @pytest.mark.usefixtures("only_tiny")
@@ -81,6 +84,7 @@ def test_demo_prints_tables_and_writes_json(
     layer = next(layer for layer in model["layers"] if layer["layer"] == "tokens.weight")
     assert layer["expected"]["std"] == 0.02
     assert layer["expected"]["low"] is None
+    assert f"plan of {data['plan']['title']}, " in printed
     assert layer["winit_cuda"]["std"] == pytest.approx(0.02, rel=0.1)
 
 
