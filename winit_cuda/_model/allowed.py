@@ -35,8 +35,8 @@ _NAMES = """
 
     all amax amin any argmax argmin argsort bucketize count_nonzero cummax cumprod_ cumprod
     cumsum_ cumsum linalg_vector_norm _log_softmax logcumsumexp logsumexp max mean median min
-    norm prod searchsorted _softmax sort std std_mean sum topk _unique2 unique_consecutive var
-    var_mean
+    native_batch_norm norm prod searchsorted _softmax sort std std_mean sum topk _unique2
+    unique_consecutive var var_mean
 
     addmm addmm_ addmv baddbmm bmm cdist cholesky convolution cross diag dot _fft_c2c _fft_c2r
     _fft_r2c grid_sampler_2d inverse linalg_cholesky_ex linalg_cross _linalg_det linalg_eigh

@@ -14,6 +14,8 @@ from .program import Program, from_described
 
 # The note of a tensor that a constructor leaves as it was allocated.
 NEVER_WRITTEN = "never written"
+# That of a lazy one, which has no shape.
+LAZY = "lazy: the factory is to call the model once"
 
 
 @dataclass(frozen=True)

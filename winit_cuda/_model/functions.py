@@ -7,17 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from torch.overrides import TorchFunctionMode
 
-from .fake_tensors import is_fake
+from .fake_tensors import is_fake, without_modes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import FrameType
 
 # These hand out the values.
 _VALUES = frozenset({torch.Tensor.numpy, torch.Tensor.tolist, torch.Tensor.__array__})
 
+# Its loop takes 2 ms for each column, and tells nothing new.
 _SPARSE = nn.init.sparse_.__code__
+_OF_A_COLUMN = frozenset({torch.randperm, torch.Tensor.__setitem__})
+_LAZY = frozenset(kind.__new__.__code__ for kind in (UninitializedParameter, UninitializedBuffer))
+_MATERIALIZE = UninitializedParameter.materialize.__code__
 
 
 class FunctionMode(TorchFunctionMode):
@@ -29,13 +35,9 @@ class FunctionMode(TorchFunctionMode):
         self._has_cuda = torch.cuda.is_available()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if sys._getframe(1).f_code is _SPARSE:  # noqa: SLF001
-            # Its loop over columns, which takes 2 ms each and tells nothing new.
-            if func is torch.randperm:
-                return range(*args)
-            if func is torch.Tensor.__setitem__:
-                return None
         kwargs = kwargs or {}
+        if func in _OF_A_COLUMN and _caller().f_code is _SPARSE:
+            return range(*args) if func is torch.randperm else None
         if not self._has_cuda:
             if func is torch.Tensor.cuda:
                 return args[0]
@@ -43,6 +45,8 @@ class FunctionMode(TorchFunctionMode):
                 args = tuple(_on_cpu(value) for value in args)
             if "device" in kwargs:
                 kwargs = {**kwargs, "device": _on_cpu(kwargs["device"])}
+        if func is torch.empty:
+            return _empty(_caller(), args, kwargs)
         if args and is_fake(args[0]):
             if func is torch.Tensor.__deepcopy__:
                 return _deep_copy(*args)
@@ -71,3 +75,30 @@ def _deep_copy(tensor: torch.Tensor, memo: dict[int, Any]) -> torch.Tensor:
         copy.requires_grad_()
     memo[id(tensor)] = copy
     return copy
+
+
+def _caller() -> FrameType:
+    """Who calls the function that a mode sees, beyond the modes above."""
+    frame = sys._getframe(2)  # noqa: SLF001
+    while frame.f_code.co_name == "__torch_function__" and frame.f_back is not None:
+        frame = frame.f_back
+    return frame
+
+
+def _empty(caller: FrameType, args: Any, kwargs: Any) -> torch.Tensor:
+    """A new tensor, which may be for a lazy one."""
+    if caller.f_code in _LAZY:
+        with without_modes():  # it is to have a class of its own, which no fake tensor can
+            return torch.empty(*args, **kwargs)
+    made = torch.empty(*args, **kwargs)
+    return _materialized(caller.f_locals["self"], made) if caller.f_code is _MATERIALIZE else made
+
+
+def _materialized(lazy: Any, made: torch.Tensor) -> torch.Tensor:
+    """Make a lazy tensor the fake one that is to be its data."""
+    if isinstance(lazy, nn.Parameter):
+        made = nn.Parameter(made, lazy.requires_grad)
+    torch.utils.swap_tensors(lazy, made)  # type: ignore[no-untyped-call]
+    lazy.cls_to_become = type(lazy)  # what torch makes of it next
+    data: torch.Tensor = lazy.data
+    return data

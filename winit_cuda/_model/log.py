@@ -31,7 +31,8 @@ _OVERWRITE = frozenset(
         "zero_",
     }
 )
-
+# In training they update the running statistics, which their schemas do not say.
+BATCH_NORMS = frozenset(f"aten::{kind}_batch_norm" for kind in ("native", "cudnn", "miopen"))
 
 # The name of a step that is an initializer, called with a tensor.
 INITIALIZER = "initializer"
@@ -158,6 +159,8 @@ class Step:
         """Whether what it writes does not depend on what was there."""
         if self.operator is None:
             return True
+        if f"aten::{self.name}" in BATCH_NORMS:
+            return False
         if any(read.meets(write) for read in self._inputs for write in self.writes):
             return False  # as in clamp(w, -1, 1, out=w)
         if self.name in _OVERWRITE:

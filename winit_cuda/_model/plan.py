@@ -8,12 +8,13 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from .._core.checks import warn, wrong
 from .._distributed.shard import Shard, Shards
 from .._initializers.base import Initializer
 from .._keys.keys import Key
-from .entries import Entry, as_dict, from_dict, with_own_keys
+from .entries import LAZY, Entry, as_dict, from_dict, with_own_keys
 from .rules import Rules, parsed
 from .run import Report, run
 from .slots import slots
@@ -131,7 +132,7 @@ class Plan:
         entries, changed = [], set()
         for entry in self:
             initializer = None
-            if not entry.is_buffer:
+            if not entry.is_buffer and entry.note != LAZY:
                 dtype = getattr(torch, entry.dtype)
                 stand_in = torch.empty(entry.shape, dtype=dtype, device="meta")
                 chosen = (rule.initializer(entry.name, stand_in, owner) for rule in found)
@@ -252,6 +253,9 @@ def plan(
     found = parsed(rules)
     entries = []
     for slot in slots(model):
+        if is_lazy(slot.tensor):
+            message = f"plan: {slot.name} is lazy, and has no shape: call the model once before"
+            raise ValueError(message)
         chosen = (rule.initializer(slot.name, slot.tensor, slot.owner) for rule in found)
         initializer = next((one for one in chosen if one is not None), None)
         shape = tuple(slot.tensor.shape)

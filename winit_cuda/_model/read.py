@@ -10,12 +10,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from torch.nn.parameter import is_lazy
+
 from .._core.checks import warn
 from .._initializers.elementwise import Zeros
 from .._initializers.structured import DeltaOrthogonal, Dirac, Eye, Orthogonal, Sparse
 from .coding import program
 from .draws import NoLawError
-from .entries import NEVER_WRITTEN, Entry, Piece
+from .entries import LAZY, NEVER_WRITTEN, Entry, Piece
 from .laws import Reader, Reading, constant_value
 from .slots import Slot, buffer_slots, slots
 from .trace import trace
@@ -69,7 +71,7 @@ def entries_of(factory: Callable[[], Any]) -> list[Entry]:
 def _read(reader: Reader, log: Log, found: _Found) -> _Found:
     view = found.view
     if view is None:
-        return found._replace(note="on meta")
+        return found._replace(note=LAZY if is_lazy(found.slot.tensor) else "on meta")
     if view.numel == 0:
         return found._replace(reading=Reading(Zeros()))
     try:
@@ -184,7 +186,7 @@ class _Names:
 def _blank(found: _Found) -> Entry:
     slot = found.slot
     dtype = str(slot.tensor.dtype).removeprefix("torch.")
-    shape = tuple(slot.tensor.shape)
+    shape = (0,) if is_lazy(slot.tensor) else tuple(slot.tensor.shape)
     return Entry(
         slot.name, shape, dtype, None, slot.aliases, is_buffer=found.is_buffer, note=found.note
     )

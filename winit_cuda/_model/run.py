@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from .._core.checks import wrong
 from .._core.torch_internals import is_dtensor, is_tracing_tensor
@@ -85,6 +86,9 @@ def run(
     unknown = set(shards) - {slot.name for slot, _ in found}
     faults += [f"{name}, of shards, is not filled" for name in sorted(unknown)]
     for slot, entry in found:
+        if is_lazy(slot.tensor):
+            faults.append(f"{slot.name} is lazy, and has no shape yet: call the model once before")
+            continue
         shard = shards.get(slot.name)
         if shard is not None and is_dtensor(slot.tensor):
             faults.append(f"{slot.name}, of shards, is a DTensor, which says itself what it is")

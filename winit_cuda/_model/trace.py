@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from .._core.checks import wrong
 from . import replay
@@ -37,7 +38,7 @@ from .fake_tensors import (
     without_modes,
 )
 from .functions import FunctionMode
-from .log import INITIALIZER, Layout, Line, Log, Outside, Step, View, mapped, views
+from .log import BATCH_NORMS, INITIALIZER, Layout, Line, Log, Outside, Step, View, mapped, views
 from .own_fills import OPERATOR, initializer_of
 
 if TYPE_CHECKING:
@@ -97,9 +98,11 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return View(number, tensor.dtype, layout)
 
     def known(self, tensor: torch.Tensor) -> View | None:
-        """Any tensor as the log knows it; one with memory as data. None for one on meta."""
+        """Any tensor as the log knows it; one with memory as data. None for one on meta or lazy."""
         if is_fake(tensor):
             return self.view(tensor)
+        if is_lazy(tensor):
+            return None
         return None if tensor.is_meta else self.view(self._data(tensor.detach()))
 
     def values(self, tensor: torch.Tensor) -> torch.Tensor:
@@ -364,6 +367,8 @@ def _written(func: Any, args: Any, kwargs: Any) -> list[torch.Tensor]:
     for index, name in _written_arguments(func):
         given = args[index] if index < len(args) else kwargs.get(name)
         written += [each for each in _flat(given) if isinstance(each, torch.Tensor)]
+    if func._schema.name in BATCH_NORMS and args[5]:  # noqa: SLF001
+        written += [each for each in args[3:5] if each is not None]
     return written
 
 
