@@ -62,6 +62,8 @@ def program(
         }
         if step.is_random:
             one["key"] = names[step.index]
+        if step.default_dtype is not torch.float32:
+            one["default"] = _name(step.default_dtype)
         described.append(one)
     where = _plain(result, numbers)
     sizes = [nbytes[storage] for storage in numbers]
@@ -150,6 +152,7 @@ def decoded(described: Any) -> tuple[list[Step], dict[int, str], dict[int, int],
         if not writes or not all(isinstance(view, View) for view in (*results, *writes)):
             raise TypeError(f"a step of {one['op']!r} without a result")
         step = Step(name, operator, args, kwargs, results, writes, None, None, "key" in one, index)
+        step.default_dtype = _dtype(one.get("default", "float32"))
         if "key" in one:
             names[index] = str(one["key"])
         steps.append(step)

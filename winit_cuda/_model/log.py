@@ -11,10 +11,10 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import torch
+
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import torch
 
 # Operators that write all of a tensor without a look at what it held.
 _OVERWRITE = frozenset(
@@ -140,6 +140,8 @@ class Step:
     """The function of torch.nn.init that called the operator, with its arguments."""
     is_random: bool = False
     index: int = -1
+    default_dtype: torch.dtype = torch.float32
+    """Torch's when it ran, which decides what `arange(4) / 3` is."""
 
     @property
     def reads(self) -> list[View]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,7 +12,7 @@ from torch.utils._pytree import tree_map
 from .log import INITIALIZER, Log, Outside, Step, View
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     # Writes what a random step draws, or returns False to leave it to torch's generator.
     Draw = Callable[[Step, "Memory"], bool]
@@ -49,7 +50,7 @@ class Memory:
         if step.name.startswith(("empty", "new_empty")):
             return  # what nothing writes is 0
         args, kwargs = tree_map(self.real, (step.args, step.kwargs))
-        with torch.no_grad():
+        with torch.no_grad(), _default_dtype(step.default_dtype):
             found = step.operator(*args, **kwargs)
         tensors = found if isinstance(found, (tuple, list)) else (found,)
         results = [tensor for tensor in tensors if isinstance(tensor, torch.Tensor)]
@@ -70,10 +71,24 @@ class Memory:
 def played(nbytes: Mapping[int, int], steps: Iterable[Step], draw: Draw | None = None) -> Memory:
     """The memory after these steps."""
     memory = Memory(nbytes)
-    for step in steps:
-        if draw is None or not step.is_random or not draw(step, memory):
-            memory.play(step)
+    with torch.autocast("cpu", enabled=False):  # its casts are steps of the log
+        for step in steps:
+            if draw is None or not step.is_random or not draw(step, memory):
+                memory.play(step)
     return memory
+
+
+@contextmanager
+def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    before = torch.get_default_dtype()
+    if before is dtype:
+        yield
+        return
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def values(log: Log, steps: list[Step], view: View) -> torch.Tensor:

@@ -207,6 +207,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             args, kwargs = arguments
             known = _arguments(scheme)
             step = Step(name, func, args, kwargs, results, writes, line, known, is_random)
+            step.default_dtype = torch.get_default_dtype()
             self.log.add(step)
 
     def _add_whole(self, frame: FrameType, line: Line | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -78,6 +79,44 @@ def test_without_a_draw_they_are_those_of_a_build():
     assert not plan["even"].program.is_data
     assert plan["inv_freq"].program.keys == []
     assert model.table.dtype is torch.float16
+
+
+def test_values_under_another_default_dtype():
+    """They are those of the constructor, whatever a run finds, and so under autocast."""
+
+    def make():
+        thirds = torch.arange(4) / 3
+        column = thirds.float()[:, None]
+        made = {"a": thirds, "b": torch.linspace(0, 1, 5), "plain": column @ column.T}
+        with torch.autocast("cpu"):
+            made["cast"] = column @ column.T
+        return nn.ParameterDict(made)
+
+    def factory():
+        with default_dtype(torch.float64):
+            return make()
+
+    plan, real = planned(factory), factory()
+    assert real.a.dtype is torch.float64
+    assert real.cast.dtype is torch.bfloat16
+    for default in (torch.float16, torch.float32, torch.float64):
+        model = factory()
+        for parameter in model.values():
+            parameter.data.zero_()
+        with default_dtype(default), torch.autocast("cpu"):
+            plan.run(model, seed=0)
+        for name, tensor in real.items():
+            assert torch.equal(model[name], tensor), name
+
+
+@contextmanager
+def default_dtype(dtype):
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def test_data_with_memory():
