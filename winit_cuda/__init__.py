@@ -18,6 +18,7 @@ from ._core.backend import BackendInfo, backend_info, use_backend
 from ._dispatch import operators as _operators  # noqa: F401  (torch.ops.winit_cuda is there from the start)
 from ._distributed.shard import Box, Shard, Shards
 from ._initializers.base import Initializer
+from ._initializers.composite import Composite
 from ._initializers.elementwise import Constant, Normal, Ones, TruncNormal, Uniform, Zeros
 from ._initializers.fans import KaimingNormal, KaimingUniform, XavierNormal, XavierUniform
 from ._initializers.scaling import LecunNormal, LecunUniform, VarianceScaling
@@ -38,6 +39,7 @@ from .init import *  # noqa: F403
 __all__ = [
     "BackendInfo",
     "Box",
+    "Composite",
     "Constant",
     "DeltaOrthogonal",
     "Dirac",

@@ -9,7 +9,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from torch import Generator, Tensor
 from torch.overrides import handle_torch_function
@@ -95,6 +95,15 @@ class Initializer:
         if not SMALLEST:
             with kept():
                 return self(tensor, generator=generator, key=key, shard=shard)
+        return self._fill(tensor, generator, key, shard)
+
+    def _fill(
+        self,
+        tensor: Tensor,
+        generator: Generator | None,
+        key: Key | None,
+        shard: Shard | Shards | None,
+    ) -> Tensor:
         function = type(self).__name__
         law = self.law(whole_shape(function, tensor, shard))
         what = law.fill if shard is None else law.fill.part(shard)
@@ -105,7 +114,9 @@ class Initializer:
 
     def law(self, shape: Sequence[int]) -> Law:
         """What a whole tensor of this shape is filled with; raise where it cannot be."""
-        raise NotImplementedError
+        raise wrong(
+            type(self).__name__, "its law", "that of a class such as Normal", shape, TypeError
+        )
 
     def __repr__(self) -> str:
         given = (
@@ -139,15 +150,20 @@ class Initializer:
         name = values.pop(_NAME, None)
         kind = _KINDS.get(name) if isinstance(name, str) else None
         if kind is None:
-            raise wrong(function, _NAME, f"one of {', '.join(_KINDS)}", name)
+            raise wrong(function, _NAME, f"one of {', '.join(sorted(_KINDS))}", name)
         known = [field.name for field in fields(kind)]
-        for field, value in values.items():
-            if field not in known:
-                raise wrong(function, f"a field of {name}", f"one of {', '.join(known)}", field)
-            values[field] = _unplain(value)
-        for needed in fields(kind):
-            if needed.default is MISSING and needed.name not in values:
-                raise wrong(function, f"{needed.name} of {name}", "given", None)
+        for given, value in values.items():
+            if given not in known:
+                raise wrong(function, f"a field of {name}", f"one of {', '.join(known)}", given)
+            values[given] = _unplain(value)
+        for field in fields(kind):
+            if field.default is MISSING and field.name not in values:
+                raise wrong(function, f"{field.name} of {name}", "given", None)
+            # Python counts with bools; in a file one is a slip, but where a constant is meant.
+            if isinstance(values.get(field.name), bool) and bool not in get_args(field.type):
+                requirement = "a number or a word"
+                received = values[field.name]
+                raise wrong(function, f"{field.name} of {name}", requirement, received, TypeError)
         made: Initializer = kind(**values)
         return made
 
@@ -183,10 +199,14 @@ def _written(value: Any) -> str:
 def _plain(value: Any) -> Any:
     if isinstance(value, float) and value in _INFINITIES:
         return _INFINITIES[value]
-    return list(value) if isinstance(value, tuple) else value
+    if isinstance(value, Initializer):
+        return value.as_dict()
+    return [_plain(each) for each in value] if isinstance(value, tuple) else value
 
 
 def _unplain(value: Any) -> Any:
     if isinstance(value, str) and value in _INFINITIES.values():
         return float(value)
-    return tuple(value) if isinstance(value, list) else value
+    if isinstance(value, dict):
+        return Initializer.from_dict(value)
+    return tuple(_unplain(each) for each in value) if isinstance(value, list) else value
