@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from .._initializers.base import Initializer
+from .._initializers.composite import Composite
 from .program import Program, from_described
 
 # The note of a tensor that a constructor leaves as it was allocated.
@@ -71,6 +72,33 @@ class Entry:
         if self.initializer is not None or self.program is not None or not self.pieces:
             return self.initializer is not None or self.program is not None
         return sum(math.prod(piece.sizes) for piece in self.pieces) == math.prod(self.shape)
+
+
+def entry_of(
+    name: str,
+    shape: tuple[int, ...],
+    dtype: str,
+    initializer: Initializer | None,
+    aliases: tuple[str, ...] = (),
+) -> Entry:
+    """The entry of a parameter that is to have an initializer, with its pieces.
+
+    Raises:
+        ValueError: The initializer does not take the shape.
+    """
+    if initializer is None:
+        return Entry(name, shape, dtype, None, aliases)
+    if not isinstance(initializer, Composite):
+        initializer.law(shape)
+        return Entry(name, shape, dtype, initializer, aliases)
+    pieces = tuple(
+        Piece(
+            one.offsets, one.sizes, one.initializer, f"{name}#{one.draw}" if one.draw > 0 else name
+        )
+        for one in initializer.blocks(shape)[1:]
+        if math.prod(one.sizes)
+    )
+    return Entry(name, shape, dtype, initializer.base, aliases, pieces=pieces)
 
 
 def with_own_keys(entries: list[Entry], changed: set[str]) -> list[Entry]:

@@ -11,10 +11,9 @@ from torch import nn
 
 from .._core.checks import warn, wrong
 from .._distributed.shard import Shard, Shards
-from .._initializers.base import Initializer
 from .._keys.keys import Key
-from .entries import Entry, as_dict, from_dict, with_own_keys
-from .rules import Rules, parsed
+from .entries import Entry, as_dict, entry_of, from_dict, with_own_keys
+from .rules import Rules, chosen, parsed
 from .run import Report, run
 from .slots import slots
 from .table import table
@@ -127,21 +126,18 @@ class Plan:
         values. Rules that decide nothing are a ValueError if `strict`, else a warning.
         """
         found = parsed(rules)
-        owner = nn.Module()
         entries, changed = [], set()
         for entry in self:
             initializer = None
             if not entry.is_buffer:
                 dtype = getattr(torch, entry.dtype)
                 stand_in = torch.empty(entry.shape, dtype=dtype, device="meta")
-                chosen = (rule.initializer(entry.name, stand_in, owner) for rule in found)
-                initializer = next((one for one in chosen if one is not None), None)
+                initializer = chosen(found, entry.name, stand_in, ())
             if initializer is None:
                 entries.append(entry)
             else:
-                _check_law(entry.name, initializer, entry.shape)
                 entries.append(
-                    Entry(entry.name, entry.shape, entry.dtype, initializer, entry.aliases)
+                    _ruled(entry.name, entry.shape, entry.dtype, initializer, entry.aliases)
                 )
                 changed.add(entry.name)
         _tell("idle rules", [str(rule) for rule in found if rule.is_idle], strict)
@@ -252,13 +248,9 @@ def plan(
     found = parsed(rules)
     entries = []
     for slot in slots(model):
-        chosen = (rule.initializer(slot.name, slot.tensor, slot.owner) for rule in found)
-        initializer = next((one for one in chosen if one is not None), None)
-        shape = tuple(slot.tensor.shape)
-        if initializer is not None:
-            _check_law(slot.name, initializer, shape)
-        dtype = str(slot.tensor.dtype).removeprefix("torch.")
-        entries.append(Entry(slot.name, shape, dtype, initializer, slot.aliases))
+        initializer = chosen(found, slot.name, slot.tensor, (slot.owner, *slot.around))
+        shape, dtype = tuple(slot.tensor.shape), str(slot.tensor.dtype).removeprefix("torch.")
+        entries.append(_ruled(slot.name, shape, dtype, initializer, slot.aliases))
     unmatched = [entry.name for entry in entries if entry.initializer is None]
     idle = [str(rule) for rule in found if rule.is_idle]
     _tell("parameters that no rule matches", unmatched, strict)
@@ -285,8 +277,8 @@ def _of_factory(factory: Any, rules: Rules | str | Path | None, strict: bool) ->
     return found if rules is None else found.with_rules(rules, strict=strict)
 
 
-def _check_law(name: str, initializer: Initializer, shape: tuple[int, ...]) -> None:
+def _ruled(name: str, shape: tuple[int, ...], *others: Any) -> Entry:
     try:
-        initializer.law(shape)
+        return entry_of(name, shape, *others)
     except ValueError as error:
         raise ValueError(f"plan: {name}: {error}") from error

@@ -90,7 +90,7 @@ def test_what_no_rule_matches_and_what_matches_nothing(model):
         plan = winit.plan(model, rules, strict=False)
     texts = [str(warning.message) for warning in warned]
     assert re.match(message, texts[0])
-    assert texts[1].startswith("plan: idle rules: '*.baias', <class 'torch.nn")
+    assert texts[1].startswith("plan: idle rules: '*.baias', Conv1d")
     assert warned[0].filename == __file__
     assert plan["embedding.weight"].initializer is None
     with pytest.raises(ValueError, match="idle rules: 'x'"):
@@ -102,8 +102,12 @@ def test_what_no_rule_matches_and_what_matches_nothing(model):
     [
         ({3: winit.Ones()}, TypeError, "a pattern of rules must be a glob"),
         ({torch.Tensor: winit.Ones()}, TypeError, "a pattern of rules must be a glob"),
-        ({"*": 0.02}, TypeError, r"the rule of '\*' must be an initializer or a callable"),
-        ({"*": lambda *_: 0.02}, TypeError, r"what the rule of '\*' returns must be"),
+        ({"*": 0.02}, TypeError, r"the rule of '\*' must be an initializer such as"),
+        ({"*": lambda *_: 0.02}, TypeError, r"what the rule of '\*' returns for embed"),
+        ({"*": winit.Zeros}, TypeError, r"the rule of '\*' must be an initializer .* got 'Zeros'"),
+        ({"*": winit.Initializer()}, TypeError, r"the rule of '\*' must be an initializer"),
+        ({re.compile(b"x"): winit.Ones()}, TypeError, "a pattern of rules must be a glob"),
+        ({(): winit.Ones()}, TypeError, "a pattern of rules must be a glob"),
         (3, TypeError, "rules must be a mapping or pairs"),
         ([winit.Ones()], TypeError, "rules must be a mapping or pairs"),
         ({"*": winit.Eye()}, ValueError, "plan: layers.0.out.bias: Eye: tensor must be of 2 dim"),
@@ -141,7 +145,7 @@ def test_rules_of_a_file(model, tmp_path, kind):
 def test_files_without_rules(model, tmp_path, text):
     path = tmp_path / "rules.json"
     path.write_text(text)
-    with pytest.raises((ValueError, TypeError), match=r"^(plan|Initializer\.from_dict): "):
+    with pytest.raises((ValueError, TypeError), match=r"^plan: "):
         winit.plan(model, path)
 
 
