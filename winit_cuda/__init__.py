@@ -13,7 +13,7 @@ what fills the tensors of each device.
 from ._core import interpreter as _interpreter  # noqa: F401  (before anything imports torch)
 
 # isort: split
-from . import init
+from . import init, presets
 from ._core.backend import BackendInfo, backend_info, use_backend
 from ._dispatch import operators as _operators  # noqa: F401  (torch.ops.winit_cuda is there from the start)
 from ._distributed.shard import Box, Shard, Shards
@@ -73,6 +73,7 @@ __all__ = [
     "install",
     "key",
     "plan",
+    "presets",
     "split",
     "uninstall",
     "use_backend",

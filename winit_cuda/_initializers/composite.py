@@ -72,7 +72,7 @@ class Composite(Initializer):
     """
 
     base: Initializer
-    pieces: tuple[tuple[Where, Initializer], ...]
+    pieces: Mapping[Any, Initializer] | Sequence[tuple[Where, Initializer]]
     chunks: int | None = None
     dim: int = 0
 
@@ -137,7 +137,8 @@ class Composite(Initializer):
         size = shape[dim] // count if count else 0
         boxes = []
         ends: list[tuple[int, int]] = []
-        for where, initializer in self.pieces:
+        pieces: Any = self.pieces
+        for where, initializer in pieces:
             start, stop = where if isinstance(where, tuple) else (where, where + 1)
             if start < 0:
                 start, stop = start + count, stop + count
@@ -145,7 +146,7 @@ class Composite(Initializer):
                 requirement = f"of a block {where} in dimension {dim}, as pieces has it"
                 raise unfit(function, "tensor", requirement, received, WrongValueError)
             if any(start < b and a < stop for a, b in ends):
-                raise wrong(function, "pieces", "of different blocks", [p[0] for p in self.pieces])
+                raise wrong(function, "pieces", "of different blocks", [one for one, _ in pieces])
             ends.append((start, stop))
             offsets, sizes = [0] * len(shape), list(shape)
             offsets[dim], sizes[dim] = start * size, (stop - start) * size
