@@ -25,7 +25,7 @@ from .._keys.keys import Key
 from .._schemes.shapes import whole_shape
 
 _NAME = "initializer"
-_INFINITIES = {math.inf: "inf", -math.inf: "-inf"}
+_NO_JSON = ("inf", "-inf", "nan")
 _KINDS: dict[str, type] = {}
 
 
@@ -127,7 +127,7 @@ class Initializer:
         return f"{type(self).__name__}({', '.join(given)})"
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the name and all fields as what JSON has; infinities are "inf" and "-inf"."""
+        """Return the name and all fields as what JSON has; "inf", "-inf" and "nan" are words."""
         values = {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
         return {_NAME: type(self).__name__, **values}
 
@@ -172,12 +172,14 @@ class Initializer:
         """Return the initializer of `to_json`. Nothing but JSON is read, and no code runs.
 
         Raises:
-            TypeError: A field is of the wrong type.
+            TypeError: A field is of the wrong type, or the text no string.
             ValueError: The text is not JSON, or not that of an initializer.
         """
+        if not isinstance(text, str):
+            raise wrong("Initializer.from_json", "text", "a string", text, TypeError)
         try:
             described = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (json.JSONDecodeError, RecursionError) as error:
             raise wrong("Initializer.from_json", "text", f"JSON ({error})", text) from error
         if not isinstance(described, dict):
             raise wrong("Initializer.from_json", "text", "a JSON object", text)
@@ -191,21 +193,21 @@ class Initializer:
 
 def _written(value: Any) -> str:
     """The value as Python reads it."""
-    if isinstance(value, float) and value in _INFINITIES:
-        return f'float("{_INFINITIES[value]}")'
+    if isinstance(value, float) and not math.isfinite(value):
+        return f'float("{value}")'
     return repr(value)
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, float) and value in _INFINITIES:
-        return _INFINITIES[value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
     if isinstance(value, Initializer):
         return value.as_dict()
     return [_plain(each) for each in value] if isinstance(value, tuple) else value
 
 
 def _unplain(value: Any) -> Any:
-    if isinstance(value, str) and value in _INFINITIES.values():
+    if isinstance(value, str) and value in _NO_JSON:
         return float(value)
     if isinstance(value, dict):
         return Initializer.from_dict(value)

@@ -155,27 +155,24 @@ def as_dict(entry: Entry) -> dict[str, Any]:
 def from_dict(described: dict[str, Any]) -> Entry:
     """The entry of `as_dict`."""
     law, dtype = described["law"], described["dtype"]
-    if not isinstance(getattr(torch, dtype, None), torch.dtype):
+    if not isinstance(dtype, str) or not isinstance(getattr(torch, dtype, None), torch.dtype):
         raise TypeError(f"no dtype: {dtype!r}")
     name, shape, aliases = described["name"], _integers(described["shape"]), described["aliases"]
     if not isinstance(aliases, list) or not all(isinstance(one, str) for one in (name, *aliases)):
         raise TypeError(f"no names: {name!r}, {aliases!r}")
     initializer = None if law is None else Initializer.from_dict(law)
     if initializer is not None:
-        try:
-            initializer.law(shape)
-        except ValueError as error:
-            raise ValueError(f"Plan.from_json: {name}: {error}") from error
+        initializer.law(shape)
     return Entry(
         name,
         shape,
         dtype,
         initializer,
         tuple(aliases),
-        str(described.get("key", "")),
-        tuple(_piece(piece, shape) for piece in described.get("pieces", ())),
-        bool(described.get("buffer", False)),
-        str(described.get("note", "")),
+        _member(described, "key", ""),
+        tuple(_piece(piece, shape) for piece in _member(described, "pieces", [])),
+        _member(described, "buffer", False),
+        _member(described, "note", ""),
         from_described(described["program"]) if "program" in described else None,
     )
 
@@ -189,7 +186,16 @@ def _piece(described: dict[str, Any], shape: tuple[int, ...]) -> Piece:
         for offset, size, end, whole in zip(offsets, sizes, ends, shape, strict=True)
     ):
         raise TypeError(f"a piece at {offsets} of sizes {sizes} in a tensor of shape {shape}")
-    return Piece(offsets, sizes, initializer, str(described["key"]))
+    initializer.law(sizes)
+    return Piece(offsets, sizes, initializer, _member(described, "key", ""))
+
+
+def _member(described: dict[str, Any], name: str, default: Any) -> Any:
+    """A member that may be missing, of the type of its default."""
+    value = described.get(name, default)
+    if type(value) is not type(default):
+        raise TypeError(f"{name} must be a {type(default).__name__}, got {value!r}")
+    return value
 
 
 def _integers(values: Any) -> tuple[int, ...]:

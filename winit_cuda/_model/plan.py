@@ -1,6 +1,7 @@
 """Plans: by name, the law that each parameter of a model is to have."""
 
 import importlib
+import inspect
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -8,8 +9,9 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
-from .._core.checks import warn, wrong
+from .._core.checks import unfit, warn, wrong
 from .._distributed.shard import Shard, Shards
 from .._keys.keys import Key
 from .entries import Entry, as_dict, entry_of, from_dict, with_own_keys
@@ -165,12 +167,15 @@ class Plan:
         Operators in it are looked up in a fixed list, and called by `run` only.
 
         Raises:
+            TypeError: The text is no string.
             ValueError: The text is not JSON, or not that of a plan of this version.
         """
         function = "Plan.from_json"
+        if not isinstance(text, str):
+            raise wrong(function, "text", "a string", text, TypeError)
         try:
             described = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (json.JSONDecodeError, RecursionError) as error:
             raise wrong(function, "text", f"JSON ({error})", text) from error
         head = described.get("format") if isinstance(described, dict) else None
         if head != _FORMAT:
@@ -178,14 +183,15 @@ class Plan:
         if (described.get("version"), described.get("stream")) != (_VERSION, _STREAM):
             received = described.get("version"), described.get("stream")
             raise wrong(function, "version and stream", f"{_VERSION} and {_STREAM}", received)
-        try:
-            entries = list(map(from_dict, described["entries"]))
-        except (KeyError, TypeError, AttributeError) as error:
-            raise wrong(function, "entries", f"those of a plan ({error!r})", "others") from error
-        found = Plan(entries)
-        if len(found) < len(entries):
-            raise wrong(function, "entries", "of different names", "some of one name")
-        return found
+        given = described.get("entries")
+        if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
+            raise wrong(function, "entries", "a list of objects", given)
+        entries = [_entry(one) for one in given]
+        names = [name for entry in entries for name in (entry.name, *entry.aliases)]
+        if len(set(names)) < len(names):
+            name = next(name for name in names if names.count(name) > 1)
+            raise wrong(function, "entries", "of different names", f"{name} twice")
+        return Plan(entries)
 
 
 def plan(
@@ -247,7 +253,12 @@ def plan(
         raise wrong("plan", "rules", "given for a Module", rules, TypeError)
     found = parsed(rules)
     entries = []
-    for slot in slots(model):
+    known = slots(model)
+    lazy = [slot.name for slot in known if is_lazy(slot.tensor)]
+    if lazy:
+        what = f"without lazy parameters, which have no shape before the first call: {lazy[0]}"
+        raise unfit("plan", "model", what, f"{len(lazy)} of them", ValueError)
+    for slot in known:
         initializer = chosen(found, slot.name, slot.tensor, (slot.owner, *slot.around))
         shape, dtype = tuple(slot.tensor.shape), str(slot.tensor.dtype).removeprefix("torch.")
         entries.append(_ruled(slot.name, shape, dtype, initializer, slot.aliases))
@@ -271,10 +282,34 @@ def _of_factory(factory: Any, rules: Rules | str | Path | None, strict: bool) ->
     if not callable(factory):
         requirement = "a torch.nn.Module or a callable that makes one"
         raise wrong("plan", "model", requirement, factory, TypeError)
+    _check_arguments(factory)
     # Imported where it is needed: it is the only part that needs torch's fake tensors.
     read = importlib.import_module(".read", __package__)
     found = Plan(read.entries_of(factory))
     return found if rules is None else found.with_rules(rules, strict=strict)
+
+
+def _entry(described: dict[str, Any]) -> Entry:
+    """The entry of a file; an error names it."""
+    try:
+        return from_dict(described)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise ValueError(f"Plan.from_json: {described.get('name')}: {reason}") from error
+
+
+def _check_arguments(factory: Callable[..., Any]) -> None:
+    """Raise where a factory needs arguments, such as a class of modules does."""
+    try:
+        signature = inspect.signature(factory)
+    except (TypeError, ValueError):  # some built-in functions have none
+        return
+    try:
+        signature.bind()
+    except TypeError as error:
+        name = getattr(factory, "__qualname__", type(factory).__name__)
+        requirement = f"a callable without arguments, such as lambda: {name}(...)"
+        raise unfit("plan", "model", requirement, f"{name}: {error}", TypeError) from error
 
 
 def _ruled(name: str, shape: tuple[int, ...], *others: Any) -> Entry:

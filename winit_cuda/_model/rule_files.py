@@ -38,7 +38,7 @@ def _parsed(path: Path) -> dict[str, Any]:
             found = json.loads(text, object_pairs_hook=_without_repetition)
     except ImportError as error:  # Python 3.10
         raise wrong("plan", "rules", "a JSON file before Python 3.11", str(path)) from error
-    except ValueError as error:  # of either language, or no UTF-8
+    except (ValueError, RecursionError) as error:  # of either language, or no UTF-8
         raise wrong("plan", "rules", f"a file of JSON or TOML ({error})", str(path)) from error
     if not isinstance(found, dict):
         raise wrong("plan", "rules", "a file with one object of globs", str(path))

@@ -156,6 +156,12 @@ def test_only_what_differs_from_the_defaults_is_shown():
     assert repr(winit.TruncNormal(b=INF)) == 'TruncNormal(b=float("inf"))'
 
 
+def test_not_a_number():
+    text = winit.Constant(math.nan).to_json()
+    assert text == '{"initializer": "Constant", "val": "nan"}'
+    assert repr(winit.Initializer.from_json(text)) == 'Constant(val=float("nan"))'
+
+
 def test_defaults_of_what_is_not_written():
     assert winit.Initializer.from_json('{"initializer": "Normal"}') == winit.Normal()
     assert winit.Initializer.from_json('{"initializer": "Constant", "val": true}').val is True
@@ -166,6 +172,8 @@ def test_defaults_of_what_is_not_written():
     [
         ("{", ValueError, "from_json: text must be JSON"),
         ("[1]", ValueError, "from_json: text must be a JSON object"),
+        ("[" * 100_000, ValueError, "from_json: text must be JSON"),
+        (b"{}", TypeError, "from_json: text must be a string, got bytes"),
         ("{}", ValueError, "from_dict: initializer must be one of Composite, .* got None"),
         ('{"initializer": "Initializer"}', ValueError, "must be one of"),
         ('{"initializer": "_Xavier"}', ValueError, "must be one of"),
