@@ -216,16 +216,18 @@ def plan(
         model: A factory, or a Module, from which names and shapes are taken.
         rules: In order, a pattern and what a parameter that matches gets. A pattern is a glob over
             the name, in which `*` crosses dots, a compiled regular expression for all of the name,
-            or a type of modules for what they own. What it gets is an `Initializer`, or a callable
-            that returns one for the name and the parameter, or None to leave it to later rules. Or
-            the path of a JSON or TOML file: an object of globs and initializers. For a factory,
-            they replace laws that were read, as `Plan.with_rules` does.
+            or a type of modules, or a tuple of them, for what they own. What it gets is an
+            `Initializer`, or a callable that returns one for the name and the parameter, or None to
+            leave it to later rules; by type, it gets the modules, too, the owner first and then
+            those around it. Or the path of a JSON or TOML file: an object of globs and
+            initializers. For a factory, they replace laws that were read, as `Plan.with_rules`
+            does.
         strict: Whether parameters of a Module that no rule matches, and rules that decide nothing,
             are errors; else they are a warning.
 
     Raises:
         TypeError: `model` is neither a Module nor callable, a Module has no rules, a rule is none,
-            or the factory returns no Module.
+            or the factory needs arguments or returns no Module.
         ValueError: If `strict`, a parameter has no rule, or a rule matches nothing; or a parameter
             has a shape that its initializer does not take.
         RuntimeError: The factory fails on fake tensors; the error names its line.
