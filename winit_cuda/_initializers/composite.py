@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import torch
 from torch import Generator, Tensor
 
 from .._core import checks, target
@@ -11,13 +12,13 @@ from .._core.checks import WrongValueError, unfit, wrong
 from .._core.torch_internals import is_dtensor, local_tensor
 from .._dispatch.aten import refuse_native_only
 from .._dispatch.many import Batch, Job
-from .._dispatch.single import negate
+from .._dispatch.single import is_seen_by_torch, negate
 from .._distributed.shard import Shard, Shards
 from .._keys import generators
 from .._keys.keys import Key, fold_in
 from .._schemes.shapes import whole_shape
 from .base import Initializer, Law
-from .boxes import box_fills
+from .boxes import box_fills, narrowed
 
 # One of the blocks, or from which on to before which.
 Where = int | tuple[int, int]
@@ -43,7 +44,8 @@ class Composite(Initializer):
 
     Of the draws of a tensor, the first has the tensor's key k, and draw j, in the order of `base`
     and `pieces`, has fold_in(k, j). In a plan the keys are those of `name`, `name#1` and so on, as
-    where a plan is read from a constructor.
+    where a plan is read from a constructor. Where torch traces a call without a key, each draw is
+    one of its generator; `torch.compile` breaks its graph at the call.
 
     Args:
         base: The law of the whole.
@@ -175,6 +177,11 @@ class Composite(Initializer):
         later = Batch([fill.job for fill, _ in fills])
         if tensor.is_meta:
             return tensor
+        if key is None and shard is None and _is_traced(tensor):
+            for block in (whole, *rest):
+                part = narrowed(tensor, block.offsets, block.sizes)
+                block.initializer(part, generator=generator)
+            return tensor
         if max(block.draw for block in (whole, *rest)) >= 0:
             key = _key(function, tensor, generator, key, shard)
         first.run([_child(key, whole)])
@@ -185,6 +192,11 @@ class Composite(Initializer):
             if fill.is_negative:
                 negate(fill.job.tensor)
         return tensor
+
+
+def _is_traced(tensor: Tensor) -> bool:
+    """Whether draws are to be torch's own operators; `torch.compile` does not come that far."""
+    return not torch.compiler.is_dynamo_compiling() and is_seen_by_torch(tensor)
 
 
 def _checked(where: Any) -> Where:

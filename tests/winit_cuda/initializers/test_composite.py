@@ -140,3 +140,19 @@ def test_without_the_core():
 def test_no_law_of_a_whole_tensor():
     with pytest.raises(TypeError, match="its use must be where a tensor may have several laws"):
         BLOCKS.law(SHAPE)
+
+
+def test_where_torch_looks_on():
+    """A constructor on fake tensors, and a graph that torch compiles."""
+
+    def factory():
+        model = torch.nn.Linear(3, 8, bias=False)
+        winit.Composite(winit.Normal(), {0: winit.Uniform(), 2: winit.Ones()})(model.weight)
+        return model
+
+    entry = winit.plan(factory)["weight"]  # a draw of torch's generator would be a warning
+    assert [piece.offsets for piece in entry.pieces] == [(0, 0), (2, 0)]
+    assert [piece.key_name for piece in entry.pieces] == ["weight#1", "weight"]
+    torch._dynamo.reset()
+    compiled = torch.compile(lambda tensor: BLOCKS(tensor, key=KEY), backend="eager")
+    assert torch.equal(compiled(torch.empty(SHAPE)), values())
