@@ -13,11 +13,12 @@ what fills the tensors of each device.
 from ._core import interpreter as _interpreter  # noqa: F401  (before anything imports torch)
 
 # isort: split
-from . import init
+from . import init, presets
 from ._core.backend import BackendInfo, backend_info, use_backend
 from ._dispatch import operators as _operators  # noqa: F401  (torch.ops.winit_cuda is there from the start)
 from ._distributed.shard import Box, Shard, Shards
 from ._initializers.base import Initializer
+from ._initializers.composite import Composite
 from ._initializers.elementwise import Constant, Normal, Ones, TruncNormal, Uniform, Zeros
 from ._initializers.fans import KaimingNormal, KaimingUniform, XavierNormal, XavierUniform
 from ._initializers.scaling import LecunNormal, LecunUniform, VarianceScaling
@@ -38,6 +39,7 @@ from .init import *  # noqa: F403
 __all__ = [
     "BackendInfo",
     "Box",
+    "Composite",
     "Constant",
     "DeltaOrthogonal",
     "Dirac",
@@ -71,6 +73,7 @@ __all__ = [
     "install",
     "key",
     "plan",
+    "presets",
     "split",
     "uninstall",
     "use_backend",

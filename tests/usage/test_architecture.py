@@ -18,7 +18,7 @@ LAYERS = {
     "csrc": "platform < values < simd cuda < fill < sparse orthogonal many < bindings < testing",
     "winit_cuda": (
         "_version < _core < _keys < _distributed < _fills < _dispatch < _schemes < _initializers"
-        " < init < _model < _verify < __init__ < _command < __main__"
+        " < init < _model < _presets < presets < _verify < __init__ < _command < __main__"
     ),
     "benchmarks": ". < gpu models scale",
 }

@@ -9,7 +9,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from torch import Generator, Tensor
 from torch.overrides import handle_torch_function
@@ -25,7 +25,7 @@ from .._keys.keys import Key
 from .._schemes.shapes import whole_shape
 
 _NAME = "initializer"
-_INFINITIES = {math.inf: "inf", -math.inf: "-inf"}
+_NO_JSON = ("inf", "-inf", "nan")
 _KINDS: dict[str, type] = {}
 
 
@@ -95,6 +95,15 @@ class Initializer:
         if not SMALLEST:
             with kept():
                 return self(tensor, generator=generator, key=key, shard=shard)
+        return self._fill(tensor, generator, key, shard)
+
+    def _fill(
+        self,
+        tensor: Tensor,
+        generator: Generator | None,
+        key: Key | None,
+        shard: Shard | Shards | None,
+    ) -> Tensor:
         function = type(self).__name__
         law = self.law(whole_shape(function, tensor, shard))
         what = law.fill if shard is None else law.fill.part(shard)
@@ -105,7 +114,9 @@ class Initializer:
 
     def law(self, shape: Sequence[int]) -> Law:
         """What a whole tensor of this shape is filled with; raise where it cannot be."""
-        raise NotImplementedError
+        raise wrong(
+            type(self).__name__, "its law", "that of a class such as Normal", shape, TypeError
+        )
 
     def __repr__(self) -> str:
         given = (
@@ -116,7 +127,7 @@ class Initializer:
         return f"{type(self).__name__}({', '.join(given)})"
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the name and all fields as what JSON has; infinities are "inf" and "-inf"."""
+        """Return the name and all fields as what JSON has; "inf", "-inf" and "nan" are words."""
         values = {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
         return {_NAME: type(self).__name__, **values}
 
@@ -139,15 +150,20 @@ class Initializer:
         name = values.pop(_NAME, None)
         kind = _KINDS.get(name) if isinstance(name, str) else None
         if kind is None:
-            raise wrong(function, _NAME, f"one of {', '.join(_KINDS)}", name)
+            raise wrong(function, _NAME, f"one of {', '.join(sorted(_KINDS))}", name)
         known = [field.name for field in fields(kind)]
-        for field, value in values.items():
-            if field not in known:
-                raise wrong(function, f"a field of {name}", f"one of {', '.join(known)}", field)
-            values[field] = _unplain(value)
-        for needed in fields(kind):
-            if needed.default is MISSING and needed.name not in values:
-                raise wrong(function, f"{needed.name} of {name}", "given", None)
+        for given, value in values.items():
+            if given not in known:
+                raise wrong(function, f"a field of {name}", f"one of {', '.join(known)}", given)
+            values[given] = _unplain(value)
+        for field in fields(kind):
+            if field.default is MISSING and field.name not in values:
+                raise wrong(function, f"{field.name} of {name}", "given", None)
+            # Python counts with bools; in a file one is a slip, but where a constant is meant.
+            if isinstance(values.get(field.name), bool) and bool not in get_args(field.type):
+                requirement = "a number or a word"
+                received = values[field.name]
+                raise wrong(function, f"{field.name} of {name}", requirement, received, TypeError)
         made: Initializer = kind(**values)
         return made
 
@@ -156,12 +172,14 @@ class Initializer:
         """Return the initializer of `to_json`. Nothing but JSON is read, and no code runs.
 
         Raises:
-            TypeError: A field is of the wrong type.
+            TypeError: A field is of the wrong type, or the text no string.
             ValueError: The text is not JSON, or not that of an initializer.
         """
+        if not isinstance(text, str):
+            raise wrong("Initializer.from_json", "text", "a string", text, TypeError)
         try:
             described = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (json.JSONDecodeError, RecursionError) as error:
             raise wrong("Initializer.from_json", "text", f"JSON ({error})", text) from error
         if not isinstance(described, dict):
             raise wrong("Initializer.from_json", "text", "a JSON object", text)
@@ -175,18 +193,22 @@ class Initializer:
 
 def _written(value: Any) -> str:
     """The value as Python reads it."""
-    if isinstance(value, float) and value in _INFINITIES:
-        return f'float("{_INFINITIES[value]}")'
+    if isinstance(value, float) and not math.isfinite(value):
+        return f'float("{value}")'
     return repr(value)
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, float) and value in _INFINITIES:
-        return _INFINITIES[value]
-    return list(value) if isinstance(value, tuple) else value
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, Initializer):
+        return value.as_dict()
+    return [_plain(each) for each in value] if isinstance(value, tuple) else value
 
 
 def _unplain(value: Any) -> Any:
-    if isinstance(value, str) and value in _INFINITIES.values():
+    if isinstance(value, str) and value in _NO_JSON:
         return float(value)
-    return tuple(value) if isinstance(value, list) else value
+    if isinstance(value, dict):
+        return Initializer.from_dict(value)
+    return tuple(_unplain(each) for each in value) if isinstance(value, list) else value

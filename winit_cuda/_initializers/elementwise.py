@@ -27,7 +27,7 @@ class Constant(Initializer):
         tensor([0.2500, 0.2500])
     """
 
-    val: float
+    val: float | bool
 
     def __post_init__(self) -> None:
         value: Any = as_scalar("Constant", self.val)

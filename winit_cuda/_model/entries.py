@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from .._initializers.base import Initializer
+from .._initializers.composite import Composite
 from .program import Program, from_described
 
 # The note of a tensor that a constructor leaves as it was allocated.
@@ -75,6 +76,33 @@ class Entry:
         return sum(math.prod(piece.sizes) for piece in self.pieces) == math.prod(self.shape)
 
 
+def entry_of(
+    name: str,
+    shape: tuple[int, ...],
+    dtype: str,
+    initializer: Initializer | None,
+    aliases: tuple[str, ...] = (),
+) -> Entry:
+    """The entry of a parameter that is to have an initializer, with its pieces.
+
+    Raises:
+        ValueError: The initializer does not take the shape.
+    """
+    if initializer is None:
+        return Entry(name, shape, dtype, None, aliases)
+    if not isinstance(initializer, Composite):
+        initializer.law(shape)
+        return Entry(name, shape, dtype, initializer, aliases)
+    pieces = tuple(
+        Piece(
+            one.offsets, one.sizes, one.initializer, f"{name}#{one.draw}" if one.draw > 0 else name
+        )
+        for one in initializer.blocks(shape)[1:]
+        if math.prod(one.sizes)
+    )
+    return Entry(name, shape, dtype, initializer.base, aliases, pieces=pieces)
+
+
 def with_own_keys(entries: list[Entry], changed: set[str]) -> list[Entry]:
     """The entries, but none with the key of a parameter whose law was changed.
 
@@ -129,27 +157,24 @@ def as_dict(entry: Entry) -> dict[str, Any]:
 def from_dict(described: dict[str, Any]) -> Entry:
     """The entry of `as_dict`."""
     law, dtype = described["law"], described["dtype"]
-    if not isinstance(getattr(torch, dtype, None), torch.dtype):
+    if not isinstance(dtype, str) or not isinstance(getattr(torch, dtype, None), torch.dtype):
         raise TypeError(f"no dtype: {dtype!r}")
     name, shape, aliases = described["name"], _integers(described["shape"]), described["aliases"]
     if not isinstance(aliases, list) or not all(isinstance(one, str) for one in (name, *aliases)):
         raise TypeError(f"no names: {name!r}, {aliases!r}")
     initializer = None if law is None else Initializer.from_dict(law)
     if initializer is not None:
-        try:
-            initializer.law(shape)
-        except ValueError as error:
-            raise ValueError(f"Plan.from_json: {name}: {error}") from error
+        initializer.law(shape)
     return Entry(
         name,
         shape,
         dtype,
         initializer,
         tuple(aliases),
-        str(described.get("key", "")),
-        tuple(_piece(piece, shape) for piece in described.get("pieces", ())),
-        bool(described.get("buffer", False)),
-        str(described.get("note", "")),
+        _member(described, "key", ""),
+        tuple(_piece(piece, shape) for piece in _member(described, "pieces", [])),
+        _member(described, "buffer", False),
+        _member(described, "note", ""),
         from_described(described["program"]) if "program" in described else None,
     )
 
@@ -163,7 +188,16 @@ def _piece(described: dict[str, Any], shape: tuple[int, ...]) -> Piece:
         for offset, size, end, whole in zip(offsets, sizes, ends, shape, strict=True)
     ):
         raise TypeError(f"a piece at {offsets} of sizes {sizes} in a tensor of shape {shape}")
-    return Piece(offsets, sizes, initializer, str(described["key"]))
+    initializer.law(sizes)
+    return Piece(offsets, sizes, initializer, _member(described, "key", ""))
+
+
+def _member(described: dict[str, Any], name: str, default: Any) -> Any:
+    """A member that may be missing, of the type of its default."""
+    value = described.get(name, default)
+    if type(value) is not type(default):
+        raise TypeError(f"{name} must be a {type(default).__name__}, got {value!r}")
+    return value
 
 
 def _integers(values: Any) -> tuple[int, ...]:

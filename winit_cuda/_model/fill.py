@@ -11,14 +11,14 @@ from .._core.torch_internals import increment_version, is_dtensor
 from .._dispatch.many import Batch, Job
 from .._dispatch.single import negate
 from .._distributed.dtensor import local_part
-from .._distributed.shard import Shard
+from .._initializers.boxes import box_fills, narrowed
 from .._keys.keys import Key, fold_in_each
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
-    from .._distributed.shard import Box, Shards
-    from .entries import Entry, Piece
+    from .._distributed.shard import Shard, Shards
+    from .entries import Entry
     from .slots import Slot
 
 
@@ -29,7 +29,7 @@ def fill(found: list[tuple[Slot, Entry]], base: Key, shards: Mapping[str, Shard 
     first: list[Job] = []  # of values that are assigned
     first_names: list[str] = []
     later, later_names = [], []
-    negative, assigned, computed = [], [], []
+    negative, negative_later, assigned, computed = [], [], [], []
     for slot, entry in found:
         initializer: Any = entry.initializer
         shard = shards.get(slot.name)
@@ -52,9 +52,12 @@ def fill(found: list[tuple[Slot, Entry]], base: Key, shards: Mapping[str, Shard 
         if entry.program is not None:
             computed.append((slot, tensor, entry.program))
         for piece in entry.pieces:
-            for job in _jobs_of_piece(piece, tensor, shard):
-                later.append(job)
+            own_law = piece.initializer
+            for one in box_fills(piece.offsets, piece.sizes, own_law, tensor, shard):
+                later.append(one.job)
                 later_names.append(piece.key_name)
+                if one.is_negative:
+                    negative_later.append(one.job.tensor)
     programs = [
         (tensor, shards.get(slot.name), program.values(base)) for slot, tensor, program in computed
     ]
@@ -63,14 +66,16 @@ def fill(found: list[tuple[Slot, Entry]], base: Key, shards: Mapping[str, Shard 
     batches[0].run(fold_in_each(base, first_names))
     for slot, values in assigned:
         _check_assigned(slot, values)
-    for batch, own in zip(batches[1:], (names, later_names), strict=True):
-        batch.run(fold_in_each(base, own))
+    batches[1].run(fold_in_each(base, names))
+    for tensor in negative:
+        negate(tensor)
+    batches[2].run(fold_in_each(base, later_names))
+    for tensor in negative_later:
+        negate(tensor)
     for tensor, shard, values in programs:
         _copy(values, tensor, shard)
     written = tuple(slot.tensor for slot, entry in found if entry.pieces or entry.program)
     increment_version(written)
-    for tensor in negative:
-        negate(tensor)
     for slot, values in assigned:
         slot.assign(values)
 
@@ -106,43 +111,5 @@ def _copy(values: torch.Tensor, tensor: torch.Tensor, shard: Shard | Shards | No
         local.copy_(values)
         return
     for box in shard.boxes_of(local.shape):
-        part = _narrowed(values, box.offsets, box.sizes)
-        _narrowed(local, box.local_offsets, box.sizes).copy_(part)
-
-
-def _jobs_of_piece(
-    piece: Piece, tensor: torch.Tensor, shard: Shard | Shards | None
-) -> Iterator[Job]:
-    """The fills of what this memory has of a piece."""
-    function = type(piece.initializer).__name__
-    if is_dtensor(tensor):
-        tensor, shard = local_part(function, tensor)
-    law = piece.initializer.law(piece.sizes)
-    local = tensor.detach()
-    if shard is None:
-        yield Job(law.fill, function, _narrowed(local, piece.offsets, piece.sizes), law.numbers)
-        return
-    for box in shard.boxes_of(local.shape):
-        common = _common(piece, box)
-        if common is not None:
-            starts, sizes = common
-            inside = [a - b for a, b in zip(starts, piece.offsets, strict=True)]
-            dims = zip(starts, box.offsets, box.local_offsets, strict=True)
-            there = _narrowed(local, [a - b + c for a, b, c in dims], sizes)
-            part = law.fill.part(Shard(piece.sizes, tuple(inside)))
-            yield Job(part, function, there, law.numbers)
-
-
-def _common(piece: Piece, box: Box) -> tuple[list[int], list[int]] | None:
-    """What a piece and a box of a shard have in common: where it begins, and its sizes."""
-    dims = list(zip(piece.offsets, piece.sizes, box.offsets, box.sizes, strict=True))
-    starts = [max(a, b) for a, _, b, _ in dims]
-    ends = [min(a + n, b + m) for a, n, b, m in dims]
-    sizes = [end - start for start, end in zip(starts, ends, strict=True)]
-    return (starts, sizes) if min(sizes, default=1) > 0 else None
-
-
-def _narrowed(tensor: torch.Tensor, offsets: Any, sizes: Any) -> torch.Tensor:
-    for dim, (offset, size) in enumerate(zip(offsets, sizes, strict=True)):
-        tensor = tensor.narrow(dim, offset, size)
-    return tensor
+        part = narrowed(values, box.offsets, box.sizes)
+        narrowed(local, box.local_offsets, box.sizes).copy_(part)

@@ -1,6 +1,7 @@
 """Plans: by name, the law that each parameter of a model is to have."""
 
 import importlib
+import inspect
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -10,12 +11,11 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from .._core.checks import warn, wrong
+from .._core.checks import unfit, warn, wrong
 from .._distributed.shard import Shard, Shards
-from .._initializers.base import Initializer
 from .._keys.keys import Key
-from .entries import LAZY, Entry, as_dict, from_dict, with_own_keys
-from .rules import Rules, parsed
+from .entries import LAZY, Entry, as_dict, entry_of, from_dict, with_own_keys
+from .rules import Rules, chosen, parsed
 from .run import Report, run
 from .slots import slots
 from .table import table
@@ -128,21 +128,18 @@ class Plan:
         values. Rules that decide nothing are a ValueError if `strict`, else a warning.
         """
         found = parsed(rules)
-        owner = nn.Module()
         entries, changed = [], set()
         for entry in self:
             initializer = None
             if not entry.is_buffer and entry.note != LAZY:
                 dtype = getattr(torch, entry.dtype)
                 stand_in = torch.empty(entry.shape, dtype=dtype, device="meta")
-                chosen = (rule.initializer(entry.name, stand_in, owner) for rule in found)
-                initializer = next((one for one in chosen if one is not None), None)
+                initializer = chosen(found, entry.name, stand_in, ())
             if initializer is None:
                 entries.append(entry)
             else:
-                _check_law(entry.name, initializer, entry.shape)
                 entries.append(
-                    Entry(entry.name, entry.shape, entry.dtype, initializer, entry.aliases)
+                    _ruled(entry.name, entry.shape, entry.dtype, initializer, entry.aliases)
                 )
                 changed.add(entry.name)
         _tell("idle rules", [str(rule) for rule in found if rule.is_idle], strict)
@@ -170,12 +167,15 @@ class Plan:
         Operators in it are looked up in a fixed list, and called by `run` only.
 
         Raises:
+            TypeError: The text is no string.
             ValueError: The text is not JSON, or not that of a plan of this version.
         """
         function = "Plan.from_json"
+        if not isinstance(text, str):
+            raise wrong(function, "text", "a string", text, TypeError)
         try:
             described = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (json.JSONDecodeError, RecursionError) as error:
             raise wrong(function, "text", f"JSON ({error})", text) from error
         head = described.get("format") if isinstance(described, dict) else None
         if head != _FORMAT:
@@ -183,14 +183,15 @@ class Plan:
         if (described.get("version"), described.get("stream")) != (_VERSION, _STREAM):
             received = described.get("version"), described.get("stream")
             raise wrong(function, "version and stream", f"{_VERSION} and {_STREAM}", received)
-        try:
-            entries = list(map(from_dict, described["entries"]))
-        except (KeyError, TypeError, AttributeError) as error:
-            raise wrong(function, "entries", f"those of a plan ({error!r})", "others") from error
-        found = Plan(entries)
-        if len(found) < len(entries):
-            raise wrong(function, "entries", "of different names", "some of one name")
-        return found
+        given = described.get("entries")
+        if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
+            raise wrong(function, "entries", "a list of objects", given)
+        entries = [_entry(one) for one in given]
+        names = [name for entry in entries for name in (entry.name, *entry.aliases)]
+        if len(set(names)) < len(names):
+            name = next(name for name in names if names.count(name) > 1)
+            raise wrong(function, "entries", "of different names", f"{name} twice")
+        return Plan(entries)
 
 
 def plan(
@@ -215,16 +216,18 @@ def plan(
         model: A factory, or a Module, from which names and shapes are taken.
         rules: In order, a pattern and what a parameter that matches gets. A pattern is a glob over
             the name, in which `*` crosses dots, a compiled regular expression for all of the name,
-            or a type of modules for what they own. What it gets is an `Initializer`, or a callable
-            that returns one for the name and the parameter, or None to leave it to later rules. Or
-            the path of a JSON or TOML file: an object of globs and initializers. For a factory,
-            they replace laws that were read, as `Plan.with_rules` does.
+            or a type of modules, or a tuple of them, for what they own. What it gets is an
+            `Initializer`, or a callable that returns one for the name and the parameter, or None to
+            leave it to later rules; by type, it gets the modules, too, the owner first and then
+            those around it. Or the path of a JSON or TOML file: an object of globs and
+            initializers. For a factory, they replace laws that were read, as `Plan.with_rules`
+            does.
         strict: Whether parameters of a Module that no rule matches, and rules that decide nothing,
             are errors; else they are a warning.
 
     Raises:
         TypeError: `model` is neither a Module nor callable, a Module has no rules, a rule is none,
-            or the factory returns no Module.
+            or the factory needs arguments or returns no Module.
         ValueError: If `strict`, a parameter has no rule, or a rule matches nothing; or a parameter
             has a shape that its initializer does not take.
         RuntimeError: The factory fails on fake tensors; the error names its line.
@@ -252,17 +255,15 @@ def plan(
         raise wrong("plan", "rules", "given for a Module", rules, TypeError)
     found = parsed(rules)
     entries = []
-    for slot in slots(model):
-        if is_lazy(slot.tensor):
-            message = f"plan: {slot.name} is lazy, and has no shape: call the model once before"
-            raise ValueError(message)
-        chosen = (rule.initializer(slot.name, slot.tensor, slot.owner) for rule in found)
-        initializer = next((one for one in chosen if one is not None), None)
-        shape = tuple(slot.tensor.shape)
-        if initializer is not None:
-            _check_law(slot.name, initializer, shape)
-        dtype = str(slot.tensor.dtype).removeprefix("torch.")
-        entries.append(Entry(slot.name, shape, dtype, initializer, slot.aliases))
+    known = slots(model)
+    lazy = [slot.name for slot in known if is_lazy(slot.tensor)]
+    if lazy:
+        what = f"without lazy parameters, which have no shape before the first call: {lazy[0]}"
+        raise unfit("plan", "model", what, f"{len(lazy)} of them", ValueError)
+    for slot in known:
+        initializer = chosen(found, slot.name, slot.tensor, (slot.owner, *slot.around))
+        shape, dtype = tuple(slot.tensor.shape), str(slot.tensor.dtype).removeprefix("torch.")
+        entries.append(_ruled(slot.name, shape, dtype, initializer, slot.aliases))
     unmatched = [entry.name for entry in entries if entry.initializer is None]
     idle = [str(rule) for rule in found if rule.is_idle]
     _tell("parameters that no rule matches", unmatched, strict)
@@ -283,14 +284,38 @@ def _of_factory(factory: Any, rules: Rules | str | Path | None, strict: bool) ->
     if not callable(factory):
         requirement = "a torch.nn.Module or a callable that makes one"
         raise wrong("plan", "model", requirement, factory, TypeError)
+    _check_arguments(factory)
     # Imported where it is needed: it is the only part that needs torch's fake tensors.
     read = importlib.import_module(".read", __package__)
     found = Plan(read.entries_of(factory))
     return found if rules is None else found.with_rules(rules, strict=strict)
 
 
-def _check_law(name: str, initializer: Initializer, shape: tuple[int, ...]) -> None:
+def _entry(described: dict[str, Any]) -> Entry:
+    """The entry of a file; an error names it."""
     try:
-        initializer.law(shape)
+        return from_dict(described)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise ValueError(f"Plan.from_json: {described.get('name')}: {reason}") from error
+
+
+def _check_arguments(factory: Callable[..., Any]) -> None:
+    """Raise where a factory needs arguments, such as a class of modules does."""
+    try:
+        signature = inspect.signature(factory)
+    except (TypeError, ValueError):  # some built-in functions have none
+        return
+    try:
+        signature.bind()
+    except TypeError as error:
+        name = getattr(factory, "__qualname__", type(factory).__name__)
+        requirement = f"a callable without arguments, such as lambda: {name}(...)"
+        raise unfit("plan", "model", requirement, f"{name}: {error}", TypeError) from error
+
+
+def _ruled(name: str, shape: tuple[int, ...], *others: Any) -> Entry:
+    try:
+        return entry_of(name, shape, *others)
     except ValueError as error:
         raise ValueError(f"plan: {name}: {error}") from error

@@ -4,8 +4,6 @@ Rules are looked at in order, and the first that matches decides.
 """
 
 import fnmatch
-import importlib
-import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -16,54 +14,77 @@ from torch import nn
 
 from .._core.checks import wrong
 from .._initializers.base import Initializer
+from .rule_files import read
 
-Pattern = str | re.Pattern[str] | type[nn.Module]
-# From the name and the parameter to its initializer, or None to leave it to later rules.
-Choice = Initializer | Callable[[str, torch.Tensor], Initializer | None]
-Rules = Mapping[Pattern, Choice] | Iterable[tuple[Pattern, Choice]]
+Modules = tuple[nn.Module, ...]
+Pattern = str | re.Pattern[str] | type[nn.Module] | tuple[type[nn.Module], ...]
+# From the name and the parameter to its initializer, or None to leave it to later rules. By type of
+# modules, also from the owner and the modules around it.
+Chooser = (
+    Callable[[str, torch.Tensor], Initializer | None]
+    | Callable[[str, torch.Tensor, Modules], Initializer | None]
+)
+Choice = Initializer | Chooser
+Rules = Mapping[Any, Choice] | Iterable[tuple[Pattern, Choice]]
 
 
 class Rule:
     """One rule, with whether it ever decided."""
 
     def __init__(self, pattern: Any, choice: Any) -> None:
-        self.pattern, self.choice = pattern, choice
+        self.pattern, self._choice = pattern, choice
         self.is_idle = True
+        self._types = _types(pattern)
         if isinstance(pattern, str):
             self._matches: Any = re.compile(fnmatch.translate(pattern)).match
-        elif isinstance(pattern, re.Pattern):
+        elif isinstance(pattern, re.Pattern) and isinstance(pattern.pattern, str):
             self._matches = pattern.fullmatch
-        elif not (isinstance(pattern, type) and issubclass(pattern, nn.Module)):
+        elif not self._types:
             requirement = "a glob, a compiled regular expression or a type of modules"
             raise wrong("plan", "a pattern of rules", requirement, pattern, TypeError)
-        if not callable(choice):
-            requirement = "an initializer or a callable that chooses one"
-            raise wrong("plan", f"the rule of {pattern!r}", requirement, choice, TypeError)
+        if not callable(choice) or type(choice) is Initializer or isinstance(choice, type):
+            requirement = "an initializer such as Zeros(), or a function that chooses one"
+            received = choice.__name__ if isinstance(choice, type) else choice
+            raise wrong("plan", f"the rule of {self}", requirement, received, TypeError)
 
-    def initializer(self, name: str, tensor: torch.Tensor, owner: nn.Module) -> Initializer | None:
-        """What the rule says of a parameter; None where it says nothing."""
-        if isinstance(self.pattern, type):
-            if not isinstance(owner, self.pattern):
+    def initializer(self, name: str, tensor: torch.Tensor, modules: Modules) -> Initializer | None:
+        """What the rule says of a parameter, whose owner is the first of the modules, if known."""
+        if self._types:
+            if not (modules and isinstance(modules[0], self._types)):
                 return None
         elif self._matches(name) is None:
             return None
-        found: Any = self.choice
+        found: Any = self._choice
         if not isinstance(found, Initializer):
-            found = found(name, tensor)
-        if found is not None and not isinstance(found, Initializer):
-            requirement = "a winit_cuda.Initializer or None"
-            what = f"what the rule of {self.pattern!r} returns"
+            found = found(name, tensor, modules) if self._types else found(name, tensor)
+        if found is None:
+            return None
+        if not isinstance(found, Initializer) or type(found) is Initializer:
+            what = f"what the rule of {self} returns for {name}"
+            requirement = "an initializer such as Zeros(), or None"
             raise wrong("plan", what, requirement, found, TypeError)
-        self.is_idle = self.is_idle and found is None
+        self.is_idle = False
         return found
 
     def __str__(self) -> str:
-        return repr(self.pattern) if isinstance(self.pattern, str) else str(self.pattern)
+        names = ", ".join(one.__name__ for one in self._types)
+        return names or (repr(self.pattern) if isinstance(self.pattern, str) else str(self.pattern))
+
+
+def chosen(
+    rules: list[Rule], name: str, tensor: torch.Tensor, modules: Modules
+) -> Initializer | None:
+    """What the first rule says that matches a parameter."""
+    for rule in rules:
+        found = rule.initializer(name, tensor, modules)
+        if found is not None:
+            return found
+    return None
 
 
 def parsed(rules: Rules | str | Path) -> list[Rule]:
     """The rules of a mapping, of pairs, or of a JSON or TOML file."""
-    given: Any = _read(Path(rules)) if isinstance(rules, (str, Path)) else rules
+    given: Any = read(Path(rules)) if isinstance(rules, (str, Path)) else rules
     pairs = given.items() if isinstance(given, Mapping) else given
     try:
         return [Rule(pattern, choice) for pattern, choice in pairs]
@@ -74,22 +95,8 @@ def parsed(rules: Rules | str | Path) -> list[Rule]:
                     TypeError) from error  # fmt: skip
 
 
-def _read(path: Path) -> dict[str, Initializer]:
-    """The rules of a file: patterns with what `Initializer.as_dict` gives, or a bare name."""
-    text = path.read_text(encoding="utf-8")
-    if path.suffix.lower() == ".toml":
-        try:
-            described = importlib.import_module("tomllib").loads(text)
-        except ImportError as error:  # Python 3.10
-            raise wrong("plan", "rules", "a JSON file before Python 3.11", str(path)) from error
-    else:
-        try:
-            described = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise wrong("plan", "rules", f"a file of JSON or TOML ({error})", str(path)) from error
-    if not isinstance(described, dict):
-        raise wrong("plan", "rules", "a file with one object of patterns", str(path))
-    return {
-        pattern: Initializer.from_dict({"initializer": one} if isinstance(one, str) else one)
-        for pattern, one in described.items()
-    }
+def _types(pattern: Any) -> tuple[type[nn.Module], ...]:
+    """The types of a pattern by type; none of another."""
+    types = pattern if isinstance(pattern, tuple) else (pattern,)
+    are_types = all(isinstance(one, type) and issubclass(one, nn.Module) for one in types)
+    return types if are_types else ()

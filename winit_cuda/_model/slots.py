@@ -36,6 +36,8 @@ class Slot(NamedTuple):
     """Other names of the same parameter."""
     is_computed: bool = False
     """Whether it is a parametrized weight, computed from other tensors."""
+    around: tuple[nn.Module, ...] = ()
+    """The modules around its owner, the innermost first."""
 
     @property
     def can_be_assigned(self) -> bool:
@@ -90,19 +92,24 @@ def buffer_slots(model: nn.Module) -> list[Slot]:
 
 def _all_slots(model: nn.Module, is_wanted: Callable[[str], bool]) -> Iterator[Slot]:
     inside: set[nn.Module] = set()  # what belongs to a parametrization
+    chains: dict[str, tuple[nn.Module, ...]] = {}
     for path, module in model.named_modules(remove_duplicate=False):
+        around = chains[path.rpartition(".")[0]] if path else ()
+        chains[path] = (module, *around)
         if module in inside:
             continue
         prefix = _clean(model, path)
         parametrizations: Any = getattr(module, "parametrizations", None)
         if parametrize.is_parametrized(module):
             for name, own in parametrizations.items():
-                slot = Slot(_joined(prefix, name), _computed(module, name), module, (), True)
+                slot = Slot(
+                    _joined(prefix, name), _computed(module, name), module, (), True, around
+                )
                 if slot.can_be_assigned or is_wanted(slot.name):
                     inside.update(own.modules())
                     yield slot
         for name, tensor in module.named_parameters(recurse=False, remove_duplicate=False):
-            yield Slot(_joined(prefix, name), tensor, module)
+            yield Slot(_joined(prefix, name), tensor, module, around=around)
 
 
 def _computed(module: Any, name: str) -> torch.Tensor:

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 
 # So many pieces of a tensor are shown.
 _FEW = 3
+# A longer cell sticks out of its column.
+_WIDEST = 80
+# A step of a name that is an index; "01" is none.
+_NUMBER = re.compile(r"(?<![^.])(?:0|[1-9][0-9]*)(?![^.])")
 _HEADER = ("name", "initializer", "shape", "dtype", "std")
 
 
@@ -19,12 +23,12 @@ def table(entries: list[Entry]) -> str:
     """The rows, those without a law first, and the totals."""
     groups: dict[tuple[object, ...], list[Entry]] = {}
     for entry in entries:
-        template = re.sub(r"(?<![^.])\d+(?![^.])", "*", entry.name)
+        template = _NUMBER.sub("*", entry.name)
         what = (template, _described(entry), entry.shape, entry.dtype, bool(entry.aliases))
         groups.setdefault(what, []).append(entry)
     ordered = sorted(groups.values(), key=lambda group: group[0].is_planned)
     rows = [_HEADER, *map(_row, ordered)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER))]
+    widths = [min(_WIDEST, max(len(row[column]) for row in rows)) for column in range(len(_HEADER))]
     lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
@@ -44,6 +48,7 @@ def _row(group: list[Entry]) -> tuple[str, ...]:
         name += f" = {', '.join(first.aliases)}"
     if first.is_buffer:
         name += "  (buffer)"
+    name = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)
     shape = " x ".join(map(str, first.shape)) or "scalar"
     std = "" if first.initializer is None else _std(first.initializer, first.shape)
     return name, _described(first), shape, first.dtype, std
@@ -52,7 +57,7 @@ def _row(group: list[Entry]) -> tuple[str, ...]:
 def _described(entry: Entry) -> str:
     """The law in words."""
     laws = [] if entry.initializer is None else [repr(entry.initializer)]
-    if entry.key_name:
+    if entry.key_name and laws:
         laws[0] += f" of {entry.key_name}"
     for piece in entry.pieces[:_FEW]:
         dims = list(zip(piece.offsets, piece.sizes, entry.shape, strict=True))
@@ -75,7 +80,7 @@ def _folded(names: list[str]) -> str:
     for column in zip(*steps, strict=True):
         if len(set(column)) == 1:
             folded.append(column[0])
-        elif not all(step.isdecimal() for step in column):  # one is called "*"
+        elif not all(map(_NUMBER.fullmatch, column)):  # one is called "*"
             folded.append("*")
         else:
             numbers = sorted(map(int, set(column)))
@@ -94,7 +99,8 @@ def _std(initializer: Initializer, shape: tuple[int, ...]) -> str:
     if law.fill.name == "normal":
         return f"{numbers[1]:.4g}"
     if law.fill.name == "trunc_normal":
-        return f"{_truncated_std(*numbers):.4g}"
+        std = _truncated_std(*numbers)
+        return "" if math.isnan(std) else f"{std:.4g}"
     return ""
 
 

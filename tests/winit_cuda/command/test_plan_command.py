@@ -77,6 +77,10 @@ def test_a_parameter_without_a_law(capsys):
         (["factories:large"], "has no attribute 'large'"),
         (["factories:SIZE"], "factories:SIZE is a int, not a callable"),
         (["factories:failing"], "no such model"),
+        (
+            ["torch.nn:Linear"],
+            "lambda: Linear(...), got Linear: missing a required argument: 'in_f",
+        ),
         (["factories:Models.small", "--rules", "none.json"], "none.json"),
         (["factories:Models.small", "--json", "none/plan.json"], "none/plan.json"),
     ],

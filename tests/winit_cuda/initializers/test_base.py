@@ -65,6 +65,7 @@ OTHERS = [
     winit.LecunUniform(batch_axis=0, in_axis=2, out_axis=1),
     winit.LecunNormal(groups=2, chunks=3),
     winit.Orthogonal(batch_dims=1, chunks=2),
+    winit.Composite(winit.TruncNormal(b=INF), {0: winit.Zeros(), (1, 3): winit.Ones()}, chunks=4),
 ]
 ALL = [entry[0] for entry in PAIRS] + OTHERS
 every_pair = pytest.mark.parametrize(("initializer", "function", "arguments", "shape"), PAIRS)
@@ -155,8 +156,15 @@ def test_only_what_differs_from_the_defaults_is_shown():
     assert repr(winit.TruncNormal(b=INF)) == 'TruncNormal(b=float("inf"))'
 
 
+def test_not_a_number():
+    text = winit.Constant(math.nan).to_json()
+    assert text == '{"initializer": "Constant", "val": "nan"}'
+    assert repr(winit.Initializer.from_json(text)) == 'Constant(val=float("nan"))'
+
+
 def test_defaults_of_what_is_not_written():
     assert winit.Initializer.from_json('{"initializer": "Normal"}') == winit.Normal()
+    assert winit.Initializer.from_json('{"initializer": "Constant", "val": true}').val is True
 
 
 @pytest.mark.parametrize(
@@ -164,7 +172,9 @@ def test_defaults_of_what_is_not_written():
     [
         ("{", ValueError, "from_json: text must be JSON"),
         ("[1]", ValueError, "from_json: text must be a JSON object"),
-        ("{}", ValueError, "from_dict: initializer must be one of Constant, .* got None"),
+        ("[" * 100_000, ValueError, "from_json: text must be JSON"),
+        (b"{}", TypeError, "from_json: text must be a string, got bytes"),
+        ("{}", ValueError, "from_dict: initializer must be one of Composite, .* got None"),
         ('{"initializer": "Initializer"}', ValueError, "must be one of"),
         ('{"initializer": "_Xavier"}', ValueError, "must be one of"),
         ('{"initializer": "os.system"}', ValueError, "must be one of"),
@@ -172,12 +182,26 @@ def test_defaults_of_what_is_not_written():
         ('{"initializer": "Normal", "sd": 1}', ValueError, "a field of Normal must be one of mean"),
         ('{"initializer": "Normal", "std": -1}', ValueError, "Normal: std must be"),
         ('{"initializer": "Normal", "std": "1"}', TypeError, "Normal: std must be a number"),
+        ('{"initializer": "Normal", "std": true}', TypeError, "std of Normal must be a number or"),
+        ('{"initializer": "LecunNormal", "groups": true}', TypeError, "groups of LecunNormal must"),
+        (
+            '{"initializer": "Composite", "pieces": [],'
+            ' "base": {"initializer": "Normal", "std": true}}',
+            TypeError,
+            "std of Normal must be a number or a word, got True",
+        ),
+        ('{"initializer": "Composite", "base": "Zeros", "pieces": []}', TypeError, "base must be"),
         ('{"initializer": "Constant"}', ValueError, "from_dict: val of Constant must be given"),
     ],
 )
 def test_what_is_no_initializer(text, error, message):
     with pytest.raises(error, match=message):
         winit.Initializer.from_json(text)
+
+
+def test_the_base_class_has_no_law():
+    with pytest.raises(TypeError, match="Initializer: its law must be that of a class such as"):
+        winit.Initializer()(torch.empty(3))
 
 
 def test_what_is_no_mapping():

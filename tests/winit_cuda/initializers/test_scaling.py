@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import pytest
@@ -72,3 +73,42 @@ def test_torch_names_are_not_truncated():
 
 def test_no_variance():
     assert not winit.VarianceScaling(0.0)(torch.ones(3, 4)).any()
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *(functools.partial(winit.VarianceScaling, 2.0, mode) for mode in FAN),
+        winit.LecunNormal,
+        winit.LecunUniform,
+        winit.XavierUniform,
+        winit.KaimingUniform,
+    ],
+)
+def test_kernels_of_jax_and_keras(kind):
+    """(*kernel, in, out), which the axes say, has the law of torch's (out, in, *kernel)."""
+    theirs, kernel = kind(in_axis=-2, out_axis=-1), (3, 5, 20, 30)
+    assert theirs.fans(kernel) == (3 * 5 * 20, 3 * 5 * 30)
+    assert theirs.law(kernel) == kind().law((30, 20, 3, 5))
+
+
+def test_orthogonal_matrices():
+    """An element q of one of n rows and columns has q^2 ~ Beta(1/2, (n - 1) / 2), by its size."""
+    whole = winit.Orthogonal(2.0, batch_dims=1)(torch.empty(4000, 6, 6), key=winit.key(7))
+    kernel = winit.DeltaOrthogonal(2.0)(torch.empty(70, 60, 3), key=winit.key(7))
+    assert not kernel[..., [0, 2]].any()
+    squares = (whole[:, 2, 3] / 2) ** 2
+    assert stats.kstest(squares.numpy(), stats.beta(0.5, 2.5).cdf).pvalue > 1e-3
+    assert (whole[:, 2, 3] > 0).float().mean().item() == pytest.approx(0.5, abs=0.03)
+    center = kernel[..., 1] / 2
+    assert torch.allclose(center.T @ center, torch.eye(60), atol=1e-5)
+    assert stats.kstest((center[:, 0] ** 2).numpy(), stats.beta(0.5, 34.5).cdf).pvalue > 1e-3
+
+
+def test_truncated_normal():
+    """The deviation is that before truncation, the bounds are counted in it."""
+    initializer = winit.TruncNormal(0.5, 2.0, a=-2, b=1, bounds="sigma")
+    values = initializer(torch.empty(50_000, dtype=torch.float64), key=winit.key(7))
+    law = stats.truncnorm(-2, 1, 0.5, 2.0)
+    assert stats.kstest(values.numpy(), law.cdf).pvalue > 1e-3
+    assert values.std().item() == pytest.approx(law.std(), rel=0.02)
