@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
+    from torch import nn
+
     from .log import Layout, Log, Step, View
+    from .trace import Tracer
 
 # A step that draws, and which elements of what it draws.
 _Draw = tuple[int, "Layout | None"]
@@ -47,25 +50,43 @@ class _Found(NamedTuple):
     note: str = ""
 
 
+class Model(NamedTuple):
+    """What a constructor has made."""
+
+    log: Log
+    parameters: list[tuple[Slot, View | None]]
+    buffers: list[tuple[Slot, View | None]]
+
+
+def look_at(model: nn.Module, tracer: Tracer) -> Model:
+    """The parameters and buffers of a model, as long as its trace lasts."""
+    parameters = [(slot, tracer.known(slot.tensor)) for slot in slots(model, lambda _: False)]
+    buffers = [(slot, tracer.known(slot.tensor)) for slot in buffer_slots(model)]
+    return Model(tracer.log, parameters, buffers)
+
+
 def entries_of(factory: Callable[[], Any]) -> list[Entry]:
     """The entries of the model that a factory makes."""
     with trace(factory) as (model, tracer):
-        named = [(slot, False) for slot in slots(model, lambda _: False)]
-        named += [(slot, True) for slot in buffer_slots(model)]
-        views = [tracer.known(slot.tensor) for slot, _ in named]
-    log = tracer.log
+        made = look_at(model, tracer)
+    return read(made)
+
+
+def read(made: Model, function: str = "plan") -> list[Entry]:
+    """The entries of parameters and buffers; warnings name the function."""
+    log = made.log
     for message in dict.fromkeys(log.warnings):
-        warn(f"plan: {message}")
+        warn(f"{function}: {message}")
     reader = Reader(log)
-    found = [
-        _read(reader, log, _Found(slot, is_buffer, view, Reading(None)))
-        for (slot, is_buffer), view in zip(named, views, strict=True)
-    ]
-    found = _settled(log, found)
+
+    def found(tensors: list[tuple[Slot, View | None]], is_buffer: bool) -> list[_Found]:
+        return [_read(reader, log, _Found(s, is_buffer, v, Reading(None))) for s, v in tensors]
+
     names: dict[_Draw, str] = {}
-    entries = {i: _entry(each, names) for i, each in enumerate(found) if not each.steps}
-    entries |= {i: _computed(log, each, names) for i, each in enumerate(found) if each.steps}
-    return [entries[i] for i in range(len(found))]
+    settled = _settled(log, found(made.parameters, False) + found(made.buffers, True))
+    entries = {i: _entry(each, names) for i, each in enumerate(settled) if not each.steps}
+    entries |= {i: _computed(log, each, names) for i, each in enumerate(settled) if each.steps}
+    return [entries[i] for i in range(len(settled))]
 
 
 def _read(reader: Reader, log: Log, found: _Found) -> _Found:

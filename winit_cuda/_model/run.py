@@ -46,7 +46,7 @@ class Report:
             ("without a law", self.without_law),
         ):
             if names:
-                lines.append(f"{what}: {_listed(names)}")
+                lines.append(f"{what}: {listed(names)}")
         return "\n".join(lines)
 
 
@@ -66,7 +66,7 @@ def run(
     base = seed if isinstance(seed, Key) else key(seed)
     if not buffers:
         entries = [entry for entry in entries if not entry.is_buffer]
-    patterns = _patterns(skip)
+    patterns = globs("Plan.run", skip)
     report, found = _matched(entries, model, patterns, buffers)
     faults = []
     if strict:
@@ -103,10 +103,10 @@ def run(
     fakes = [slot.name for slot, _ in found if is_tracing_tensor(slot.tensor)]
     if fakes:
         hint = "does the constructor keep tensors, such as by lru_cache, that a plan has made?"
-        raise RuntimeError(f"Plan.run: fake tensors: {_listed(fakes)}; {hint}")
+        raise RuntimeError(f"Plan.run: fake tensors: {listed(fakes)}; {hint}")
     on_meta = [slot.name for slot, _ in found if slot.tensor.is_meta]
     if on_meta:
-        raise RuntimeError(f"Plan.run: on meta, call to_empty first: {_listed(on_meta)}")
+        raise RuntimeError(f"Plan.run: on meta, call to_empty first: {listed(on_meta)}")
     fill(found, base, shards)
     for slot, entry in found:
         report.filled.append(slot.name)
@@ -122,14 +122,14 @@ def _items(shards: Any) -> Any:
         raise wrong("Plan.run", "shards", requirement, shards, TypeError) from error
 
 
-def _patterns(skip: Any) -> dict[str, bool]:
+def globs(function: str, skip: Any) -> dict[str, bool]:
     """The globs, each with whether it is idle so far."""
     try:
         patterns = None if isinstance(skip, str) else list(skip)
     except TypeError:
         patterns = None
     if patterns is None or not all(isinstance(pattern, str) for pattern in patterns):
-        raise wrong("Plan.run", "skip", "a list of globs", skip, TypeError)
+        raise wrong(function, "skip", "a list of globs", skip, TypeError)
     return dict.fromkeys(patterns, True)
 
 
@@ -170,5 +170,5 @@ def _matched(
     return report, found
 
 
-def _listed(names: list[str]) -> str:
+def listed(names: list[str]) -> str:
     return ", ".join(names[:5]) + (f", ... ({len(names)} in all)" if len(names) > 5 else "")

@@ -23,8 +23,8 @@ def table(entries: list[Entry]) -> str:
     """The rows, those without a law first, and the totals."""
     groups: dict[tuple[object, ...], list[Entry]] = {}
     for entry in entries:
-        template = _NUMBER.sub("*", entry.name)
-        what = (template, _described(entry), entry.shape, entry.dtype, bool(entry.aliases))
+        law = in_words(entry)
+        what = (template(entry.name), law, entry.shape, entry.dtype, bool(entry.aliases))
         groups.setdefault(what, []).append(entry)
     ordered = sorted(groups.values(), key=lambda group: group[0].is_planned)
     rows = [_HEADER, *map(_row, ordered)]
@@ -39,11 +39,16 @@ def table(entries: list[Entry]) -> str:
     return "\n".join([*lines, total + (f", {unset:,} without a law" if unset else "")])
 
 
+def template(name: str) -> str:
+    """The name without the numbers of layers."""
+    return _NUMBER.sub("*", name)
+
+
 def _row(group: list[Entry]) -> tuple[str, ...]:
     first = group[0]
     name = first.name
     if len(group) > 1:
-        name = f"{_folded([entry.name for entry in group])}  ({len(group)})"
+        name = f"{as_one([entry.name for entry in group])}  ({len(group)})"
     if first.aliases:
         name += f" = {', '.join(first.aliases)}"
     if first.is_buffer:
@@ -51,10 +56,10 @@ def _row(group: list[Entry]) -> tuple[str, ...]:
     name = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)
     shape = " x ".join(map(str, first.shape)) or "scalar"
     std = "" if first.initializer is None else _std(first.initializer, first.shape)
-    return name, _described(first), shape, first.dtype, std
+    return name, in_words(first), shape, first.dtype, std
 
 
-def _described(entry: Entry) -> str:
+def in_words(entry: Entry) -> str:
     """The law in words."""
     laws = [] if entry.initializer is None else [repr(entry.initializer)]
     if entry.key_name and laws:
@@ -73,7 +78,7 @@ def _described(entry: Entry) -> str:
     return re.sub(r"\d+\.\d{5,}(e-?\d+)?", lambda found: f"{float(found[0]):.4g}", described)
 
 
-def _folded(names: list[str]) -> str:
+def as_one(names: list[str]) -> str:
     """The names as one: numbers that differ as the range that they span."""
     steps = [name.split(".") for name in names]
     folded = []

@@ -155,7 +155,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._shared.append((args[0], arguments[0][0].tensor, line))
         if name in _QUESTIONS:
             return self._computed(func, arguments, line)
-        written = _written(func, args, kwargs)
+        written = written_by(func, args, kwargs)
         if any(not is_fake(tensor) for tensor in written):
             # A tensor with memory, written by values.
             self._computed(func, mapped(self._argument_itself, (args, kwargs)), line)
@@ -267,19 +267,13 @@ def _bits(tensor: torch.Tensor) -> torch.Tensor:
 
 
 @contextmanager
-def trace(factory: Callable[[], Any]) -> Iterator[tuple[nn.Module, Tracer]]:
-    """Call a constructor on fake tensors; the block may look at the model as the constructor did.
-
-    Generators are left as they were.
-    """
+def tracing() -> Iterator[Tracer]:
+    """Log what the block does, on fake tensors. Generators are left as they were."""
     log = Log()
     mode = FakeMode()
     tracer = Tracer(log, mode)
     with _generators_kept(log), mode, tracer, FunctionMode(tracer.values):
-        model = _made(factory)
-        tracer.end()
-        tracer.check_shared()
-        yield model, tracer
+        yield tracer
     if mode.has_missed_writes:
         raise RuntimeError(
             "plan: the constructor writes tensors where torch's dispatch modes do not reach, as in "
@@ -287,20 +281,37 @@ def trace(factory: Callable[[], Any]) -> Iterator[tuple[nn.Module, Tracer]]:
         )
 
 
+@contextmanager
+def trace(factory: Callable[[], Any]) -> Iterator[tuple[nn.Module, Tracer]]:
+    """Call a constructor on fake tensors; the block may look at the model as the constructor did.
+
+    Generators are left as they were.
+    """
+    with tracing() as tracer:
+        model = _made(factory)
+        tracer.end()
+        tracer.check_shared()
+        yield model, tracer
+
+
 def _made(factory: Callable[[], Any]) -> nn.Module:
     try:
         model = factory()
     except Exception as error:
-        frames = traceback.extract_tb(error.__traceback__)
-        own = [frame for frame in frames if not frame.filename.startswith(_LIBRARIES)]
-        where = own[-1] if own else frames[-1]
         raise RuntimeError(
-            f"plan: the constructor failed on fake tensors, at {where.filename}:{where.lineno} "
-            f"in {where.name}: {type(error).__name__}: {error}"
+            f"plan: the constructor failed on fake tensors, {described(error)}"
         ) from error
     if not isinstance(model, nn.Module):
         raise wrong("plan", "what the factory returns", "a torch.nn.Module", model, TypeError)
     return model
+
+
+def described(error: Exception) -> str:
+    """An error, with the line of the user's code that it comes from."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not frame.filename.startswith(_LIBRARIES)]
+    where = own[-1] if own else frames[-1]
+    return f"at {where.filename}:{where.lineno} in {where.name}: {type(error).__name__}: {error}"
 
 
 @contextmanager
@@ -362,7 +373,7 @@ def _flat(value: Any) -> list[Any]:
     return found
 
 
-def _written(func: Any, args: Any, kwargs: Any) -> list[torch.Tensor]:
+def written_by(func: Any, args: Any, kwargs: Any) -> list[torch.Tensor]:
     """The tensors that an operator writes in place."""
     written = []
     for index, name in _written_arguments(func):
