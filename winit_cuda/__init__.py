@@ -31,6 +31,7 @@ from ._keys.keys import (
 )
 from ._model.accelerate import accelerate, install, uninstall
 from ._model.entries import Entry, Piece
+from ._model.initialize import InitializeReport, initialize
 from ._model.plan import Plan, plan
 from ._model.run import Report
 from ._version import __version__ as __version__
@@ -45,6 +46,7 @@ __all__ = [
     "Dirac",
     "Entry",
     "Eye",
+    "InitializeReport",
     "Initializer",
     "KaimingNormal",
     "KaimingUniform",
@@ -70,6 +72,7 @@ __all__ = [
     "backend_info",
     "fold_in",
     "init",
+    "initialize",
     "install",
     "key",
     "plan",

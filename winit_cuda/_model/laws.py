@@ -18,14 +18,14 @@ from .._initializers.fans import KaimingNormal, KaimingUniform, XavierNormal, Xa
 from .._initializers.structured import Orthogonal, Sparse
 from . import replay
 from .draws import NoLawError, drawn
-from .log import INITIALIZER, Layout, Log, Outside, Step, View, box_of
+from .log import INITIALIZER, STAND_IN, Layout, Log, Outside, Step, View, box_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .._initializers.base import Initializer
 
-_EMPTY = ("empty", "new_empty")
+_EMPTY = ("empty", "new_empty", STAND_IN)
 _ZEROS = frozenset({"zero_", "zeros", "zeros_like", "new_zeros"})
 _ONES = frozenset({"ones", "ones_like", "new_ones"})
 # Where among the arguments the value is.

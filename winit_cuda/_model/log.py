@@ -36,6 +36,9 @@ BATCH_NORMS = frozenset(f"aten::{kind}_batch_norm" for kind in ("native", "cudnn
 
 # The name of a step that is an initializer, called with a tensor.
 INITIALIZER = "initializer"
+# The name of a step from which a tensor stands in the place of one with memory. Its values are
+# known, but no law is read of them, and no plan has them.
+STAND_IN = "stand-in"
 
 
 class Layout(NamedTuple):
