@@ -72,5 +72,7 @@ def test_an_instance_that_is_still_lazy():
 
     with pytest.raises(ValueError, match=r"Plan\.run: 0\.weight is lazy, and has no shape yet"):
         winit.plan(factory).run(factory(is_called=False), seed=0)
-    with pytest.raises(ValueError, match=r"plan: model must be without lazy parameters.*: 0\.weight"):
+    with pytest.raises(
+        ValueError, match=r"plan: model must be without lazy parameters.*: 0\.weight"
+    ):
         winit.plan(factory(is_called=False), {"*": winit.Zeros()})
