@@ -29,9 +29,15 @@ _SMALL = {
     500: ("vocab_size",),
 }  # fmt: skip
 # What a configuration must be given, where its default is no model.
-_GIVEN = {
-    name: {"prediction_length": 24}
-    for name in ("autoformer", "informer", "time_series_transformer")
+_GIVEN: dict[str, dict[str, Any]] = {
+    "autoformer": {"prediction_length": 24},
+    "esm": {"vocab_size": 33, "pad_token_id": 1},
+    "hunyuan_v1_dense": {"head_dim": 128},
+    "hunyuan_v1_moe": {"head_dim": 128},
+    "informer": {"prediction_length": 24},
+    "ministral": {"head_dim": 128},
+    "nemotron": {"num_key_value_heads": 8},
+    "time_series_transformer": {"prediction_length": 24},
 }
 # With the settings that those need whose defaults are no model.
 _DIFFUSERS: dict[str, dict[str, Any]] = {
