@@ -27,7 +27,28 @@ OWN = {
     "PPO": models.ActorCritic,
     "LoRA": models.LoRA.of_gpt,
 }
-TYPES = ["albert", "bert", "canine", "deberta", "electra"]
+# By family: encoders, decoders, state spaces, both, images, sounds, several of them, series.
+TYPES = """
+    albert bert big_bird convbert deberta deberta-v2 electra ernie fnet ibert layoutlm longformer
+    mpnet mra nystromformer rembert roformer splinter xlm xlnet yoso
+
+    bloom codegen cohere gemma gemma2 gemma3_text gpt2 gpt_bigcode gpt_neox gpt_oss gptj granite
+    granitemoe jetmoe llama llama4_text minimax mistral mixtral mpt nanochat olmo2 openai-gpt opt
+    persimmon phi qwen2 qwen3 starcoder2 xglm
+
+    bamba falcon_mamba granitemoehybrid jamba mamba mamba2 zamba zamba2
+
+    bart led longt5 m2m_100 mbart mt5 pegasus plbart t5 umt5
+
+    beit convnext data2vec-vision deit dinov2 dinov3_vit dpt imagegpt segformer siglip timesformer
+    vit vit_mae vit_msn vitdet vivit yolos
+
+    audio-spectrogram-transformer moonshine parakeet_ctc speech_to_text speecht5 wav2vec2-bert
+
+    altclip blip clip flava git idefics2 owlvit qwen2_audio vilt visual_bert
+
+    autoformer decision_transformer patchtsmixer patchtst timesfm
+"""
 
 
 @pytest.mark.parametrize("name", OWN)
@@ -50,7 +71,7 @@ def test_laws_of_lora():
 
 
 @pytest.mark.filterwarnings("ignore")  # of transformers
-@pytest.mark.parametrize("name", TYPES)
+@pytest.mark.parametrize("name", TYPES.split())
 def test_types_of_transformers(name):
     transformers = pytest.importorskip("transformers", reason="needs the extra `models`")
     if not transformers.utils.is_torch_available():
