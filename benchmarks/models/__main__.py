@@ -57,16 +57,17 @@ def main(words: list[str] | None = None) -> int:
             print(json.dumps(found[name]), file=sys.stderr, flush=True)
     except KeyboardInterrupt:
         print("interrupted; --again goes on", file=sys.stderr)
+    summed = totals(list(found.values()))
     report = {
         "command": "python -m benchmarks.models " + " ".join(words or sys.argv[1:]),
         "machine": machine.describe(),
-        "totals": totals(list(found.values())),
+        "totals": summed,
         "types": [found[name] for name in sorted(found)],
     }
-    print(json.dumps(report["totals"], indent=1))
+    print(json.dumps(summed, indent=1))
     if arguments.output:
         arguments.output.write_text(as_text(report))
-    return int(bool(report["totals"]["different"]))
+    return int(bool(summed["different"]))
 
 
 def _parsed(words: list[str] | None) -> argparse.Namespace:
