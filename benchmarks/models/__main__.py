@@ -1,79 +1,99 @@
-"""``python -m benchmarks.models``: every model type of transformers, planned from its constructor.
+"""``python -m benchmarks.models``: what plans read of every model type of transformers.
 
-Needs transformers. Each type is a process of its own, with its default configuration; those of few
-parameters are built, too, and held against the plan. `--small` makes all of them small, where the
-configuration allows it. Nothing is downloaded.
+`--timm` and `--diffusers` take the models of those instead; each must be installed. Each model is a
+process of its own, with its default configuration; those of few parameters are built, too, and held
+against the plan and an instance that it fills. `--small` makes models of transformers small, where
+the configuration allows it. `--times` takes times, of some well-known models.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
 import resource
 import signal
 import sys
-import time
 import warnings
 from collections import Counter
+from functools import partial
 from pathlib import Path
-from typing import Any
-
-os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_VERBOSITY="error")
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 import winit_cuda as winit
 from winit_cuda._command import machine
 
-from .check import differences, planned
+from . import catalog, times
+from .check import KS_LIMIT, compared, planned
 
-_SECONDS = 120
-# What `--small` sets of a configuration, if it is there.
-_SMALL = {
-    4: ("num_attention_heads", "n_head", "encoder_attention_heads", "decoder_attention_heads",
-        "num_experts", "num_local_experts", "n_routed_experts"),
-    2: ("num_hidden_layers", "n_layer", "num_layers", "encoder_layers", "decoder_layers",
-        "num_key_value_heads"),
-    16: ("head_dim",),
-    64: ("hidden_size", "d_model", "n_embd"),
-    96: ("intermediate_size", "encoder_ffn_dim", "decoder_ffn_dim", "d_ff"),
-    500: ("vocab_size",),
-}  # fmt: skip
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Factory = Callable[[], torch.nn.Module]
 
 
 def main(words: list[str] | None = None) -> int:
-    """Plan the types, write what was found, print the totals; 1 where a plan is wrong."""
+    """Plan the models, write what was found, print the totals; 1 where a plan is wrong."""
+    arguments = _parsed(words)
+    if arguments.times:
+        return times.main(arguments.types, arguments.rounds, arguments.output)
+    source = catalog.SOURCES[arguments.source]
+    found = {}
+    if arguments.again:
+        old = json.loads(arguments.output.read_text())["types"]
+        found = {one["type"]: one for one in old}
+    names = arguments.types
+    if names is None:
+        names = [name for name in source.names()[:: arguments.every] if name not in found]
+    torch.set_num_threads(1)
+    catalog.warm_up()
+    winit.plan(lambda: torch.nn.Linear(2, 2))  # what torch imports for fake tensors, once
+    try:
+        for name in names:
+            examined = partial(_examined, name, source.factory, arguments.build * 1e6)
+            found[name] = {"type": name, **_in_child(examined, arguments.seconds)}
+            print(json.dumps(found[name]), file=sys.stderr, flush=True)
+    except KeyboardInterrupt:
+        print("interrupted; --again goes on", file=sys.stderr)
+    summed = totals(list(found.values()))
+    report = {
+        "command": "python -m benchmarks.models " + " ".join(words or sys.argv[1:]),
+        "machine": machine.describe(),
+        "totals": summed,
+        "types": [found[name] for name in sorted(found)],
+    }
+    print(json.dumps(summed, indent=1))
+    if arguments.output:
+        arguments.output.write_text(as_text(report))
+    return int(bool(summed["different"]))
+
+
+def _parsed(words: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks.models", description=__doc__)
-    parser.add_argument("--types", nargs="+", help="which types (default: all)")
-    parser.add_argument("--every", type=int, default=1, help="of all types, each n-th")
+    parser.set_defaults(source="transformers")
+    source = parser.add_mutually_exclusive_group()
+    for name, text in (
+        ("small", "types of transformers, shrunk"),
+        ("timm", "the models of timm"),
+        ("diffusers", "models of diffusers"),
+    ):
+        source.add_argument(f"--{name}", dest="source", action="store_const", const=name, help=text)
+    parser.add_argument("--types", nargs="+", help="which of them (default: all)")
+    parser.add_argument("--every", type=int, default=1, help="of all, each n-th")
     parser.add_argument(
         "--build", type=float, default=60, help="build those of up to so many million parameters"
     )
-    parser.add_argument("--small", action="store_true", help="shrink the configurations")
+    parser.add_argument("--seconds", type=int, default=300, help="so long for a model at most")
     parser.add_argument("--output", type=Path, help="write what was found to this JSON file")
+    parser.add_argument("--again", action="store_true", help="keep what else --output has")
+    parser.add_argument("--times", action="store_true", help="take times instead")
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each side, for --times")
     arguments = parser.parse_args(words)
-    # transformers has no types for mypy here, and need not be installed for it.
-    auto: Any = __import__("transformers.models.auto.modeling_auto", fromlist=["_"])
-    types = arguments.types or sorted(auto.MODEL_MAPPING_NAMES)[:: arguments.every]
-    torch.set_num_threads(1)
-    winit.plan(lambda: torch.nn.Linear(2, 2))  # what torch imports for fake tensors, once
-    found = []
-    for name in types:
-        found.append(_in_child(name, arguments.build * 1e6, arguments.small))
-        print(json.dumps(found[-1]), file=sys.stderr, flush=True)
-    command = "python -m benchmarks.models " + " ".join(words or sys.argv[1:])
-    report = {
-        "command": command,
-        "machine": machine.describe(),
-        "totals": totals(found),
-        "types": found,
-    }
-    print(json.dumps(report["totals"], indent=1))
-    if arguments.output:
-        arguments.output.write_text(as_text(report))
-    return int(any(one.get("different") for one in found))
+    if arguments.again and arguments.output is None:
+        parser.error("--again needs --output")
+    return arguments
 
 
 def as_text(report: dict[str, Any]) -> str:
@@ -89,78 +109,58 @@ def totals(found: list[dict[str, Any]]) -> dict[str, Any]:
     summed: dict[str, Any] = {"types": len(found), "planned": len(good)}
     for what in ("parameters", "buffers"):
         summed[what] = dict(sum((Counter(one[what]) for one in good), Counter()))
+    counts = summed["parameters"]
     seconds = sorted(one["seconds"] for one in good)
     built = [one for one in good if "different" in one]
     return {
         **summed,
+        "laws in percent": round(100 * counts.get("law", 0) / max(1, sum(counts.values())), 2),
         "with unset entries": [one["type"] for one in good if one["unset"]],
         "built": len(built),
         "different": [one["type"] for one in built if one["different"]],
+        "not compared": [one["type"] for one in good if "build_error" in one],
+        "KS tests": sum(one["ks_tests"] for one in built),
+        "largest KS distance": max((one["ks_largest"] for one in built), default=None),
+        "limit of KS distances": round(KS_LIMIT, 2),
         "median seconds": seconds[len(seconds) // 2] if seconds else None,
         "largest growth in MB": max((one["growth_mb"] for one in good), default=None),
     }
 
 
-def _in_child(name: str, most: float, is_small: bool) -> dict[str, Any]:
-    """What a forked process finds of a type."""
+def _in_child(examined: Callable[[], dict[str, Any]], seconds: int) -> dict[str, Any]:
+    """What a forked process finds."""
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.close(reading)
-        signal.alarm(_SECONDS)
+        signal.alarm(seconds)
         with os.fdopen(writing, "w") as file:
-            file.write(json.dumps(_examined(name, most, is_small)))
+            file.write(json.dumps(examined()))
         os._exit(0)
     os.close(writing)
     with os.fdopen(reading) as file:
         text = file.read()
     _, status = os.waitpid(pid, 0)
-    return json.loads(text) if text else {"type": name, "error": f"ended with status {status}"}
+    return json.loads(text) if text else {"error": f"ended with status {status}"}
 
 
-def _examined(name: str, most: float, is_small: bool) -> dict[str, Any]:
+def _examined(name: str, factory_of: Callable[[str], Factory], most: float) -> dict[str, Any]:
     warnings.simplefilter("ignore")
-    if is_small:
-        found = _examined_as(name, most, is_small=True)
-        if "error" not in found:
-            return found
-    return _examined_as(name, most, is_small=False)  # not all sizes fit together
-
-
-def _examined_as(name: str, most: float, *, is_small: bool) -> dict[str, Any]:
-    found: dict[str, Any] = {"type": name, "small": is_small}
+    found: dict[str, Any] = {}
     try:
-        transformers: Any = __import__("transformers")
-        config = transformers.CONFIG_MAPPING[name]()
-        if is_small:
-            _shrink(config)
-        kind = transformers.MODEL_MAPPING[type(config)]
-        kind = kind[0] if isinstance(kind, (tuple, list)) else kind
+        factory = factory_of(name)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        plan, read = planned(lambda: kind(config))
+        plan, found = planned(factory)
         after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        found |= read | {"growth_mb": round((after - before) / 1024, 1)}
-        if read["elements"] <= most:
-            start = time.perf_counter()
-            found["different"] = differences(lambda: kind(config), plan)[:5]
-            found["build_seconds"] = time.perf_counter() - start
+        found["growth_mb"] = round((after - before) / 1024, 1)
     except Exception as error:  # whatever a constructor raises is a result
-        found["error"] = f"{type(error).__name__}: {error}"[:300]
+        return {"error": f"{type(error).__name__}: {error}"[:300]}
+    if found["elements"] <= most:
+        try:
+            found |= compared(factory, plan)
+        except Exception as error:
+            found["build_error"] = f"{type(error).__name__}: {error}"[:300]
     return found
-
-
-def _shrink(config: Any) -> None:
-    """Set the sizes of a configuration, and of those within it, to small ones."""
-    for size, names in _SMALL.items():
-        for name in names:
-            with contextlib.suppress(AttributeError):  # of a name that cannot be set
-                if type(getattr(config, name, None)) is int:
-                    setattr(config, name, size)
-    with contextlib.suppress(AttributeError, TypeError):
-        config.layer_types = config.layer_types[:2]
-    for value in list(vars(config).values()):
-        if hasattr(value, "to_diff_dict"):
-            _shrink(value)
 
 
 if __name__ == "__main__":

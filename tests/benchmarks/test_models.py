@@ -11,8 +11,9 @@ from torch import nn
 
 import models
 import winit_cuda as winit
+from benchmarks.models import times
 from benchmarks.models.__main__ import as_text, totals
-from benchmarks.models.check import differences, planned
+from benchmarks.models.check import compared, distance, planned
 
 
 def factory():
@@ -24,11 +25,14 @@ def factory():
 
 def test_a_plan_that_is_right():
     plan, found = planned(factory)
-    assert differences(factory, plan) == []
+    checked = compared(factory, plan)
+    assert checked["different"] == []
+    assert checked["ks_tests"] == 23
+    assert 0 < checked["ks_largest"] < 3
     assert found["parameters"] == {"law": 18, "pieces": 5, "copy": 2}
     assert found["buffers"] == {"law": 3, "computed": 1}
     assert found["unset"] == []
-    summed = totals([{"type": "a", **found, "growth_mb": 1.0, "different": []},
+    summed = totals([{"type": "a", **found, "growth_mb": 1.0, **checked},
                      {"type": "b", "error": "none"}])  # fmt: skip
     report = {"totals": summed, "types": [found, found]}
     assert json.loads(as_text(report)) == report
@@ -42,9 +46,34 @@ def test_a_plan_that_is_right():
         ("2.weight", {"initializer": winit.Uniform(0, 0.316)}, "its mean is not that of"),
         ("2.bias", {"initializer": winit.Zeros()}, "not Zeros()"),
         ("0.target.0.weight", {"key_name": "0.actor.0.weight"}, "no copy of 0.actor.0.weight"),
+        (
+            "0.actor.0.weight",
+            {"initializer": winit.Uniform(1, 2)},
+            "filled by another distribution",
+        ),
+        (
+            "1.embedding.weight",
+            {"pieces": (winit.Piece((2, 0), (1, 4), winit.Ones(), "a"),)},
+            "filled with other values",
+        ),
     ],
 )
 def test_plans_that_are_wrong(name, change, message):
     entries = [replace(e, **change) if e.name == name else e for e in planned(factory)[0]]
-    (found,) = differences(factory, winit.Plan(entries))
-    assert found.startswith(f"{name}: {message}")
+    found = compared(factory, winit.Plan(entries))["different"]
+    assert found[0].startswith(f"{name}: {message}")
+
+
+def test_distances_are_those_of_scipy():
+    stats = pytest.importorskip("scipy.stats")
+    torch.manual_seed(0)
+    for other in (torch.randn(300), torch.randn(300).round(), torch.zeros(300)):
+        one = torch.randn(300)
+        expected = stats.ks_2samp(one.numpy(), other.numpy()).statistic
+        assert distance(one, other) == pytest.approx(expected * 300**0.5)
+
+
+def test_times():
+    found = {"a": times.measured(models.GPT, rounds=2)}
+    assert [len(seconds) for seconds in found["a"]["seconds"].values()] == [2] * len(times.SIDES)
+    assert times.as_markdown(found).splitlines()[-1].startswith("| a | 0 M |")

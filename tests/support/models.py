@@ -63,6 +63,26 @@ class ActorCritic(nn.Module):
         return made
 
 
+class LoRA(nn.Module):
+    """A frozen layer and its change of low rank, which is 0 at first."""
+
+    def __init__(self, base, rank=4):
+        super().__init__()
+        self.base = base.requires_grad_(False)
+        self.a = nn.Parameter(torch.empty(rank, base.in_features))
+        self.b = nn.Parameter(torch.empty(base.out_features, rank))
+        nn.init.kaiming_uniform_(self.a, a=math.sqrt(5))
+        nn.init.zeros_(self.b)
+
+    @classmethod
+    def of_gpt(cls):
+        """A GPT in which each projection is replaced after the model was made."""
+        model = GPT(width=32)
+        for block in model.blocks:
+            block["projection"] = cls(block["projection"])
+        return model
+
+
 class Pieces(nn.Module):
     """Parameters that are written in parts."""
 

@@ -16,7 +16,7 @@ import torch
 from .._initializers.elementwise import Constant, Normal, Ones, TruncNormal, Uniform, Zeros
 from .._initializers.fans import KaimingNormal, KaimingUniform, XavierNormal, XavierUniform
 from .._initializers.structured import Orthogonal, Sparse
-from . import replay
+from . import replay, truncation
 from .draws import NoLawError, drawn
 from .log import INITIALIZER, STAND_IN, Layout, Log, Outside, Step, View, box_of
 
@@ -32,6 +32,7 @@ _ONES = frozenset({"ones", "ones_like", "new_ones"})
 _FULL = {"fill_": 1, "fill": 1, "full": 1, "full_like": 1, "new_full": 2, "scalar_tensor": 0}
 _COPIES = frozenset({"copy_", "clone", "_to_copy", "lift_fresh", "lift_fresh_copy"})
 _SCALINGS = frozenset({"mul", "div", "add", "sub", "rsub", "neg"})
+_OF_TRUNCATIONS = frozenset({"erfinv", "clamp"})
 _SCHEMES: dict[str, Callable[..., Initializer]] = {
     "kaiming_uniform_": KaimingUniform,
     "kaiming_normal_": KaimingNormal,
@@ -125,7 +126,7 @@ class Reader:
             return Reading(_constant(value, view.dtype))
         if name in _COPIES:
             return self._copied(step, view)
-        if name in _SCALINGS:
+        if name in _SCALINGS | _OF_TRUNCATIONS:
             source, _ = _factors(step)
             reading = self.read(_same_part(step.results[0], source, view), step.index)
             return self._scaled(step, reading, view)
@@ -162,6 +163,8 @@ class Reader:
     def _scaled(self, step: Step, reading: Reading, view: View) -> Reading:
         """What was read, times a factor, plus a summand."""
         name = step.name.rstrip("_")
+        if name in _OF_TRUNCATIONS:
+            return self._truncated(step, reading)
         if name not in _SCALINGS or step.operator is None:
             raise NoLawError(f"by {step.name}")
         factor, summand = -1.0, 0.0
@@ -183,6 +186,25 @@ class Reader:
                 "rsub": (-alpha, value),
             }[name]
         return _scaled_reading(reading, factor, summand, view.dtype)
+
+    def _truncated(self, step: Step, reading: Reading) -> Reading:
+        """What was read, by a step of a truncated normal that is written by hand."""
+        if reading.pieces or "out" in step.kwargs:
+            raise NoLawError(f"by {step.name}")
+        try:
+            if step.name.startswith("erfinv"):
+                law = truncation.through_erfinv(reading.initializer)
+            else:
+                given = dict(zip(("min", "max"), step.args[1:], strict=False)) | step.kwargs
+                low, high = given.get("min"), given.get("max")
+                law = truncation.clamped(
+                    reading.initializer,
+                    -math.inf if low is None else self._number(low, step),
+                    math.inf if high is None else self._number(high, step),
+                )
+        except NoLawError as error:
+            raise NoLawError(f"by {step.name}") from error
+        return replace(reading, initializer=law, scheme=None)
 
     def _number(self, value: Any, step: Step) -> float:
         """A number that a step takes, be it in a tensor."""

@@ -61,8 +61,8 @@ if hasattr(nn.init, "_no_grad_trunc_normal_"):  # which libraries call, too
 _SCHEME_CODES = {getattr(nn.init, name).__code__: name for name in _SCHEMES}
 # They write what is there, and on fake tensors nothing.
 _FILLS = frozenset({"normal_", "uniform_", "fill_", "zero_", "exponential_"})
-# They change where a tensor's elements are, and write none.
-_LAYOUTS = frozenset({"set_", "transpose_", "t_", "squeeze_", "unsqueeze_", "swapaxes_"})
+# They change where a tensor's elements are, or how it is differentiated, and write none.
+_LAYOUTS = frozenset({"detach_", "set_", "transpose_", "t_", "squeeze_", "unsqueeze_", "swapaxes_"})
 # Results are Python's, so values are needed.
 _QUESTIONS = frozenset({"equal", "is_nonzero", "allclose"})
 _LIBRARIES = (

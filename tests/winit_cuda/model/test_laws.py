@@ -28,6 +28,13 @@ def entry(write, shape=(4, 6), dtype=torch.float32):
     return winit.plan(factory)["w"]
 
 
+def detached(tensor):
+    """In inference mode torch dispatches `detach_`, which writes nothing."""
+    with torch.inference_mode():
+        made = torch.randn(4, 6).detach_()
+    return tensor.copy_(made)
+
+
 @pytest.mark.parametrize(
     ("write", "law"),
     [
@@ -62,6 +69,7 @@ def entry(write, shape=(4, 6), dtype=torch.float32):
         (lambda w: w.normal_().mul_(0), winit.Zeros()),
         (lambda w: [w.set_(torch.randn(4, 6))], winit.Normal()),
         (lambda _: torch.randn(6, 4).t_().mul_(2), winit.Normal(std=2.0)),
+        (detached, winit.Normal()),
     ],
 )  # fmt: skip
 def test_laws(write, law):

@@ -45,6 +45,11 @@ class Drawn(nn.Module):
         self.a, self.b = nn.Parameter(rows[:3].clone()), nn.Parameter(-rows[1:])
         self.steps = nn.Parameter(torch.empty(50).exponential_())
         self.register_buffer("order", torch.randperm(50))
+        q, r = torch.linalg.qr(torch.randn(3, 3))
+        self.q = nn.Parameter(q * torch.diag(r).sign())
+        self.blocks = nn.Parameter(torch.block_diag(torch.rand(2, 2), torch.rand(3, 1)))
+        chosen = torch.zeros(4).masked_scatter_(torch.arange(4) > 1, torch.rand(2))
+        self.chosen = nn.Parameter(chosen)
         self.own = nn.Parameter(winit.orthogonal_(torch.empty(3, 3)).abs())
         self.whole = nn.Parameter(nn.init.orthogonal_(torch.empty(3, 3)).abs())
 
@@ -154,6 +159,9 @@ def test_draws_have_keys():
     assert torch.equal(model.a, rows[:3])
     assert torch.equal(model.b, -rows[1:])
     assert sorted(model.order.tolist()) == list(range(50))
+    assert torch.allclose(model.q.T @ model.q, torch.eye(3), atol=1e-6)
+    assert (model.blocks == 0).tolist() == [[False, False, True]] * 2 + [[True, True, False]] * 3
+    assert (model.chosen == 0).tolist() == [True, True, False, False]
     square = winit.orthogonal_(torch.empty(3, 3), key=winit.fold_in(base, "whole"))
     assert torch.allclose(model.whole, square.abs(), atol=1e-6)
     square = winit.orthogonal_(torch.empty(3, 3), key=winit.fold_in(base, "own"))

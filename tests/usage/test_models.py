@@ -1,0 +1,82 @@
+"""Models that no one here wrote, and models as people write them: read, and filled as built.
+
+The log of the constructor, run again by torch's generator, is the build bit for bit, and an
+instance that the plan fills has the build's distributions, constants and buffers. Of transformers
+there are types of each family, small; `python -m benchmarks.models` takes all, and those of timm.
+"""
+
+from __future__ import annotations
+
+import pytest
+from torch import nn
+
+import models
+import winit_cuda as winit
+from benchmarks.models import catalog
+from benchmarks.models.check import compared, planned
+from initializers import needs_core
+
+pytestmark = needs_core
+
+OWN = {
+    "Transformer": lambda: nn.Transformer(32, 4, 2, 2, 64, batch_first=True),
+    "LSTM": lambda: nn.LSTM(16, 32, num_layers=2, bidirectional=True, proj_size=8),
+    "MultiheadAttention": lambda: nn.MultiheadAttention(32, 4, kdim=16, vdim=24),
+    "nanoGPT": lambda: models.GPT(width=32),
+    "GPT, scaled": lambda: models.GPT(width=32, is_scaled=True),
+    "PPO": models.ActorCritic,
+    "LoRA": models.LoRA.of_gpt,
+}
+# By family: encoders, decoders, state spaces, both, images, sounds, several of them, series.
+TYPES = """
+    albert bert big_bird convbert deberta deberta-v2 electra ernie fnet ibert layoutlm longformer
+    mpnet mra nystromformer rembert roformer splinter xlm xlnet yoso
+
+    bloom codegen cohere gemma gemma2 gemma3_text gpt2 gpt_bigcode gpt_neox gpt_oss gptj granite
+    granitemoe jetmoe llama llama4_text minimax mistral mixtral mpt nanochat olmo2 openai-gpt opt
+    persimmon phi qwen2 qwen3 starcoder2 xglm
+
+    bamba falcon_mamba granitemoehybrid jamba mamba mamba2 zamba zamba2
+
+    bart led longt5 m2m_100 mbart mt5 pegasus plbart t5 umt5
+
+    beit convnext data2vec-vision deit dinov2 dinov3_vit dpt imagegpt segformer siglip timesformer
+    vit vit_mae vit_msn vitdet vivit yolos
+
+    audio-spectrogram-transformer moonshine parakeet_ctc speech_to_text speecht5 wav2vec2-bert
+
+    altclip blip clip flava git idefics2 owlvit qwen2_audio vilt visual_bert
+
+    autoformer decision_transformer patchtsmixer patchtst timesfm
+"""
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_models_as_people_write_them(name):
+    plan, read = planned(OWN[name])
+    assert read["unset"] == []
+    assert {entry.kind for entry in plan} <= {"law", "pieces", "copy"}
+    assert compared(OWN[name], plan)["different"] == []
+
+
+def test_laws_of_lora():
+    plan = winit.plan(models.LoRA.of_gpt)
+    laws = {entry.name: entry.initializer for entry in plan if entry.name.startswith("blocks.0.p")}
+    assert laws == {
+        "blocks.0.projection.base.weight": winit.Normal(std=0.01),
+        "blocks.0.projection.base.bias": winit.Zeros(),
+        "blocks.0.projection.a": winit.KaimingUniform(a=5**0.5),
+        "blocks.0.projection.b": winit.Zeros(),
+    }
+
+
+@pytest.mark.filterwarnings("ignore")  # of transformers
+@pytest.mark.parametrize("name", TYPES.split())
+def test_types_of_transformers(name):
+    transformers = pytest.importorskip("transformers", reason="needs the extra `models`")
+    if not transformers.utils.is_torch_available():
+        pytest.skip("transformers does not take this torch")
+    factory = catalog.small_transformers_model(name)
+    plan, read = planned(factory)
+    assert read["unset"] == []
+    assert compared(factory, plan)["different"] == []
