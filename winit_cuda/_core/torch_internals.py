@@ -116,6 +116,7 @@ def dispatches_itself(tensor: torch.Tensor) -> bool:
     return type(tensor).__torch_dispatch__ is not _PLAIN_DISPATCH
 
 
+_ORDINARY = frozenset({torch.Tensor, torch.nn.Parameter})
 # A class can only be met once its module is loaded, so nothing is imported to ask.
 _TRACING = (
     ("torch._subclasses.fake_tensor", "FakeTensor"),
@@ -142,6 +143,8 @@ def is_dtensor(tensor: torch.Tensor) -> bool:
 
 
 def _is_any(tensor: torch.Tensor, classes: tuple[tuple[str, str], ...]) -> bool:
+    if type(tensor) in _ORDINARY:
+        return False
     return isinstance(tensor, tuple(_loaded(classes)))
 
 
