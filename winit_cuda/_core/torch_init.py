@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
+from types import FunctionType
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from torch.nn import init
@@ -20,7 +21,11 @@ if TYPE_CHECKING:
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
 
-__all__ = ["constant_", "normal_", "orthogonal_", "sparse_", "trunc_normal_", "uniform_"]
+__all__ = ["CODES", "constant_", "normal_", "orthogonal_", "sparse_", "trunc_normal_", "uniform_"]
+
+
+CODES = {name: each.__code__ for name, each in vars(init).items() if isinstance(each, FunctionType)}
+"""The code that is on the stack while one of them runs, accelerated or not."""
 
 
 class _Thread(threading.local):

@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from torch.overrides import TorchFunctionMode
 
+from .._core.torch_init import CODES
 from .fake_tensors import is_fake, without_modes
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 _VALUES = frozenset({torch.Tensor.numpy, torch.Tensor.tolist, torch.Tensor.__array__})
 
 # Its loop takes 2 ms for each column, and tells nothing new.
-_SPARSE = nn.init.sparse_.__code__
+_SPARSE = CODES["sparse_"]
 _OF_A_COLUMN = frozenset({torch.randperm, torch.Tensor.__setitem__})
 _LAZY = frozenset(kind.__new__.__code__ for kind in (UninitializedParameter, UninitializedBuffer))
 _MATERIALIZE = UninitializedParameter.materialize.__code__

@@ -24,6 +24,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from .._core.checks import wrong
+from .._core.torch_init import CODES
 from . import replay
 from .fake_tensors import (
     NEED_VALUES,
@@ -55,10 +56,10 @@ _SCHEMES = {
     "xavier_uniform_": ("gain",),
     "xavier_normal_": ("gain",),
 }
-_WHOLE_CODES = {getattr(nn.init, name).__code__: name for name in _WHOLE}
-if hasattr(nn.init, "_no_grad_trunc_normal_"):  # which libraries call, too
-    _WHOLE_CODES[nn.init._no_grad_trunc_normal_.__code__] = "trunc_normal_"
-_SCHEME_CODES = {getattr(nn.init, name).__code__: name for name in _SCHEMES}
+_WHOLE_CODES = {CODES[name]: name for name in _WHOLE}
+if "_no_grad_trunc_normal_" in CODES:  # which libraries call, too
+    _WHOLE_CODES[CODES["_no_grad_trunc_normal_"]] = "trunc_normal_"
+_SCHEME_CODES = {CODES[name]: name for name in _SCHEMES}
 # They write what is there, and on fake tensors nothing.
 _FILLS = frozenset({"normal_", "uniform_", "fill_", "zero_", "exponential_"})
 # They change where a tensor's elements are, or how it is differentiated, and write none.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import random
 import threading
 
@@ -12,6 +13,7 @@ from torch import nn
 from torch.nn.utils import parametrizations
 
 import models
+import winit_cuda as winit
 from winit_cuda._model import fake_tensors, replay
 from winit_cuda._model.log import Layout
 from winit_cuda._model.trace import trace
@@ -104,6 +106,30 @@ def test_values_that_are_the_same_for_every_seed():
     for what in ("a random value is read", "numpy.random", "Python's random", "torch's generator",
                  "torch's generator was seeded"):  # fmt: skip
         assert what in told
+
+
+def test_the_first_plan_inside_accelerate():
+    """Functions of torch are known by their own code, which they have again afterwards."""
+    copies = []
+    with winit.accelerate():
+        for name in ("functions", "trace"):
+            spec = importlib.util.find_spec(f"winit_cuda._model.{name}")
+            copies.append(importlib.util.module_from_spec(spec))
+            spec.loader.exec_module(copies[-1])
+    functions, again = copies
+    again.FunctionMode = functions.FunctionMode
+
+    def factory():
+        model = nn.ModuleList([nn.Linear(3, 3), nn.Linear(3, 3)])
+        nn.init.orthogonal_(model[0].weight)
+        nn.init.sparse_(model[1].weight, 0.5)
+        nn.init.xavier_uniform_(model[1].bias[None])
+        return model
+
+    with again.trace(factory) as (_, tracer):
+        steps = tracer.log.steps
+    assert [step.name for step in steps[-3:]] == ["orthogonal_", "sparse_", "uniform_"]
+    assert steps[-1].scheme[0] == "xavier_uniform_"
 
 
 def test_the_line_of_an_error():
