@@ -30,6 +30,7 @@ from ._keys.keys import (
     split,
 )
 from ._model.accelerate import accelerate, install, uninstall
+from ._model.build import build
 from ._model.entries import Entry, Piece
 from ._model.initialize import InitializeReport, initialize
 from ._model.plan import Plan, plan
@@ -70,6 +71,7 @@ __all__ = [
     "Zeros",
     "accelerate",
     "backend_info",
+    "build",
     "fold_in",
     "init",
     "initialize",

@@ -5,6 +5,7 @@ Fake tensors have a shape, a dtype, a device and a storage with an identity, but
 
 from __future__ import annotations
 
+import weakref
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
@@ -53,12 +54,23 @@ class FakeMode(FakeTensorMode):  # type: ignore[no-untyped-call]
         self.watching_thread: int | None = None
         """The thread in which the mode above hands on an operator."""
         self.has_missed_writes = False
+        self.made: dict[int, torch.Tensor] | None = None
+        """All tensors of the mode by their identity, where they are to be made real."""
+        blank: Any = self.from_tensor(torch.empty(0, device="cpu"))
+        self.attributes = {*vars(blank), "_is_param"}
+        """What fake tensors have of attributes that real ones have not."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an operator, and note a write that comes from elsewhere."""
         if func._schema.is_mutable and self.watching_thread != get_ident():  # noqa: SLF001
             self.has_missed_writes = True
-        kwargs = kwargs or {}
+        found = self._run(func, types, args, kwargs or {})
+        if self.made is not None:
+            tensors = found if isinstance(found, (tuple, list)) else (found,)
+            self.made.update((id(tensor), tensor) for tensor in tensors if is_fake(tensor))
+        return found
+
+    def _run(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
         # Of each parameter; torch's mode comes to the same by way of a cache, which takes longer.
         if func in _CREATIONS:
             device = kwargs.get("device") or torch._C._get_default_device()  # noqa: SLF001
@@ -71,6 +83,17 @@ class FakeMode(FakeTensorMode):  # type: ignore[no-untyped-call]
         with in_kernel_invocation_manager(self):
             made = func(*args, **kwargs)
         return FakeTensor(self, made, device)
+
+    def living(self) -> list[torch.Tensor]:
+        """The tensors that somebody still refers to, the latest first. The mode keeps no more."""
+        made, self.made = self.made or {}, None
+        found = []
+        while made:
+            reference = weakref.ref(made.popitem()[1])
+            tensor = reference()
+            if tensor is not None:
+                found.append(tensor)
+        return found
 
 
 def is_fake(value: object) -> bool:
@@ -87,7 +110,32 @@ def as_fake(mode: Any, tensor: torch.Tensor) -> torch.Tensor:
     """A fake tensor like a real one."""
     with without_modes():
         made: torch.Tensor = mode.from_tensor(tensor)
+    if mode.made is not None:
+        mode.made[id(made)] = made
     return made
+
+
+def become_real(fake: Any, real: Any) -> None:
+    """Make a fake tensor a real one wherever it is referred to, with its attributes and hooks.
+
+    As `torch.utils.swap_tensors`, but weak references, of which LSTM has some, stay right, too.
+
+    Raises:
+        RuntimeError: Something in torch holds on to it, as autograd does.
+    """
+    if fake._use_count() > 1:  # noqa: SLF001
+        raise RuntimeError("something in torch holds on to it, as a graph of autograd does")
+    hooks, later_hooks = fake._backward_hooks, fake._post_accumulate_grad_hooks  # noqa: SLF001
+    vars(real).update(
+        (name, each) for name, each in vars(fake).items() if name not in fake.fake_mode.attributes
+    )
+    fake.__class__, real.__class__ = real.__class__, fake.__class__
+    fake.__dict__, real.__dict__ = real.__dict__, fake.__dict__
+    torch._C._swap_tensor_impl(fake, real)  # noqa: SLF001
+    if hooks:
+        fake._backward_hooks = hooks  # noqa: SLF001
+    if later_hooks:
+        fake._post_accumulate_grad_hooks = later_hooks  # noqa: SLF001
 
 
 def without_modes() -> AbstractContextManager[Any]:

@@ -30,10 +30,13 @@ _MATERIALIZE = UninitializedParameter.materialize.__code__
 class FunctionMode(TorchFunctionMode):
     """Has fake tensors copied and read as real ones are; without a GPU, "cuda" is the CPU."""
 
-    def __init__(self, values: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    def __init__(
+        self, values: Callable[[torch.Tensor], torch.Tensor], *, is_to_be_real: bool
+    ) -> None:
         super().__init__()
         self._values = values
-        self._has_cuda = torch.cuda.is_available()
+        self._is_to_be_real = is_to_be_real
+        self._has_cuda = is_to_be_real or torch.cuda.is_available()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -48,6 +51,8 @@ class FunctionMode(TorchFunctionMode):
                 kwargs = {**kwargs, "device": _on_cpu(kwargs["device"])}
         if func is torch.empty:
             return _empty(_caller(), args, kwargs)
+        if self._is_to_be_real and func is torch.Tensor.detach:
+            _check_class(_caller())
         if args and is_fake(args[0]):
             if func is torch.Tensor.__deepcopy__:
                 return _deep_copy(*args)
@@ -57,6 +62,15 @@ class FunctionMode(TorchFunctionMode):
                     values.flags.writeable = False  # a write would be lost: let it raise
                 return values
         return func(*args, **kwargs)
+
+
+def _check_class(frame: FrameType) -> None:
+    """Raise where a Parameter of a class of its own is made, which would become a plain one."""
+    if frame.f_code is not nn.Parameter.__new__.__code__:
+        return
+    kind = frame.f_locals["cls"]
+    if kind is not nn.Parameter:
+        raise RuntimeError(f"parameters of class {kind.__name__} cannot be made real")
 
 
 def _on_cpu(value: Any) -> Any:

@@ -23,7 +23,7 @@ from .slots import Slot, buffer_slots, slots
 from .trace import trace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
     from torch import nn
@@ -56,6 +56,8 @@ class Model(NamedTuple):
     log: Log
     parameters: list[tuple[Slot, View | None]]
     buffers: list[tuple[Slot, View | None]]
+    others: Sequence[tuple[Slot, View | None]] = ()
+    """Tensors that are neither, but are to be read, too."""
 
 
 def look_at(model: nn.Module, tracer: Tracer) -> Model:
@@ -73,20 +75,29 @@ def entries_of(factory: Callable[[], Any]) -> list[Entry]:
 
 
 def read(made: Model, function: str = "plan") -> list[Entry]:
-    """The entries of parameters and buffers; warnings name the function."""
+    """The entries of parameters, buffers and others, in this order; warnings name the function."""
     log = made.log
     for message in dict.fromkeys(log.warnings):
         warn(f"{function}: {message}")
     reader = Reader(log)
 
-    def found(tensors: list[tuple[Slot, View | None]], is_buffer: bool) -> list[_Found]:
+    def found(tensors: Sequence[tuple[Slot, View | None]], is_buffer: bool) -> list[_Found]:
         return [_read(reader, log, _Found(s, is_buffer, v, Reading(None))) for s, v in tensors]
 
     names: dict[_Draw, str] = {}
-    settled = _settled(log, found(made.parameters, False) + found(made.buffers, True))
-    entries = {i: _entry(each, names) for i, each in enumerate(settled) if not each.steps}
-    entries |= {i: _computed(log, each, names) for i, each in enumerate(settled) if each.steps}
-    return [entries[i] for i in range(len(settled))]
+    planned = _settled(log, found(made.parameters, False) + found(made.buffers, True))
+    entries = _entries(log, planned, names)
+    if made.others:
+        both = _settled(log, planned + found(made.others, True), len(planned))
+        entries += _entries(log, both[len(planned) :], names)
+    return entries
+
+
+def _entries(log: Log, found: list[_Found], names: dict[_Draw, str]) -> list[Entry]:
+    """The entries, with keys named by those that have a law first."""
+    entries = {i: _entry(each, names) for i, each in enumerate(found) if not each.steps}
+    entries |= {i: _computed(log, each, names) for i, each in enumerate(found) if each.steps}
+    return [entries[i] for i in range(len(found))]
 
 
 def _read(reader: Reader, log: Log, found: _Found) -> _Found:
@@ -152,9 +163,9 @@ def _readings(reading: Reading) -> Iterator[Reading]:
         yield from _readings(part.reading)
 
 
-def _settled(log: Log, found: list[_Found]) -> list[_Found]:
-    """The same, but computed where tensors have a part of their elements in common."""
-    while wrong := _conflicts(log, found):
+def _settled(log: Log, found: list[_Found], first: int = 0) -> list[_Found]:
+    """The same, from the first on, but computed where some have a part of their draws in common."""
+    while wrong := {i for i in _conflicts(log, found) if i >= first}:
         note = "computed with others from one draw"
         for i in wrong:
             view = found[i].view

@@ -268,13 +268,22 @@ def _bits(tensor: torch.Tensor) -> torch.Tensor:
 
 
 @contextmanager
-def tracing() -> Iterator[Tracer]:
-    """Log what the block does, on fake tensors. Generators are left as they were."""
+def tracing(*, is_to_be_real: bool = False) -> Iterator[Tracer]:
+    """Log what the block does, on fake tensors. Generators are left as they were.
+
+    Where tensors are to be made real, the mode keeps them, and a GPU that is not there is an error,
+    as it is of the constructor.
+    """
     log = Log()
     mode = FakeMode()
+    mode.made = {} if is_to_be_real else None
     tracer = Tracer(log, mode)
-    with _generators_kept(log), mode, tracer, FunctionMode(tracer.values):
-        yield tracer
+    functions = FunctionMode(tracer.values, is_to_be_real=is_to_be_real)
+    try:
+        with _generators_kept(log), mode, tracer, functions:
+            yield tracer
+    finally:
+        mode.made = None  # else mode and tensors would keep each other
     if mode.has_missed_writes:
         raise RuntimeError(
             "plan: the constructor writes tensors where torch's dispatch modes do not reach, as in "
@@ -283,12 +292,14 @@ def tracing() -> Iterator[Tracer]:
 
 
 @contextmanager
-def trace(factory: Callable[[], Any]) -> Iterator[tuple[nn.Module, Tracer]]:
+def trace(
+    factory: Callable[[], Any], *, is_to_be_real: bool = False
+) -> Iterator[tuple[nn.Module, Tracer]]:
     """Call a constructor on fake tensors; the block may look at the model as the constructor did.
 
     Generators are left as they were.
     """
-    with tracing() as tracer:
+    with tracing(is_to_be_real=is_to_be_real) as tracer:
         model = _made(factory)
         tracer.end()
         tracer.check_shared()

@@ -1,0 +1,97 @@
+"""A model built now: constructed once, on fake tensors, which then become real and are filled."""
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+from .._core.checks import wrong
+from .._keys.keys import Key, key
+from .entries import NEVER_WRITTEN, Entry
+from .fill import fill
+from .plan import Plan
+from .rules import Rules
+
+Model = TypeVar("Model", bound=nn.Module)
+
+
+def build(
+    factory: Callable[[], Model],
+    seed: int | Key,
+    rules: Rules | str | Path | None = None,
+    *,
+    strict: bool = True,
+) -> Model:
+    """Return the model that a factory makes, each parameter filled once, with the key of its name.
+
+    It has the values of `plan(factory).run(factory(), seed)`, but is constructed once, and what the
+    constructor draws and overwrites is never drawn.
+
+    The factory is called on fake tensors, as by `plan`. Then every tensor that it has left becomes
+    a real one where it is: tied, shared and viewed as it was, with its attributes and hooks, and
+    so do tensors that are neither parameters nor buffers. These have the values of the
+    constructor, too, with the key of the path of attributes that leads to them. Generators are
+    left as they were.
+
+    Args:
+        factory: A callable that makes the model.
+        seed: The seed, or the key itself.
+        rules: Initializers that replace those of the constructor, as for `plan`.
+        strict: Whether rules that decide nothing are errors; else they are a warning.
+
+    Raises:
+        TypeError: `factory` is a Module or not callable, it returns no Module, or `seed` is neither
+            an integer nor a Key.
+        ValueError: A tensor has no values, as a parameter of `torch.empty` that nothing writes, or
+            a rule is wrong.
+        RuntimeError: The factory fails on fake tensors, or makes what cannot be made real.
+
+    Example:
+        >>> import torch, winit_cuda as winit
+        >>> model = winit.build(lambda: torch.nn.Linear(64, 64), seed=0)
+        >>> key = winit.fold_in(winit.key(0), "weight")
+        >>> expected = winit.kaiming_uniform_(torch.empty(64, 64), a=5**0.5, key=key)
+        >>> torch.equal(model.weight, expected)
+        True
+    """
+    if isinstance(factory, nn.Module) or not callable(factory):
+        requirement = "a callable that makes a torch.nn.Module"
+        raise wrong("build", "factory", requirement, factory, TypeError)
+    base = seed if isinstance(seed, Key) else key(seed)
+    # Imported where it is needed: it needs torch's fake tensors.
+    realize = importlib.import_module(".realize", __package__)
+    made = realize.traced(factory)
+    entries = made.entries
+    if rules is not None:
+        entries = list(Plan(entries).with_rules(rules, strict=strict))
+    _check(entries)
+    made.become_real()
+    pairs = zip(made.slots, made.entries, entries, strict=True)
+    jobs = [
+        (slot, new) if new.is_planned and (made.is_empty(slot) or new is not old) else None
+        for slot, old, new in pairs
+    ]
+    on_gpu = {slot.tensor.device for slot in made.slots if slot.tensor.is_cuda}
+    with torch.random.fork_rng(on_gpu):  # to be set, some parametrizations draw
+        torch.default_generator.manual_seed((base.seed ^ base.stream) >> 1)
+        # What is no parameter may be in the memory of one, which then has the last word.
+        for job in filter(None, jobs[made.planned :]):
+            fill([job], base, {})
+        fill(list(filter(None, jobs[: made.planned])), base, {})
+    model: Model = made.model
+    return model
+
+
+def _check(entries: list[Entry]) -> None:
+    """Raise where the constructor leaves what is no scratch memory without values."""
+    faults = [
+        f"{entry.name} has no law{f' ({entry.note})' if entry.note else ''}"
+        for entry in entries
+        if not entry.is_planned and not (entry.is_buffer and entry.note == NEVER_WRITTEN)
+    ]
+    if faults:
+        hint = "rules may give parameters one"
+        raise ValueError(f"build: {'; '.join(faults[:5])} ({len(faults)} in all); {hint}")

@@ -1,0 +1,173 @@
+"""A model of fake tensors made real: every tensor that its constructor has left gets memory.
+
+A tensor becomes another one in its place, so whatever refers to it is right at once: parameters,
+lists, closures, caches. One real storage stands for each that the trace knows.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from .._core.checks import warn
+from .fake_tensors import become_real, is_fake
+from .read import look_at, read
+from .slots import Slot
+from .trace import trace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from .entries import Entry
+    from .log import View
+    from .read import Model
+
+_REGISTRIES = ("_parameters", "_buffers", "_modules")
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A model on fake tensors, with what its tensors are to hold."""
+
+    model: nn.Module
+    slots: list[Slot]
+    """Its parameters and buffers, then the other tensors that need values of their own."""
+    entries: list[Entry]
+    """Those of the slots."""
+    planned: int
+    """How many of them are parameters and buffers."""
+    _living: dict[int, tuple[torch.Tensor, View]]
+    """All fake tensors that something refers to, in the order of making, by their identity."""
+    _names: dict[int, str]
+    _nbytes: dict[int, int]
+
+    def is_empty(self, slot: Slot) -> bool:
+        """Whether the tensor has no values yet: the constructor had others from elsewhere."""
+        return id(slot.tensor) in self._living
+
+    def become_real(self) -> None:
+        """Give all tensors memory, which nothing has written yet."""
+        storages: dict[int, Any] = {}
+        latest_first = list(self._living.values())[::-1]
+        # What is computed from others holds on to them, and so do views, which are made later.
+        for fake, view in sorted(latest_first, key=lambda each: each[0].is_leaf):
+            self._make_real(fake, view, storages)
+
+    def _make_real(self, fake: torch.Tensor, view: View, storages: dict[int, Any]) -> None:
+        try:
+            if view.storage not in storages:
+                size = self._nbytes[view.storage]
+                made = torch.empty(size, dtype=torch.uint8, device=fake.device)
+                storages[view.storage] = made.untyped_storage()
+            become_real(fake, _like(fake, view, storages[view.storage]))
+        except (RuntimeError, AssertionError) as error:  # torch asserts that it has CUDA
+            raise _cannot(self._names, fake, str(error)) from error
+
+
+def _like(fake: torch.Tensor, view: View, storage: Any) -> torch.Tensor:
+    """A tensor in this memory as a fake one is in its own."""
+    real = torch.empty(0, dtype=view.dtype, device=fake.device)
+    real.set_(storage, *view.layout)
+    if isinstance(fake, nn.Parameter):
+        return nn.Parameter(real, fake.requires_grad)
+    return real.requires_grad_(fake.requires_grad)
+
+
+def traced(factory: Callable[[], Any]) -> Traced:
+    """Construct a model on fake tensors, and read it."""
+    with trace(factory, is_to_be_real=True) as (model, tracer):
+        made = look_at(model, tracer)
+        living = tracer.mode.living()
+        found = _reachable(model)
+        names = {id(tensor): path for path, tensor in found}
+        _check(living, found, names)
+        views = {id(tensor): (tensor, tracer.view(tensor)) for tensor in living[::-1]}
+    made = made._replace(others=_others(model, made, views, names))
+    tensors = [*made.parameters, *made.buffers, *made.others]
+    slots = [slot for slot, _ in tensors]
+    planned = len(slots) - len(made.others)
+    return Traced(model, slots, read(made), planned, views, names, made.log.nbytes)
+
+
+def _cannot(names: dict[int, str], tensor: torch.Tensor, reason: str) -> RuntimeError:
+    what = names.get(id(tensor), f"a tensor of shape {tuple(tensor.shape)} that no attribute has")
+    return RuntimeError(f"build: {what} cannot be made real: {reason}")
+
+
+def _check(
+    living: list[torch.Tensor], found: list[tuple[str, torch.Tensor]], names: dict[int, str]
+) -> None:
+    """Raise, before anything is changed, where a tensor cannot be made a real one."""
+    known = {id(tensor) for tensor in living}
+    for _, tensor in found:
+        if is_fake(tensor) and id(tensor) not in known:
+            reason = "it is one of an earlier plan, which the constructor has kept"
+            raise _cannot(names, tensor, reason)
+    for tensor in living:
+        if tensor.is_meta:
+            raise _cannot(names, tensor, "it is on meta")
+        if tensor.layout is not torch.strided or tensor.is_conj() or tensor.is_neg():
+            raise _cannot(names, tensor, "its memory is not laid out by strides")
+        if tensor.is_leaf and tensor.grad is not None:
+            raise _cannot(names, tensor, "it has a gradient")
+        if not tensor.is_leaf:
+            name = names.get(id(tensor), "a tensor that no attribute has")
+            warn(f"build: {name} is computed from parameters, and has no gradient to them")
+
+
+def _others(
+    model: nn.Module,
+    made: Model,
+    living: dict[int, tuple[torch.Tensor, View]],
+    names: dict[int, str],
+) -> list[tuple[Slot, View | None]]:
+    """The tensors with memory that is not all of parameters and buffers, the largest first."""
+    covering: dict[int, list[View]] = defaultdict(list)
+    own = [*made.parameters, *made.buffers]
+    for tensor in (*model.parameters(), *model.buffers(), *(slot.tensor for slot, _ in own)):
+        if id(tensor) in living:
+            view = living[id(tensor)][1]
+            covering[view.storage].append(view)
+    others: list[tuple[Slot, View | None]] = []
+    used = {slot.name for slot, _ in own}
+    for tensor, view in sorted(living.values(), key=lambda each: -each[1].numel):
+        if view.numel and not any(each.covers(view) for each in covering[view.storage]):
+            covering[view.storage].append(view)
+            name = names.get(id(tensor), "")
+            if not name or name in used:  # as by a dict with dots in its keys
+                name = f"#{len(others)}"
+            used.add(name)
+            others.append((Slot(name, tensor, model), view))
+    return others
+
+
+def _reachable(model: nn.Module) -> list[tuple[str, torch.Tensor]]:
+    """The tensors that modules, lists and dicts of the model have, each with its first path."""
+    todo: list[tuple[str, Any]] = [("", model)]
+    seen = {id(model)}
+    found = []
+    for path, value in todo:  # which grows
+        for name, each in _parts(value):
+            if id(each) in seen:
+                continue
+            seen.add(id(each))
+            step = f"{path}.{name}" if path else name
+            if isinstance(each, torch.Tensor):
+                found.append((step, each))
+            elif isinstance(each, (nn.Module, list, tuple, dict)):
+                todo.append((step, each))
+    return found
+
+
+def _parts(value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, nn.Module):
+        for name, each in vars(value).items():
+            yield from each.items() if name in _REGISTRIES else ((name, each),)
+    elif isinstance(value, dict):
+        yield from ((str(key), each) for key, each in value.items())
+    else:
+        yield from ((str(index), each) for index, each in enumerate(value))
