@@ -71,7 +71,7 @@ def build(
     made.become_real()
     pairs = zip(made.slots, made.entries, entries, strict=True)
     jobs = [
-        (slot, new) if new.is_planned and (made.is_empty(slot) or new is not old) else None
+        (slot, new) if new.is_planned and (id(slot.tensor) in made.empty or new != old) else None
         for slot, old, new in pairs
     ]
     on_gpu = {slot.tensor.device for slot in made.slots if slot.tensor.is_cuda}

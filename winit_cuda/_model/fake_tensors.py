@@ -85,7 +85,10 @@ class FakeMode(FakeTensorMode):  # type: ignore[no-untyped-call]
         return FakeTensor(self, made, device)
 
     def living(self) -> list[torch.Tensor]:
-        """The tensors that somebody still refers to, the latest first. The mode keeps no more."""
+        """The tensors that somebody still refers to, in the order of making.
+
+        The mode keeps no more of them.
+        """
         made, self.made = self.made or {}, None
         found = []
         while made:
@@ -93,7 +96,7 @@ class FakeMode(FakeTensorMode):  # type: ignore[no-untyped-call]
             tensor = reference()
             if tensor is not None:
                 found.append(tensor)
-        return found
+        return found[::-1]
 
 
 def is_fake(value: object) -> bool:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from .entries import Entry
     from .log import View
-    from .read import Model
 
 _REGISTRIES = ("_parameters", "_buffers", "_modules")
 
@@ -40,14 +39,12 @@ class Traced:
     """Those of the slots."""
     planned: int
     """How many of them are parameters and buffers."""
+    empty: set[int]
+    """The identities of those that are to be filled: others have values, or memory of these."""
     _living: dict[int, tuple[torch.Tensor, View]]
     """All fake tensors that something refers to, in the order of making, by their identity."""
     _names: dict[int, str]
     _nbytes: dict[int, int]
-
-    def is_empty(self, slot: Slot) -> bool:
-        """Whether the tensor has no values yet: the constructor had others from elsewhere."""
-        return id(slot.tensor) in self._living
 
     def become_real(self) -> None:
         """Give all tensors memory, which nothing has written yet."""
@@ -82,15 +79,40 @@ def traced(factory: Callable[[], Any]) -> Traced:
     with trace(factory, is_to_be_real=True) as (model, tracer):
         made = look_at(model, tracer)
         living = tracer.mode.living()
-        found = _reachable(model)
-        names = {id(tensor): path for path, tensor in found}
-        _check(living, found, names)
-        views = {id(tensor): (tensor, tracer.view(tensor)) for tensor in living[::-1]}
-    made = made._replace(others=_others(model, made, views, names))
-    tensors = [*made.parameters, *made.buffers, *made.others]
-    slots = [slot for slot, _ in tensors]
-    planned = len(slots) - len(made.others)
-    return Traced(model, slots, read(made), planned, views, names, made.log.nbytes)
+    found = _reachable(model)
+    names = {id(tensor): path for path, tensor in found}
+    _check(living, found, names)
+    views = {id(tensor): (tensor, tracer.view(tensor)) for tensor in living}
+    own = [*made.parameters, *made.buffers]
+    claimed = _Claimed()
+    planned = {
+        id(slot.tensor)
+        for slot, view in sorted(own, key=lambda each: -each[0].tensor.numel())
+        if view is not None and id(slot.tensor) in views and claimed.is_new(view)
+    }
+    for tensor in (*model.parameters(), *model.buffers()):  # some follow from parametrized weights
+        if id(tensor) in views:
+            claimed.is_new(views[id(tensor)][1])
+    others = _others(model, views, claimed, names, {slot.name for slot, _ in own})
+    slots = [slot for slot, _ in (*own, *others)]
+    empty = planned | {id(slot.tensor) for slot, _ in others}
+    entries = read(made._replace(others=others))
+    return Traced(model, slots, entries, len(own), empty, views, names, made.log.nbytes)
+
+
+class _Claimed:
+    """The memory of tensors that are filled."""
+
+    def __init__(self) -> None:
+        self._views: dict[int, list[View]] = defaultdict(list)
+
+    def is_new(self, view: View) -> bool:
+        """Whether the view has memory that none before has; from now on it is claimed."""
+        views = self._views[view.storage]
+        is_new = view.numel > 0 and not any(each.covers(view) for each in views)
+        if is_new:
+            views.append(view)
+        return is_new
 
 
 def _cannot(names: dict[int, str], tensor: torch.Tensor, reason: str) -> RuntimeError:
@@ -114,29 +136,22 @@ def _check(
             raise _cannot(names, tensor, "its memory is not laid out by strides")
         if tensor.is_leaf and tensor.grad is not None:
             raise _cannot(names, tensor, "it has a gradient")
-        if not tensor.is_leaf:
-            name = names.get(id(tensor), "a tensor that no attribute has")
+        if not tensor.is_leaf and id(tensor) in names:
+            name = names[id(tensor)]
             warn(f"build: {name} is computed from parameters, and has no gradient to them")
 
 
 def _others(
     model: nn.Module,
-    made: Model,
     living: dict[int, tuple[torch.Tensor, View]],
+    claimed: _Claimed,
     names: dict[int, str],
+    used: set[str],
 ) -> list[tuple[Slot, View | None]]:
-    """The tensors with memory that is not all of parameters and buffers, the largest first."""
-    covering: dict[int, list[View]] = defaultdict(list)
-    own = [*made.parameters, *made.buffers]
-    for tensor in (*model.parameters(), *model.buffers(), *(slot.tensor for slot, _ in own)):
-        if id(tensor) in living:
-            view = living[id(tensor)][1]
-            covering[view.storage].append(view)
+    """The tensors with memory of their own that are neither parameters nor buffers."""
     others: list[tuple[Slot, View | None]] = []
-    used = {slot.name for slot, _ in own}
     for tensor, view in sorted(living.values(), key=lambda each: -each[1].numel):
-        if view.numel and not any(each.covers(view) for each in covering[view.storage]):
-            covering[view.storage].append(view)
+        if claimed.is_new(view):
             name = names.get(id(tensor), "")
             if not name or name in used:  # as by a dict with dots in its keys
                 name = f"#{len(others)}"
@@ -149,25 +164,21 @@ def _reachable(model: nn.Module) -> list[tuple[str, torch.Tensor]]:
     """The tensors that modules, lists and dicts of the model have, each with its first path."""
     todo: list[tuple[str, Any]] = [("", model)]
     seen = {id(model)}
-    found = []
+    found: list[tuple[str, Any]] = []
     for path, value in todo:  # which grows
         for name, each in _parts(value):
             if id(each) in seen:
                 continue
             seen.add(id(each))
-            step = f"{path}.{name}" if path else name
-            if isinstance(each, torch.Tensor):
-                found.append((step, each))
-            elif isinstance(each, (nn.Module, list, tuple, dict)):
-                todo.append((step, each))
+            if isinstance(each, (torch.Tensor, nn.Module, list, tuple, dict)):
+                step = f"{path}.{name}" if path else str(name)
+                (found if isinstance(each, torch.Tensor) else todo).append((step, each))
     return found
 
 
-def _parts(value: Any) -> Iterator[tuple[str, Any]]:
+def _parts(value: Any) -> Iterator[tuple[Any, Any]]:
     if isinstance(value, nn.Module):
         for name, each in vars(value).items():
             yield from each.items() if name in _REGISTRIES else ((name, each),)
-    elif isinstance(value, dict):
-        yield from ((str(key), each) for key, each in value.items())
     else:
-        yield from ((str(index), each) for index, each in enumerate(value))
+        yield from value.items() if isinstance(value, dict) else enumerate(value)

@@ -108,8 +108,10 @@ def test_what_a_build_has(make):
     for tensor in filled.state_dict().values():
         tensor.zero_()
     plan.run(filled, seed=0)
+    once = winit.build(lambda: Holder(make), seed=0)
     for name, tensor in built.state_dict().items():
         assert torch.equal(filled.state_dict()[name], tensor), name
+        assert torch.equal(once.state_dict()[name], tensor), name
 
 
 def test_random_values_with_factors_by_position():

@@ -98,6 +98,8 @@ def test_filled_as_built(seed):
         setattr(model, name, nn.Parameter(torch.full((ROWS, COLUMNS), 77.0)))
     plan.run(model, seed=seed)
     filled = matrices(model)
+    for name, values in matrices(winit.build(factory, seed)).items():
+        assert torch.equal(values, filled[name]), name
     for name, expected in built.items():
         mine = filled[name]
         spread = max(x.std(dim=d).max() for x in (mine, expected) for d in (0, 1)) + 1e-6
