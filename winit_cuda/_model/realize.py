@@ -79,6 +79,9 @@ def traced(factory: Callable[[], Any]) -> Traced:
     with trace(factory, is_to_be_real=True) as (model, tracer):
         made = look_at(model, tracer)
         living = tracer.mode.living()
+        living += [
+            _span(tensor) for tensor in living if not tracer.view(tensor).layout.is_injective
+        ]
     found = _reachable(model)
     names = {id(tensor): path for path, tensor in found}
     _check(living, found, names)
@@ -98,6 +101,13 @@ def traced(factory: Callable[[], Any]) -> Traced:
     empty = planned | {id(slot.tensor) for slot, _ in others}
     entries = read(made._replace(others=others))
     return Traced(model, slots, entries, len(own), empty, views, names, made.log.nbytes)
+
+
+def _span(tensor: torch.Tensor) -> torch.Tensor:
+    """All memory of a tensor that has elements more than once, as an expanded one, each once."""
+    dims = zip(tensor.shape, tensor.stride(), strict=True)
+    size = 1 + sum((size - 1) * stride for size, stride in dims)
+    return tensor.detach().as_strided((size,), (1,))
 
 
 class _Claimed:
@@ -151,7 +161,7 @@ def _others(
     """The tensors with memory of their own that are neither parameters nor buffers."""
     others: list[tuple[Slot, View | None]] = []
     for tensor, view in sorted(living.values(), key=lambda each: -each[1].numel):
-        if claimed.is_new(view):
+        if view.layout.is_injective and claimed.is_new(view):
             name = names.get(id(tensor), "")
             if not name or name in used:  # as by a dict with dots in its keys
                 name = f"#{len(others)}"

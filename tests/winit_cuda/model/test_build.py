@@ -130,6 +130,7 @@ def test_tensors_that_are_no_parameters():
         model.part = weight.detach()[1:, :2].clone()
         model.view = weight.data.t()
         model.noise, model.order = torch.randn(5), torch.randperm(6)
+        model.wide = torch.full((3, 1), 4.0).expand(3, 5)
         model.call = functools.partial(torch.add, torch.full((2,), 2.0))
 
     model = built(add)
@@ -145,6 +146,8 @@ def test_tensors_that_are_no_parameters():
     assert torch.equal(model.noise, winit.normal_(torch.empty(5), key=key))
     assert sorted(model.order.tolist()) == list(range(6))
     assert torch.equal(model.order, built(add).order)
+    assert model.wide.stride() == (1, 0)
+    assert torch.equal(model.wide, torch.full((3, 5), 4.0))
     assert model.call(1).tolist() == [3.0, 3.0]
 
 
