@@ -88,9 +88,23 @@ def read(made: Model, function: str = "plan") -> list[Entry]:
     planned = _settled(log, found(made.parameters, False) + found(made.buffers, True))
     entries = _entries(log, planned, names)
     if made.others:
-        both = _settled(log, planned + found(made.others, True), len(planned))
-        entries += _entries(log, both[len(planned) :], names)
+        others = _beside(log, planned, found(made.others, True))
+        entries += _entries(log, others, names)
     return entries
+
+
+def _beside(log: Log, planned: list[_Found], others: list[_Found]) -> list[_Found]:
+    """The other tensors beside those that are planned, which stay as they are."""
+    memory = {each.view.storage for each in planned if each.view is not None}
+
+    def beside(each: _Found) -> _Found:
+        is_apart = each.view is not None and each.view.storage not in memory
+        if is_apart and each.steps and _conflicts(log, [*planned, each]):
+            note = "has elements of a draw of which a parameter has a part, too"
+            return _Found(each.slot, True, each.view, Reading(None), note=note)
+        return each
+
+    return [beside(each) for each in _settled(log, planned + others)[len(planned) :]]
 
 
 def _entries(log: Log, found: list[_Found], names: dict[_Draw, str]) -> list[Entry]:
@@ -163,9 +177,9 @@ def _readings(reading: Reading) -> Iterator[Reading]:
         yield from _readings(part.reading)
 
 
-def _settled(log: Log, found: list[_Found], first: int = 0) -> list[_Found]:
-    """The same, from the first on, but computed where some have a part of their draws in common."""
-    while wrong := {i for i in _conflicts(log, found) if i >= first}:
+def _settled(log: Log, found: list[_Found]) -> list[_Found]:
+    """The same, but computed where tensors have a part of their elements in common."""
+    while wrong := _conflicts(log, found):
         note = "computed with others from one draw"
         for i in wrong:
             view = found[i].view

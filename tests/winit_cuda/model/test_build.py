@@ -70,6 +70,14 @@ def of_rows():
     return model
 
 
+def scaled_with_a_copy_of_rows():
+    layer = nn.Linear(64, 64)
+    with torch.no_grad():
+        layer.weight.div_(3)
+    layer.rows = layer.weight.detach()[:8].clone()
+    return layer
+
+
 @pytest.mark.filterwarnings("ignore:plan. a random value is read")  # by `orthogonal`
 @pytest.mark.parametrize(
     "factory",
@@ -84,10 +92,24 @@ def of_rows():
         lambda: nn.utils.spectral_norm(nn.Linear(4, 5)),
         reduced,
         of_rows,
+        scaled_with_a_copy_of_rows,
     ],
 )
 def test_as_planned(factory):
     like_planned(factory)
+
+
+@pytest.mark.filterwarnings("ignore:plan. a random value is read")
+def test_parametrizations_that_draw():
+    """Where `orthogonal` is set, it draws what completes a square matrix."""
+    states = []
+    for seed in range(2):
+        torch.manual_seed(seed)
+        before = torch.get_rng_state()
+        states.append(winit.build(lambda: parametrizations.orthogonal(nn.Linear(4, 5)), 0))
+        assert torch.equal(torch.get_rng_state(), before)
+    for one, two in zip(*(model.state_dict().values() for model in states), strict=True):
+        assert torch.equal(one, two)
 
 
 def test_use_of_a_built_model():
@@ -116,8 +138,14 @@ def test_no_fake_tensor_is_left():
         gc.collect()
         return sum(type(each) is FakeTensor for each in gc.get_objects())
 
+    def failing(model):
+        add(model)
+        raise KeyError
+
     before = count()
     kept = built(add)
+    with pytest.raises(RuntimeError, match="the constructor failed"):
+        built(failing)
     assert kept.scratch[0].untyped_storage().nbytes() == 8
     assert count() <= before
 
@@ -130,7 +158,7 @@ def test_tensors_that_are_no_parameters():
         model.part = weight.detach()[1:, :2].clone()
         model.view = weight.data.t()
         model.noise, model.order = torch.randn(5), torch.randperm(6)
-        model.wide = torch.full((3, 1), 4.0).expand(3, 5)
+        model.wide = torch.full((3, 1), 4.0).expand(3, 5).detach()
         model.call = functools.partial(torch.add, torch.full((2,), 2.0))
 
     model = built(add)
@@ -225,6 +253,11 @@ def test_tensors_with_memory():
     assert model.weight.data_ptr() == weights.data_ptr()
 
 
+def keep_what_was_divided(model):
+    model.whole = torch.randn(6, 2)
+    model.first = nn.Parameter(model.whole[:3].clone())
+
+
 class OwnParameter(nn.Parameter):
     pass
 
@@ -239,6 +272,7 @@ FAULTS = {
         setattr(model, "q", torch.empty(3)),
         model.q[:2].fill_(1),
     ),
+    "build: whole has no law .*of which a parameter has a part": keep_what_was_divided,
     "build: p cannot .* on meta": lambda model: setattr(model, "p", torch.ones(2, device="meta")),
     "build: p cannot .* laid out": lambda model: setattr(
         model, "p", torch.zeros(2, dtype=torch.complex64).conj()
