@@ -113,9 +113,15 @@ def as_fake(mode: Any, tensor: torch.Tensor) -> torch.Tensor:
     """A fake tensor like a real one."""
     with without_modes():
         made: torch.Tensor = mode.from_tensor(tensor)
-    if mode.made is not None:
-        mode.made[id(made)] = made
+    keep(made)
     return made
+
+
+def keep(tensor: Any) -> None:
+    """Count a fake tensor among those that its mode has made, where it counts them."""
+    made = tensor.fake_mode.made
+    if made is not None:
+        made[id(tensor)] = tensor
 
 
 def become_real(fake: Any, real: Any) -> None:

@@ -11,7 +11,7 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from torch.overrides import TorchFunctionMode
 
 from .._core.torch_init import CODES
-from .fake_tensors import is_fake, without_modes
+from .fake_tensors import is_fake, keep, without_modes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,6 +114,7 @@ def _materialized(lazy: Any, made: torch.Tensor) -> torch.Tensor:
     if isinstance(lazy, nn.Parameter):
         made = nn.Parameter(made, lazy.requires_grad)
     torch.utils.swap_tensors(lazy, made)  # type: ignore[no-untyped-call]
+    keep(lazy)
     lazy.cls_to_become = type(lazy)  # what torch makes of it next
     data: torch.Tensor = lazy.data
     return data

@@ -88,11 +88,9 @@ def traced(factory: Callable[[], Any]) -> Traced:
     views = {id(tensor): (tensor, tracer.view(tensor)) for tensor in living}
     own = [*made.parameters, *made.buffers]
     claimed = _Claimed()
-    planned = {
-        id(slot.tensor)
-        for slot, view in sorted(own, key=lambda each: -each[0].tensor.numel())
-        if view is not None and id(slot.tensor) in views and claimed.is_new(view)
-    }
+    fake = [(slot, view) for slot, view in own if view is not None and id(slot.tensor) in views]
+    fake.sort(key=lambda each: -each[1].numel)
+    planned = {id(slot.tensor) for slot, view in fake if claimed.is_new(view)}
     for tensor in (*model.parameters(), *model.buffers()):  # some follow from parametrized weights
         if id(tensor) in views:
             claimed.is_new(views[id(tensor)][1])

@@ -70,6 +70,12 @@ def of_rows():
     return model
 
 
+def lazy():
+    model = nn.Sequential(nn.LazyLinear(4), nn.LazyBatchNorm1d())
+    model(torch.ones(2, 3))
+    return model
+
+
 def scaled_with_a_copy_of_rows():
     layer = nn.Linear(64, 64)
     with torch.no_grad():
@@ -92,6 +98,7 @@ def scaled_with_a_copy_of_rows():
         lambda: nn.utils.spectral_norm(nn.Linear(4, 5)),
         reduced,
         of_rows,
+        lazy,
         scaled_with_a_copy_of_rows,
     ],
 )
@@ -267,6 +274,7 @@ def graph_of(weight):
 
 
 FAULTS = {
+    "weight has no law .lazy": lambda model: setattr(model, "layer", nn.LazyLinear(3)),
     "p has no law": lambda model: setattr(model, "p", nn.Parameter(torch.empty(2))),
     r"build: q has no law \(partly unset": lambda model: (
         setattr(model, "q", torch.empty(3)),
