@@ -70,7 +70,7 @@ def cases() -> Iterator[Case]:
     of_size = "a decoder of GPT-2's size"
     yield _accelerated(f"construction of {of_size}: accelerate()", build, is_wall=True, goal=4.5)
     yield Case(
-        f"construction of {of_size}: build", build, lambda: demo_plan.build(build, 0),
+        f"construction of {of_size}: build", build, lambda: winit.build(build, 0),
         is_wall=True, goal=6.0,
     )  # fmt: skip
     model, laws = build(), winit.plan(build)

@@ -15,9 +15,9 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import nn
 
+from .._model.build import build
 from .._model.plan import plan
 from .console import format_ratio, format_seconds
 from .demo_models import Decoder, initialize_decoder
@@ -91,16 +91,6 @@ def gpt2() -> nn.Module:
     return model
 
 
-def build(factory: Callable[[], nn.Module], seed: int) -> nn.Module:
-    """The model by its plan: constructed without memory, then filled."""
-    laws = plan(factory)
-    with torch.device("meta"):
-        model = factory()
-    model.to_empty(device="cpu")
-    laws.run(model, seed)
-    return model
-
-
 @dataclass(frozen=True)
 class PlanResult:
     """What the plan of the large model and the builds of the other one took."""
@@ -129,7 +119,7 @@ class PlanResult:
 
 
 def run(large: Large, factory: Callable[[], nn.Module], seed: int, repeats: int) -> PlanResult:
-    """Plan a large model, and build a smaller one by torch and by its plan in turns, on the CPU."""
+    """Plan a large model, and build a smaller one by torch and by us in turns, on the CPU."""
     plan(lambda: nn.Linear(1, 1))  # what torch imports for fake tensors, once
     before, began = peak_memory(), time.perf_counter()
     laws = plan(large.factory)
