@@ -58,7 +58,7 @@ def build(
         True
     """
     if isinstance(factory, nn.Module) or not callable(factory):
-        requirement = "a callable that makes a torch.nn.Module"
+        requirement = "a callable that makes a torch.nn.Module (initialize takes one that exists)"
         raise wrong("build", "factory", requirement, factory, TypeError)
     base = seed if isinstance(seed, Key) else key(seed)
     # Imported where it is needed: it needs torch's fake tensors.

@@ -85,19 +85,17 @@ def traced(factory: Callable[[], Any]) -> Traced:
     found = _reachable(model)
     names = {id(tensor): path for path, tensor in found}
     _check(living, found, names)
+    _warn_of_history(living, names)
     views = {id(tensor): (tensor, tracer.view(tensor)) for tensor in living}
     own = [*made.parameters, *made.buffers]
     claimed = _Claimed()
-    fake = [(slot, view) for slot, view in own if view is not None and id(slot.tensor) in views]
-    fake.sort(key=lambda each: -each[1].numel)
-    planned = {id(slot.tensor) for slot, view in fake if claimed.is_new(view)}
-    for tensor in (*model.parameters(), *model.buffers()):  # some follow from parametrized weights
-        if id(tensor) in views:
-            claimed.is_new(views[id(tensor)][1])
+    empty = claimed.of_each([slot.tensor for slot, _ in own], views)
+    # Those of parametrizations, which follow from the weights.
+    claimed.of_each([*model.parameters(), *model.buffers()], views)
     others = _others(model, views, claimed, names, {slot.name for slot, _ in own})
     slots = [slot for slot, _ in (*own, *others)]
-    empty = planned | {id(slot.tensor) for slot, _ in others}
-    entries = read(made._replace(others=others))
+    empty |= {id(slot.tensor) for slot, _ in others}
+    entries = read(made._replace(others=others), "build")
     return Traced(model, slots, entries, len(own), empty, views, names, made.log.nbytes)
 
 
@@ -115,12 +113,24 @@ class _Claimed:
         self._views: dict[int, list[View]] = defaultdict(list)
 
     def is_new(self, view: View) -> bool:
-        """Whether the view has memory that none before has; from now on it is claimed."""
+        """Whether the view has memory that none before has; from now on it is claimed.
+
+        A view that has an element twice claims nothing: its `_span` does.
+        """
         views = self._views[view.storage]
-        is_new = view.numel > 0 and not any(each.covers(view) for each in views)
-        if is_new:
-            views.append(view)
-        return is_new
+        is_empty = view.numel == 0 or not view.layout.is_injective
+        if is_empty or any(each.covers(view) for each in views):
+            return False
+        views.append(view)
+        return True
+
+    def of_each(
+        self, tensors: list[torch.Tensor], views: dict[int, tuple[torch.Tensor, View]]
+    ) -> set[int]:
+        """The identities of those that are new, the largest first."""
+        known = {id(tensor): views[id(tensor)][1] for tensor in tensors if id(tensor) in views}
+        largest_first = sorted(known.items(), key=lambda each: -each[1].numel)
+        return {identity for identity, view in largest_first if self.is_new(view)}
 
 
 def _cannot(names: dict[int, str], tensor: torch.Tensor, reason: str) -> RuntimeError:
@@ -144,6 +154,11 @@ def _check(
             raise _cannot(names, tensor, "its memory is not laid out by strides")
         if tensor.is_leaf and tensor.grad is not None:
             raise _cannot(names, tensor, "it has a gradient")
+
+
+def _warn_of_history(living: list[torch.Tensor], names: dict[int, str]) -> None:
+    """Tell of tensors that autograd knows the history of, which goes with the trace."""
+    for tensor in living:
         if not tensor.is_leaf and id(tensor) in names:
             name = names[id(tensor)]
             warn(f"build: {name} is computed from parameters, and has no gradient to them")
@@ -159,7 +174,7 @@ def _others(
     """The tensors with memory of their own that are neither parameters nor buffers."""
     others: list[tuple[Slot, View | None]] = []
     for tensor, view in sorted(living.values(), key=lambda each: -each[1].numel):
-        if view.layout.is_injective and claimed.is_new(view):
+        if claimed.is_new(view):
             name = names.get(id(tensor), "")
             if not name or name in used:  # as by a dict with dots in its keys
                 name = f"#{len(others)}"
