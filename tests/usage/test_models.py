@@ -29,23 +29,22 @@ OWN = {
 }
 # By family: encoders, decoders, state spaces, both, images, sounds, several of them, series.
 TYPES = """
-    albert bert big_bird convbert deberta deberta-v2 electra ernie fnet ibert layoutlm longformer
-    mpnet mra nystromformer rembert roformer splinter xlm xlnet yoso
+    albert bert convbert deberta-v2 electra fnet ibert longformer mpnet mra nystromformer roformer
+    xlm xlnet
 
-    bloom codegen cohere gemma gemma2 gemma3_text gpt2 gpt_bigcode gpt_neox gpt_oss gptj granite
-    granitemoe jetmoe llama llama4_text minimax mistral mixtral mpt nanochat olmo2 openai-gpt opt
-    persimmon phi qwen2 qwen3 starcoder2 xglm
+    bloom codegen cohere falcon_h1 gemma gemma3_text gpt2 gpt_bigcode gpt_neox gpt_oss gptj
+    granitemoe jetmoe llama llama4_text mistral mixtral mpt olmo2 openai-gpt persimmon phi qwen2
+    qwen3 starcoder2
 
-    bamba falcon_mamba granitemoehybrid jamba mamba mamba2 zamba zamba2
+    bamba falcon_mamba jamba mamba mamba2 zamba2
 
-    bart led longt5 m2m_100 mbart mt5 pegasus plbart t5 umt5
+    bart led plbart t5
 
-    beit convnext data2vec-vision deit dinov2 dinov3_vit dpt imagegpt segformer siglip timesformer
-    vit vit_mae vit_msn vitdet vivit yolos
+    beit data2vec-vision deit dinov2 dinov3_vit dpt imagegpt segformer vit vit_mae vivit yolos
 
-    audio-spectrogram-transformer moonshine parakeet_ctc speech_to_text speecht5 wav2vec2-bert
+    audio-spectrogram-transformer parakeet_ctc wav2vec2-bert
 
-    altclip blip clip flava git idefics2 owlvit qwen2_audio vilt visual_bert
+    clip flava git owlvit qwen2_audio vilt
 
     autoformer decision_transformer patchtsmixer patchtst timesfm
 """
