@@ -133,6 +133,7 @@ def _in_child(examined: Callable[[], dict[str, Any]], seconds: int) -> dict[str,
     pid = os.fork()
     if pid == 0:
         os.close(reading)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # only the parent says what was found
         signal.alarm(seconds)
         with os.fdopen(writing, "w") as file:
             file.write(json.dumps(examined()))
