@@ -29,22 +29,20 @@ OWN = {
 }
 # By family: encoders, decoders, state spaces, both, images, sounds, several of them, series.
 TYPES = """
-    albert bert convbert deberta-v2 electra fnet ibert longformer mpnet mra nystromformer roformer
-    xlm xlnet
+    albert bert deberta-v2 electra fnet longformer mpnet mra nystromformer roformer xlm
 
-    bloom codegen cohere falcon_h1 gemma gemma3_text gpt2 gpt_bigcode gpt_neox gpt_oss gptj
-    granitemoe jetmoe llama llama4_text mistral mixtral mpt olmo2 openai-gpt persimmon phi qwen2
-    qwen3 starcoder2
+    bloom gemma gpt2 gpt_bigcode gpt_neox gpt_oss granitemoe jetmoe llama llama4_text mistral
+    mixtral mpt olmo2 openai-gpt phi qwen3
 
-    bamba falcon_mamba jamba mamba mamba2 zamba2
+    bamba falcon_mamba jamba mamba mamba2
 
     bart led plbart t5
 
-    beit data2vec-vision deit dinov2 dinov3_vit dpt imagegpt segformer vit vit_mae vivit yolos
+    beit data2vec-vision deit dinov2 dpt segformer vit vivit yolos
 
     audio-spectrogram-transformer parakeet_ctc wav2vec2-bert
 
-    clip flava git owlvit qwen2_audio vilt
+    clip flava git owlvit vilt
 
     autoformer decision_transformer patchtsmixer patchtst timesfm
 """
