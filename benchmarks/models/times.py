@@ -68,6 +68,10 @@ def _accelerated(factory: Factory, _: winit.Plan) -> Callable[[], object]:
     return build
 
 
+def _built(factory: Factory, _: winit.Plan) -> Callable[[], object]:
+    return lambda: winit.build(factory, 0)
+
+
 def _planned(factory: Factory, _: winit.Plan) -> Callable[[], object]:
     return lambda: winit.plan(factory)
 
@@ -87,6 +91,7 @@ def _run(factory: Factory, plan: winit.Plan) -> Callable[[], object]:
 SIDES: dict[str, Side] = {
     "plain": _plain,
     "accelerate": _accelerated,
+    "build": _built,
     "plan": _planned,
     "run": _run,
 }
