@@ -42,7 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=PRESETS,
         default="full",
         help="full (default): everything, 10 to 15 minutes on 2 cores; quick: under a minute; "
-        "targets: 16 M elements, 4x4, 300 small tensors and matrices, against the project's goals",
+        "targets: 16 M elements, 4x4, 300 small tensors and matrices, against the project's goals; "
+        "layouts: transposed, channels_last, sliced and permuted tensors against contiguous ones",
     )
     parser.add_argument("--quick", action="store_true", help="the same as --preset quick")
     parser.add_argument(
@@ -165,6 +166,8 @@ def run(arguments: argparse.Namespace) -> int:
     chosen = {name: getattr(arguments, name) for name in CHOICES}
     if preset == "targets" and any(chosen.values()):
         raise CommandError("--preset targets is a fixed list, without choices of its own")
+    if preset == "layouts" and chosen["sizes"]:
+        raise CommandError("--preset layouts has sizes of its own")
     device = arguments.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"

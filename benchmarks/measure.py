@@ -65,11 +65,13 @@ class Row:
     fill_ratio: float | None  # fill_ / winit_cuda: the part of the speed of memory that is reached
     note: str
     reruns: int = 0  # how often it was measured again; these are the calmest times
+    contiguous: Timing | None = None  # of a layout: a contiguous tensor of its shape
+    of_contiguous: float | None = None  # winit_cuda / contiguous
 
     @property
     def spread(self) -> float:
         """The largest spread of its sides."""
-        sides = (self.winit_cuda, self.torch, self.fill)
+        sides = (self.winit_cuda, self.torch, self.fill, self.contiguous)
         return max((side.spread for side in sides if side), default=0.0)
 
     @property
@@ -106,6 +108,7 @@ def _measure_once(case: Case, plan: Plan) -> Row:
     timings = {side: timing_of(turns, len(turns) < plan.rounds) for side, turns in rounds.items()}
     ratios = ratios_of(rounds, "torch.nn.init")
     fill_ratios = ratios_of(rounds, "fill_")
+    contiguous_ratios = ratios_of(rounds, "contiguous")
     return Row(
         case,
         timings.get("winit_cuda"),
@@ -115,6 +118,8 @@ def _measure_once(case: Case, plan: Plan) -> Row:
         _iqr(ratios) if ratios else None,
         statistics.median(fill_ratios) if fill_ratios else None,
         "; ".join(reasons.values()),
+        contiguous=timings.get("contiguous"),
+        of_contiguous=1 / statistics.median(contiguous_ratios) if contiguous_ratios else None,
     )
 
 

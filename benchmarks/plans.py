@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from .cases import DTYPES, INITIALIZERS, LARGEST, SMALLEST, Case, Fill
+from .layouts import layout_cases
 from .many import SmallTensors
 from .matrices import target_matrices
 
@@ -26,7 +27,7 @@ class Plan:
 
 
 AT_16M = ("uniform_", "normal_")  # in the other dtypes
-PRESETS = ("full", "quick", "targets")
+PRESETS = ("full", "quick", "targets", "layouts")
 
 
 def plan(
@@ -57,6 +58,9 @@ def _plan(
     if preset == "targets":
         cases = tuple(_target_cases(device, all_threads))
         return Plan(cases, rounds=15, seconds_per_round=0.02, budget=4.0, reruns=2, least_rounds=5)
+    if preset == "layouts":
+        cases = tuple(layout_cases(device, threads or (all_threads,), dtypes, initializers))
+        return Plan(cases, rounds=11, seconds_per_round=0.005, budget=0.2, reruns=2, least_rounds=3)
     quick = preset == "quick"
     if dtypes is None:
         dtypes = ("float32", "bfloat16") if quick else tuple(DTYPES)[:5]

@@ -18,6 +18,7 @@ from .tables import (
     details,
     goals_line,
     isas_of,
+    layouts_line,
     ratios,
     threads,
     threads_check,
@@ -53,7 +54,8 @@ LEGEND = (
     "Times are medians of one call over the rounds of a case, ± the interquartile range. ratio: "
     "time of torch.nn.init / time of winit_cuda, the median over the rounds in which both took "
     "turns. of fill_: time of tensor.fill_(0.5) / time of winit_cuda, the part of the speed of "
-    "memory that is reached. G/s: elements per nanosecond."
+    "memory that is reached. G/s: elements per nanosecond. of contiguous: time of winit_cuda / "
+    "time of winit_cuda on a contiguous tensor of the same shape."
 )
 
 
@@ -128,6 +130,7 @@ def as_text(report: Report) -> str:
     parts.append(by_isa(report.rows, text_table))
     parts.append("\n".join([*textwrap.wrap(LEGEND, 96), *notes(report)]))
     parts.append(threads_check(report.rows, text_table))
+    parts.append(layouts_line(report.rows))
     parts.append(goals_line(report.rows, report.all_threads))
     return "\n\n".join(part for part in parts if part)
 
@@ -174,6 +177,7 @@ def as_markdown(report: Report) -> str:
                 parts += [f"### {subheading}", table]
         parts.append("## Every case")
     parts.append(details(report.rows, report.all_threads, markdown_table))
+    parts.append(layouts_line(report.rows))
     parts.append(goals_line(report.rows, report.all_threads))
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -237,6 +241,10 @@ def join_json(head: Mapping[str, object], rows: Iterable[Mapping[str, object]]) 
 def _row_as_data(row: Row, all_threads: int) -> dict[str, object]:
     case = row.case
     wanted = goal(case, all_threads)
+    layout = {
+        "contiguous": timing_as_data(row.contiguous),
+        "of_contiguous": rounded(row.of_contiguous),
+    }
     return {
         "initializer": case.name,
         "dtype": case.dtype,
@@ -253,6 +261,7 @@ def _row_as_data(row: Row, all_threads: int) -> dict[str, object]:
         "goal": asdict(wanted) if wanted else None,
         "reruns": row.reruns,
         "note": row.note,
+        **(layout if row.contiguous else {}),
     }
 
 

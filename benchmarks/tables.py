@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from winit_cuda._command.console import format_ratio, format_seconds, format_significant
 
 from .cases import elements, goal
+from .layouts import MOST
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -38,7 +39,8 @@ def details(rows: Sequence[Row], all_threads: int, table: Table) -> str:
     several = len(isas_of(rows)) > 1
     header = ["initializer", "dtype", "shape", "threads", *["isa"] * several]
     header += ["winit_cuda", "torch.nn.init", "ratio"]
-    header += ["of fill_", "G/s"] + ["goal"] * any(goals)
+    has_layouts = any(row.of_contiguous for row, _ in measured)
+    header += ["of fill_", "G/s"] + ["of contiguous"] * has_layouts + ["goal"] * any(goals)
     lines = []
     for (row, ours), wanted in zip(measured, goals, strict=True):
         case = row.case
@@ -56,8 +58,9 @@ def details(rows: Sequence[Row], all_threads: int, table: Table) -> str:
             f"{row.fill_ratio:.2f}" if row.fill_ratio else "-",
             format_significant(case.numel / ours.median / 1e9),
         ]
+        line += [f"{row.of_contiguous:.2f}" if row.of_contiguous else "-"] * has_layouts
         lines.append(line + [format_outcomes(row, wanted)] * any(goals))
-    return table(header, lines, "lllr" + "l" * several + "r" * 5 + "l" * any(goals))
+    return table(header, lines, "lllr" + "l" * several + "r" * (5 + has_layouts) + "l" * any(goals))
 
 
 def isas_of(rows: Iterable[Row]) -> list[str]:
@@ -143,6 +146,20 @@ def goals_line(rows: Iterable[Row], all_threads: int) -> str:
         return ""
     reached = f"Goals: {len(judged) - len(missed)} of {len(judged)} reached"
     return f"{reached}; missed: {'; '.join(missed)}." if missed else f"{reached}."
+
+
+def layouts_line(rows: Iterable[Row]) -> str:
+    """Which layouts take longer than they may; nothing where none was measured."""
+    compared = [(row.case, row.of_contiguous) for row in rows if row.of_contiguous]
+    if not compared:
+        return ""
+    slow = [
+        f"{case.label} ({threads(case.threads)}) {times:.2f}"
+        for case, times in sorted(compared, key=lambda each: -each[1])
+        if times > MOST
+    ]
+    kept = f"At most {MOST:g} times the contiguous time: {len(compared) - len(slow)}"
+    return f"{kept} of {len(compared)} layouts{'; longer: ' + '; '.join(slow) if slow else ''}."
 
 
 def ratios(rows: Iterable[Row], table: Table) -> Titled:

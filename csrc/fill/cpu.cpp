@@ -18,7 +18,7 @@ void fill_tiles_cpu(const RandomFill& fill, const Tiles& tiles, int64_t begin, i
 void fill_cpu(const RandomFill& fill, int threads) {
   Tiles tiles;
   if (find_tiles(fill.target.box, item_size(fill.target.dtype), tiles)) {
-    parallel_for(tiles.count, tuning::kGrainElements / Tiles::kElements, threads,
+    parallel_for(tiles.count, tuning::kGrainElements / tiles.elements(), threads,
                  [&](int64_t begin, int64_t end) {
                    const DefaultFloatingPoint environment;
                    fill_tiles_cpu(fill, tiles, begin, end);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "fill/columns.h"
 #include "fill/passes.h"
 #include "fill/tiles.h"
 #include "fill/words.h"
@@ -116,6 +117,20 @@ class Chunk<L, double> {
   Words<L> high_, low_;
 };
 
+// Whole chunks, from the first word of a block on.
+template <class C, class T, class Map>
+static inline void fill_chunks(const Map& map, C& chunk, uint64_t block, int64_t chunks, T* out,
+                               bool streaming) {
+  const auto block_of = [&](int64_t i) {
+    return block + static_cast<uint64_t>(i) * (C::kElements / 4);
+  };
+  int64_t i = 0;
+  for (; i + C::kTogether <= chunks; i += C::kTogether)
+    chunk.template write<C::kTogether>(map, block_of(i), out + i * C::kElements, streaming);
+  for (; i < chunks; ++i)
+    chunk.template write<1>(map, block_of(i), out + i * C::kElements, streaming);
+}
+
 // `count` elements of consecutive indices, side by side in memory.
 template <class C, class T, class Map>
 static inline void fill_contiguous(const Map& map, C& chunk, uint64_t index, int64_t count, T* out,
@@ -125,14 +140,7 @@ static inline void fill_contiguous(const Map& map, C& chunk, uint64_t index, int
     if (skipped == 0 && count >= C::kElements) {
       const bool around = streaming && reinterpret_cast<uintptr_t>(out) % 64 == 0;
       const int64_t chunks = count / C::kElements;
-      const auto block = [&](int64_t i) {
-        return index / 4 + static_cast<uint64_t>(i) * (C::kElements / 4);
-      };
-      int64_t i = 0;
-      for (; i + C::kTogether <= chunks; i += C::kTogether)
-        chunk.template write<C::kTogether>(map, block(i), out + i * C::kElements, around);
-      for (; i < chunks; ++i)
-        chunk.template write<1>(map, block(i), out + i * C::kElements, around);
+      fill_chunks(map, chunk, index / 4, chunks, out, around);
       index += static_cast<uint64_t>(chunks * C::kElements);
       out += chunks * C::kElements;
       count -= chunks * C::kElements;
@@ -169,22 +177,38 @@ static inline void fill_run(const Map& map, C& chunk, const Run& run, T* base, b
   }
 }
 
-template <class C, class T, class Map>
+template <class L, class C, class T, class Map>
 static inline void fill_tile(const Map& map, C& chunk, const Tiles& tiles, const Tile& tile,
-                             T* base) {
-  alignas(64) T values[Tiles::kBuffer];
-  const int64_t pitch = tiles.pitch();
-  if (tiles.is_one_stretch())
-    fill_contiguous(map, chunk, tile.index, tile.rows * tile.columns, values, false);
+                             T* base, bool streaming) {
+  constexpr int64_t kBytes = sizeof(T);
+  // Rows are made in whole chunks: a row ends where the next one is made then.
+  alignas(64) T buffer[Tiles::kPadding + Tiles::kBufferBytes / kBytes + C::kElements];
+  T* const values = buffer + Tiles::kPadding;
+  const int64_t stretch = tile.groups * tile.columns;
+  if (tiles.is_one_stretch)
+    fill_contiguous(map, chunk, tile.index, tile.rows * stretch, values, false);
   else
-    for (int64_t row = 0; row < tile.rows; ++row)
-      fill_contiguous(map, chunk, tile.index + static_cast<uint64_t>(row * tiles.row_index_stride),
-                      tile.columns, values + row * pitch, false);
-  for (int64_t column = 0; column < tile.columns; ++column) {
-    T* out = base + tile.offset + column * tiles.column_stride;
-#pragma GCC unroll 8
-    for (int64_t row = 0; row < tile.rows; ++row) out[row] = values[row * pitch + column];
-  }
+    for (int64_t row = 0; row < tile.rows; ++row) {
+      const uint64_t index = tile.index + static_cast<uint64_t>(row) * tiles.row.index_stride;
+      const int64_t skipped = static_cast<int64_t>(index % 4);
+      fill_chunks(map, chunk, index / 4, (skipped + stretch + C::kElements - 1) / C::kElements,
+                  values + row * tiles.row_pitch - skipped, false);
+    }
+  const auto in_bytes = [](int64_t elements) { return elements * kBytes; };
+  const Table table{tile.rows, tile.columns, in_bytes(tiles.row_pitch), in_bytes(tiles.row.stride),
+                    in_bytes(tiles.column.stride)};
+  for (int64_t group = 0; group < tile.groups; ++group)
+    write_table<typename L::Lines, kBytes>(
+        table, reinterpret_cast<const char*>(values + group * tiles.group_pitch),
+        reinterpret_cast<char*>(base + tile.offset + group * tiles.group.stride), streaming);
+}
+
+template <class L, class C, class T, class Map>
+static inline void fill_each_tile(const Map& map, C& chunk, const Box& box, const Tiles& tiles,
+                                  int64_t begin, int64_t end, T* base) {
+  const bool streaming = is_streamed(box, sizeof(T));
+  for (int64_t number = begin; number < end; ++number)
+    fill_tile<L>(map, chunk, tiles, tile_at(tiles, number), base, streaming);
 }
 
 // A function of its own for each dtype and law: all in one, the compiler would stop to inline
@@ -221,8 +245,7 @@ static void fill_range(const RandomFill& fill, int64_t begin, int64_t end) {
 template <class L>
 static void fill_tiles(const RandomFill& fill, const Tiles& tiles, int64_t begin, int64_t end) {
   with_chunk<L>(fill, [&](const auto& map, auto& chunk, auto* base) {
-    for (int64_t number = begin; number < end; ++number)
-      fill_tile(map, chunk, tiles, tile_at(tiles, number), base);
+    fill_each_tile<L>(map, chunk, fill.target.box, tiles, begin, end, base);
   });
 }
 

@@ -1,6 +1,6 @@
-// Boxes whose consecutive indices lie apart in memory (transposed, channels_last): filled tile by
-// tile, made in the order of the index and written in that of memory, a cache line or more at a
-// time.
+// Boxes of which few consecutive indices lie side by side in memory (transposed, channels_last,
+// sliced): filled tile by tile, made in the order of the index and written in that of memory, a
+// cache line or more at a time.
 #pragma once
 
 #include <algorithm>
@@ -9,68 +9,130 @@
 
 namespace winit_cuda {
 
-struct Tiles {
-  static constexpr int64_t kElements = 8192;  // of a tile at most
-  // Behind a row: rows a power of two apart would share their places in the cache.
-  static constexpr int64_t kPadding = 16;
-  static constexpr int64_t kBuffer = kElements + kElements / 4;
+// One dimension of a tile.
+struct TileSide {
+  int64_t size = 1, stride = 0;
+  uint64_t index_stride = 0;
+  int64_t tile = 1, count = 1;  // elements of a whole tile, and how many tiles
 
-  Box outer;                        // all dimensions but the two of a tile
-  int64_t rows, row_index_stride;   // the dimension that lies side by side in memory
-  int64_t columns, column_stride;   // the last one, of consecutive indices
-  int64_t tile_rows, tile_columns;  // of a whole tile
-  int64_t row_tiles, column_tiles, count;
-
-  // Whether the rows of a tile follow each other in the index, too.
-  bool is_one_stretch() const { return row_index_stride == columns && tile_columns == columns; }
-  // From row to row of a tile in its buffer.
-  int64_t pitch() const { return is_one_stretch() ? columns : tile_columns + kPadding; }
+  void cut(int64_t most) {
+    tile = std::min(size, most);
+    count = (size + tile - 1) / tile;
+  }
 };
+
+// A tile has columns, along the last dimension, and rows, along another one. Where both are few, it
+// has groups of them: along a dimension between the two, or before both.
+struct Tiles {
+  // At most: half of the nearest cache. Where there are enough rows, 256 bytes lie side by side.
+  static constexpr int64_t kBytes = 16384, kColumns = 64;
+  // Elements behind a row: rows a power of two apart would share their places in the cache. Also
+  // what a row may begin earlier, to begin with a whole block of words.
+  static constexpr int64_t kPadding = 16;
+  static constexpr int64_t kBufferBytes = kBytes + kBytes / kColumns * kPadding;
+  static constexpr int64_t kLongRun = 512;  // columns that are as good as contiguous
+
+  Box outer;  // all dimensions but those of a tile
+  TileSide group, row, column;
+  bool is_one_stretch;             // all of a tile follows in the index, not only each row
+  int64_t group_pitch, row_pitch;  // from one to the next in a tile's buffer
+  int64_t count;
+
+  int64_t elements() const { return group.tile * row.tile * column.tile; }
+};
+
+// The dimensions of a tile, besides the last one; -1 where there is none.
+struct TileDimensions {
+  int group, row;
+};
+
+// Whether dimension d goes on where the `count` elements behind it end.
+static inline bool follows(const Box& box, int d, int64_t count) {
+  return d >= 0 && box.index_stride[d] == static_cast<uint64_t>(count);
+}
+
+static inline TileDimensions find_dimensions(const Box& box) {
+  const int last = box.rank - 1;
+  if (last < 1 || box.index_stride[last] != 1) return {-1, -1};
+  int row = last;
+  for (int d = 0; d < last; ++d)
+    if (box.stride[d] > 0 && box.size[d] >= 4 && box.stride[d] < box.stride[row]) row = d;
+  const bool has_runs = row == last;  // nothing lies closer together than the columns
+  if (has_runs) row = last - 1;
+  const bool is_next = row == last - 1;
+  const bool is_short = box.size[last] < Tiles::kLongRun && follows(box, row, box.size[last]);
+  const bool goes_on = box.stride[row] == box.size[last] * box.stride[last];
+  if (has_runs && (goes_on || !is_short)) return {-1, -1};
+  const int group = is_next ? row - 1 : last - 1;
+  const int64_t behind = is_next ? box.size[row] * box.size[last] : box.size[last];
+  return {follows(box, group, behind) ? group : -1, row};
+}
 
 // False where runs along the last dimension are as good.
 static inline bool find_tiles(const Box& box, int itemsize, Tiles& tiles) {
-  const int last = box.rank - 1;
-  if (last < 1 || box.index_stride[last] != 1 || box.stride[last] == 1) return false;
-  int dense = 0;
-  while (dense < last && (box.stride[dense] != 1 || box.size[dense] < 4)) ++dense;
-  if (dense == last) return false;
+  const TileDimensions found = find_dimensions(box);
+  if (found.row < 0) return false;
   tiles = Tiles{};
   tiles.outer.index_offset = box.index_offset;
-  for (int d = 0; d < last; ++d) {
-    if (d == dense) continue;
-    tiles.outer.size[tiles.outer.rank] = box.size[d];
-    tiles.outer.stride[tiles.outer.rank] = box.stride[d];
-    tiles.outer.index_stride[tiles.outer.rank++] = box.index_stride[d];
+  const int last = box.rank - 1;
+  for (int d = 0; d <= last; ++d) {
+    const TileSide side{box.size[d], box.stride[d], box.index_stride[d]};
+    if (d == last) {
+      tiles.column = side;
+    } else if (d == found.row) {
+      tiles.row = side;
+    } else if (d == found.group) {
+      tiles.group = side;
+    } else {
+      tiles.outer.size[tiles.outer.rank] = side.size;
+      tiles.outer.stride[tiles.outer.rank] = side.stride;
+      tiles.outer.index_stride[tiles.outer.rank++] = side.index_stride;
+    }
   }
-  tiles.rows = box.size[dense];
-  tiles.row_index_stride = static_cast<int64_t>(box.index_stride[dense]);
-  tiles.columns = box.size[last];
-  tiles.column_stride = box.stride[last];
-  const int64_t least_rows = itemsize <= 2 ? 128 : 64;  // 128 to 512 bytes
-  tiles.tile_columns = std::min(tiles.columns, Tiles::kElements / least_rows);
+  TileSide &group = tiles.group, &row = tiles.row, &column = tiles.column;
+  const bool groups_are_within = found.group > found.row;
+  const int64_t elements = Tiles::kBytes / itemsize, least_rows = elements / Tiles::kColumns;
+  // Rows that begin within a block of words are made from its first word on.
+  const int64_t skipped = (row.index_stride | box.index_offset) % 4 == 0 ? 0 : 4;
+  const bool has_runs = column.stride < row.stride;
+  column.cut(has_runs ? Tiles::kLongRun : Tiles::kColumns - skipped);
+  const bool has_groups = groups_are_within && column.count == 1;
+  group.cut(has_groups ? std::max<int64_t>(Tiles::kColumns / column.tile, 1) : 1);
+  const int64_t stretch = group.tile * column.tile;
+  tiles.is_one_stretch = column.count == 1 && (group.count == 1 || !groups_are_within) &&
+                         row.index_stride == static_cast<uint64_t>(stretch);
+  tiles.row_pitch = tiles.is_one_stretch ? stretch : stretch + Tiles::kPadding;
   const int64_t fit =
-      std::min(Tiles::kElements / tiles.tile_columns, Tiles::kBuffer / tiles.pitch());
-  tiles.tile_rows = std::min(tiles.rows, fit / least_rows * least_rows);
-  tiles.row_tiles = (tiles.rows + tiles.tile_rows - 1) / tiles.tile_rows;
-  tiles.column_tiles = (tiles.columns + tiles.tile_columns - 1) / tiles.tile_columns;
-  tiles.count = element_count(tiles.outer) * tiles.row_tiles * tiles.column_tiles;
+      std::min(elements / stretch, Tiles::kBufferBytes / itemsize / tiles.row_pitch);
+  row.cut(has_runs ? fit : fit / least_rows * least_rows);
+  // Half a tile: the other half is what write_columns reads beyond the rows.
+  const int64_t matrix = row.tile * stretch;
+  if (tiles.is_one_stretch && !groups_are_within && row.count == 1)
+    group.cut(std::max<int64_t>(elements / 2 / matrix, 1));
+  tiles.group_pitch = groups_are_within ? column.tile : matrix;
+  tiles.count = element_count(tiles.outer) * group.count * row.count * column.count;
   return true;
 }
 
 // The part of a tile that the box has.
 struct Tile {
   uint64_t index;
-  int64_t offset, rows, columns;
+  int64_t offset, groups, rows, columns;
 };
 
 static inline Tile tile_at(const Tiles& tiles, int64_t number) {
-  const int64_t column = number % tiles.column_tiles * tiles.tile_columns;
-  number /= tiles.column_tiles;
-  const int64_t row = number % tiles.row_tiles * tiles.tile_rows;
-  number /= tiles.row_tiles;
-  Tile tile{tiles.outer.index_offset + static_cast<uint64_t>(row * tiles.row_index_stride + column),
-            row + column * tiles.column_stride, std::min(tiles.tile_rows, tiles.rows - row),
-            std::min(tiles.tile_columns, tiles.columns - column)};
+  Tile tile{tiles.outer.index_offset, 0, 0, 0, 0};
+  const auto step = [&](const TileSide& side) {  // how much of it the tile has
+    const int64_t first = number % side.count * side.tile;
+    number /= side.count;
+    tile.index += static_cast<uint64_t>(first) * side.index_stride;
+    tile.offset += first * side.stride;
+    return std::min(side.tile, side.size - first);
+  };
+  // Rows first: columns may lie a page of memory apart, and this stays within a few of them.
+  tile.rows = step(tiles.row);
+  tile.columns = step(tiles.column);
+  tile.groups = step(tiles.group);
   for (int d = tiles.outer.rank - 1; d >= 0; --d) {
     const int64_t position = number % tiles.outer.size[d];
     number /= tiles.outer.size[d];

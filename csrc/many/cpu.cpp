@@ -25,7 +25,7 @@ constexpr int64_t kAlignment = 64;
 int64_t units_of(const RandomFill& fill) {
   Tiles tiles;
   const bool is_tiled = find_tiles(fill.target.box, item_size(fill.target.dtype), tiles);
-  return is_tiled ? tiles.count * Tiles::kElements : element_count(fill.target.box);
+  return is_tiled ? tiles.count * tiles.elements() : element_count(fill.target.box);
 }
 int64_t units_of(const ConstantFill& fill) {
   return (element_count(fill.box) + tuning::kConstantsPerUnit - 1) / tuning::kConstantsPerUnit;
@@ -45,7 +45,7 @@ void fill_units(RandomFill fill, const uint64_t* key, int64_t begin, int64_t end
   Tiles tiles;
   if (find_tiles(fill.target.box, item_size(fill.target.dtype), tiles)) {
     const auto tile_from = [&](int64_t unit) {  // the first one that begins there or later
-      return std::min((unit + Tiles::kElements - 1) / Tiles::kElements, tiles.count);
+      return std::min((unit + tiles.elements() - 1) / tiles.elements(), tiles.count);
     };
     fill_tiles_cpu(fill, tiles, tile_from(begin), tile_from(end));
     return;

@@ -167,6 +167,35 @@ struct Avx2 : simd::HalvesWithoutMasks<Avx2> {
     _mm256_stream_si256(reinterpret_cast<__m256i*>(out), values);
   }
 
+  // What writes columns (fill/columns.h): two times 16 bytes.
+  struct Lines {
+    using V = __m256i;
+    static constexpr int kParts = 2;
+    static WINIT_HD_MEMBER V gather(const char* from, int64_t step) {
+      const auto part = [&](int64_t i) {
+        return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + i * step));
+      };
+      return _mm256_inserti128_si256(_mm256_castsi128_si256(part(0)), part(1), 1);
+    }
+    template <int kBytes>
+    static WINIT_HD_MEMBER V low(V a, V b) {
+      if constexpr (kBytes == 1) return _mm256_unpacklo_epi8(a, b);
+      if constexpr (kBytes == 2) return _mm256_unpacklo_epi16(a, b);
+      if constexpr (kBytes == 4) return _mm256_unpacklo_epi32(a, b);
+      if constexpr (kBytes == 8) return _mm256_unpacklo_epi64(a, b);
+    }
+    template <int kBytes>
+    static WINIT_HD_MEMBER V high(V a, V b) {
+      if constexpr (kBytes == 1) return _mm256_unpackhi_epi8(a, b);
+      if constexpr (kBytes == 2) return _mm256_unpackhi_epi16(a, b);
+      if constexpr (kBytes == 4) return _mm256_unpackhi_epi32(a, b);
+      if constexpr (kBytes == 8) return _mm256_unpackhi_epi64(a, b);
+    }
+    static WINIT_HD_MEMBER void store(char* out, V value) {
+      _mm256_storeu_si256(reinterpret_cast<V*>(out), value);
+    }
+  };
+
   // What the sparse passes take besides (sparse/lanes.h).
   // All ones where a <= b: there is no comparison of unsigned lanes.
   static WINIT_HD_MEMBER U up_to(U a, U b) { return _mm256_cmpeq_epi32(_mm256_min_epu32(a, b), a); }

@@ -205,6 +205,38 @@ struct Avx512 {
     _mm512_stream_si512(reinterpret_cast<__m512i*>(out), values);
   }
 
+  // What writes columns (fill/columns.h): four times 16 bytes.
+  struct Lines {
+    using V = __m512i;
+    static constexpr int kParts = 4;
+    static WINIT_HD_MEMBER V gather(const char* from, int64_t step) {
+      const auto part = [&](int64_t i) {
+        return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + i * step));
+      };
+      const __m256i front = _mm256_inserti128_si256(_mm256_castsi128_si256(part(0)), part(1), 1);
+      const V most = _mm512_inserti32x4(_mm512_castsi256_si512(front), part(2), 2);
+      return _mm512_inserti32x4(most, part(3), 3);
+    }
+    template <int kBytes>
+    static WINIT_HD_MEMBER V low(V a, V b) {
+      if constexpr (kBytes == 1) return _mm512_unpacklo_epi8(a, b);
+      if constexpr (kBytes == 2) return _mm512_unpacklo_epi16(a, b);
+      if constexpr (kBytes == 4) return _mm512_unpacklo_epi32(a, b);
+      if constexpr (kBytes == 8) return _mm512_unpacklo_epi64(a, b);
+    }
+    template <int kBytes>
+    static WINIT_HD_MEMBER V high(V a, V b) {
+      if constexpr (kBytes == 1) return _mm512_unpackhi_epi8(a, b);
+      if constexpr (kBytes == 2) return _mm512_unpackhi_epi16(a, b);
+      if constexpr (kBytes == 4) return _mm512_unpackhi_epi32(a, b);
+      if constexpr (kBytes == 8) return _mm512_unpackhi_epi64(a, b);
+    }
+    static WINIT_HD_MEMBER void store(char* out, V value) { _mm512_storeu_si512(out, value); }
+    static WINIT_HD_MEMBER void stream(char* out, V value) {
+      _mm512_stream_si512(reinterpret_cast<V*>(out), value);
+    }
+  };
+
   // What the sparse passes take besides (sparse/lanes.h).
   static WINIT_HD_MEMBER uint32_t sort_out(const uint32_t* words, uint32_t first, uint32_t width,
                                            uint32_t* below) {

@@ -191,6 +191,38 @@ struct Neon : simd::HalvesWithoutMasks<Neon> {
     vst1q_u16(out, values);
   }
 
+  // What writes columns (fill/columns.h).
+  struct Lines {
+    using V = uint8x16_t;
+    static constexpr int kParts = 1;
+    static WINIT_HD_MEMBER V gather(const char* from, int64_t) {
+      return vld1q_u8(reinterpret_cast<const uint8_t*>(from));
+    }
+    template <int kBytes>
+    static WINIT_HD_MEMBER V low(V a, V b) {
+      if constexpr (kBytes == 1) return vzip1q_u8(a, b);
+      if constexpr (kBytes == 2)
+        return vreinterpretq_u8_u16(vzip1q_u16(vreinterpretq_u16_u8(a), vreinterpretq_u16_u8(b)));
+      if constexpr (kBytes == 4)
+        return vreinterpretq_u8_u32(vzip1q_u32(vreinterpretq_u32_u8(a), vreinterpretq_u32_u8(b)));
+      if constexpr (kBytes == 8)
+        return vreinterpretq_u8_u64(vzip1q_u64(vreinterpretq_u64_u8(a), vreinterpretq_u64_u8(b)));
+    }
+    template <int kBytes>
+    static WINIT_HD_MEMBER V high(V a, V b) {
+      if constexpr (kBytes == 1) return vzip2q_u8(a, b);
+      if constexpr (kBytes == 2)
+        return vreinterpretq_u8_u16(vzip2q_u16(vreinterpretq_u16_u8(a), vreinterpretq_u16_u8(b)));
+      if constexpr (kBytes == 4)
+        return vreinterpretq_u8_u32(vzip2q_u32(vreinterpretq_u32_u8(a), vreinterpretq_u32_u8(b)));
+      if constexpr (kBytes == 8)
+        return vreinterpretq_u8_u64(vzip2q_u64(vreinterpretq_u64_u8(a), vreinterpretq_u64_u8(b)));
+    }
+    static WINIT_HD_MEMBER void store(char* out, V value) {
+      vst1q_u8(reinterpret_cast<uint8_t*>(out), value);
+    }
+  };
+
   // What the sparse passes take besides (sparse/lanes.h).
   static WINIT_HD_MEMBER uint32_t sort_out(const uint32_t* words, uint32_t first, uint32_t width,
                                            uint32_t* below) {

@@ -27,6 +27,39 @@ struct Portable : Scalar32, simd::HalvesWithoutMasks<Portable> {
   static void store(float* out, float value) { *out = value; }
   static void stream(float* out, float value) { *out = value; }
 
+  // What writes columns (fill/columns.h).
+  struct Lines {
+    struct V {
+      char bytes[16];
+    };
+    static constexpr int kParts = 1;
+    static WINIT_HD_MEMBER V gather(const char* from, int64_t) {
+      V value;
+      std::memcpy(&value, from, sizeof(value));
+      return value;
+    }
+    template <int kBytes>
+    static WINIT_HD_MEMBER V low(const V& a, const V& b) {
+      return interleave<kBytes>(a.bytes, b.bytes);
+    }
+    template <int kBytes>
+    static WINIT_HD_MEMBER V high(const V& a, const V& b) {
+      return interleave<kBytes>(a.bytes + 8, b.bytes + 8);
+    }
+    template <int kBytes>
+    static WINIT_HD_MEMBER V interleave(const char* a, const char* b) {
+      V value;
+      for (int i = 0; i < 8; i += kBytes) {
+        std::memcpy(value.bytes + 2 * i, a + i, kBytes);
+        std::memcpy(value.bytes + 2 * i + kBytes, b + i, kBytes);
+      }
+      return value;
+    }
+    static WINIT_HD_MEMBER void store(char* out, const V& value) {
+      std::memcpy(out, &value, sizeof(value));
+    }
+  };
+
   // What the sparse passes take besides (sparse/lanes.h).
   static WINIT_HD_MEMBER uint32_t sort_out(const uint32_t* words, uint32_t first, uint32_t width,
                                            uint32_t* below) {

@@ -53,7 +53,7 @@ void fill_up_to_limits(const RandomFill& normal, const ColumnLimits& limits, int
   const SparsePasses& passes = active_sparse_passes();
   Tiles tiles;
   if (find_tiles(normal.target.box, item_size(normal.target.dtype), tiles)) {
-    parallel_for(tiles.count, tuning::kGrainElements / Tiles::kElements, threads,
+    parallel_for(tiles.count, tuning::kGrainElements / tiles.elements(), threads,
                  [&](int64_t begin, int64_t end) {
                    const DefaultFloatingPoint environment;
                    passes.fill_tiles(normal, limits, tiles, begin, end);

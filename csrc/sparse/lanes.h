@@ -204,8 +204,7 @@ static void sparse_tiles(const RandomFill& fill, const ColumnLimits& limits, con
                          int64_t begin, int64_t end) {
   ChunkZeros<L> zeros(fill, limits);
   with_sparse_chunk<L>(fill, zeros, [&](const auto& map, auto& chunk, auto* base) {
-    for (int64_t number = begin; number < end; ++number)
-      fill_tile(map, chunk, tiles, tile_at(tiles, number), base);
+    fill_each_tile<L>(map, chunk, fill.target.box, tiles, begin, end, base);
   });
 }
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 # (pointer, dtype, numel, box, device, cuda_stream, threads), as every fill of the core begins.
 Place = tuple[int, int, int, Any, int, int, int]
+# (sizes, strides, strides of the row-major index, index of the first element)
+Box = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], int]
 
 _Tensor, _Parameter = torch.Tensor, torch.nn.Parameter
 
@@ -134,12 +136,21 @@ def can_describe(tensor: torch.Tensor) -> bool:
     )
 
 
+def box_of(tensor: torch.Tensor) -> Box | None:
+    """The layout of a tensor that is not contiguous; None where that takes a closer look."""
+    sizes = tuple(tensor.shape)
+    if len(sizes) > MAX_RANK or overlaps(sizes, tensor.stride()) is not False:
+        return None
+    return _box(sizes, tensor)
+
+
+def _box(sizes: tuple[int, ...], tensor: torch.Tensor) -> Box:
+    return sizes, tensor.stride(), row_major_strides(sizes), 0
+
+
 def describe(tensor: torch.Tensor) -> Place:
     """The leading arguments of a native fill for any dense tensor on a device of the core's."""
-    box = None
-    if not tensor.is_contiguous():
-        sizes = tuple(tensor.shape)
-        box = (sizes, tensor.stride(), row_major_strides(sizes), 0)
+    box = None if tensor.is_contiguous() else _box(tuple(tensor.shape), tensor)
     code = CODES.get(tensor.dtype, 0)
     pointer, numel = tensor.data_ptr(), tensor.numel()
     if tensor.is_cuda:

@@ -70,11 +70,16 @@ def fill(
             return _elsewhere(what, function, tensor, numbers, generator, key)
     pointer = address(tensor)
     code = CODES.get(tensor.dtype, -1) if pointer else -1
-    if code < 0 or not tensor.is_contiguous() or tensor.is_neg():
+    if code < 0 or tensor.is_neg():
         return _elsewhere(what, function, tensor, numbers, generator, key)
     numel = tensor.numel()
     if type(numel) is not int:  # torch.jit.trace has symbols for sizes
         return _elsewhere(what, function, tensor, numbers, generator, key)
+    box = None
+    if not tensor.is_contiguous():
+        box = target.box_of(tensor)
+        if box is None:
+            return _elsewhere(what, function, tensor, numbers, generator, key)
     device, stream, threads = -1, 0, 1
     if tensor.is_cpu:
         if numel > _ONE_THREAD:
@@ -97,12 +102,12 @@ def fill(
             words = generators.words(
                 function, device, generator, key, is_shard=what.shard is not None
             )
-        if is_direct and device < 0:
+        if is_direct and device < 0 and box is None:
             draw, seed, word = words
             first, second = numbers
             what.quick(pointer, code, numel, threads, draw, seed, word, first, second)
         else:
-            place = (pointer, code, numel, None, device, stream, threads)
+            place = (pointer, code, numel, box, device, stream, threads)
             _write_natively(what, place, words, numbers, tensor)
         increment_version((tensor,))
     except BaseException as error:

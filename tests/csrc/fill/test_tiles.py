@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 
-from core import box_of, every_dtype, fill, same_bits
+from core import INSTRUCTION_SETS, box_of, draw, every_dtype, fill, name_of, same_bits
+
+# One for each size of an element: nothing else of a dtype matters to a layout.
+every_size = pytest.mark.parametrize(
+    "dtype", [torch.float8_e5m2, torch.bfloat16, torch.float32, torch.float64], ids=name_of
+)
+every_isa = pytest.mark.parametrize("place", INSTRUCTION_SETS, ids=lambda place: place.name)
 
 # Shapes in memory and the order of the dimensions in the tensor: more than one tile each way, whole
 # tiles and not, short last dimensions, which lie in one stretch of the index.
@@ -49,3 +57,60 @@ def test_a_part_of_a_matrix_leaves_the_rest(memory_shape, order, dtype):
     assert same_bits(part.contiguous(), expected.contiguous())
     part.fill_(7)
     assert (view.float() == 7).all()
+
+
+def guarded(memory_shape, order, step, dtype):
+    """A permuted tensor in every `step`-th column of a larger memory, and that memory."""
+    *outer, last = memory_shape
+    whole = torch.full((*outer, step * last + 3), 7, dtype=dtype)
+    return whole, whole[..., 1 : 1 + step * last : step].permute(order)
+
+
+def assert_alone_filled(whole, view, dtype, place):
+    fill("uniform", view, 0, 1, place=place)
+    assert same_bits(view.reshape(-1), draw("uniform", view.numel(), dtype, 0, 1))
+    view.fill_(7)
+    assert (whole.float() == 7).all()
+
+
+@every_isa
+@every_size
+def test_every_number_of_rows_and_columns(dtype, place):
+    # The vectors of a column hold up to 64 rows, and 2 to 16 columns are transposed at once.
+    sizes = [(rows, 3 + rows % 18) for rows in range(4, 68)]
+    sizes += [(127, 4), (128, 66), (129, 61), (200, 131)]
+    for rows, columns in sizes:
+        whole, view = guarded((columns, rows), (1, 0), 1, dtype)
+        assert_alone_filled(whole, view, dtype, place)
+
+
+@every_isa
+@every_size
+@pytest.mark.parametrize("step", [1, 2])
+def test_every_order_of_short_dimensions(step, dtype, place):
+    for shape in ((3, 5, 6, 9), (9, 2, 16, 4), (4, 33, 7)):
+        for order in itertools.permutations(range(len(shape))):
+            whole, view = guarded(shape, order, step, dtype)
+            assert_alone_filled(whole, view, dtype, place)
+
+
+@every_isa
+@every_size
+def test_short_runs_that_follow_in_the_index(dtype, place):
+    for columns in (1, 2, 3, 7, 16, 31, 40, 127, 511, 512):
+        whole = torch.full((9000 // columns % 500 + 4, columns + 1), 7, dtype=dtype)
+        assert_alone_filled(whole, whole[:, 1:], dtype, place)
+        assert_alone_filled(whole, whole[::3, 1:], dtype, place)
+
+
+@every_isa
+@every_size
+def test_a_large_matrix_is_written_around_the_caches(dtype, place):
+    # Columns that begin at whole cache lines, and columns that do not.
+    columns = (8 << 20) // dtype.itemsize // 1024
+    expected = draw("uniform", 1024 * columns, dtype, 0, 1).view(1024, columns)
+    memory = torch.empty(columns * 1024 + 64, dtype=dtype)
+    misaligned = memory.data_ptr() % 64 // dtype.itemsize
+    for offset in (-misaligned % (64 // dtype.itemsize), 1):
+        view = memory[offset:].as_strided((1024, columns), (1, 1024))
+        assert same_bits(fill("uniform", view, 0, 1, place=place).contiguous(), expected)

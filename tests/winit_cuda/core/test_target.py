@@ -9,6 +9,7 @@ import torch
 
 import winit_cuda as winit
 from initializers import ORTHOGONAL, Unchanged, every, every_random, needs_core
+from winit_cuda._core import target
 
 
 @every
@@ -107,6 +108,13 @@ def test_every_layout_has_the_same_values(initializer, dtype):
             assert torch.allclose(view, expected, rtol=0, atol=1e-6), name
         else:
             assert torch.equal(view, expected), name
+
+
+def test_strides_in_order_need_no_closer_look():
+    assert target.box_of(torch.empty(3, 4).t()) == ((4, 3), (1, 4), (3, 1), 0)
+    assert target.box_of(torch.empty(6, 5)[::2, 1:]) == ((3, 4), (10, 1), (4, 1), 0)
+    assert target.box_of(torch.empty(3, 1).expand(3, 4)) is None
+    assert target.box_of(torch.empty((2,) * 16).permute(*range(15, -1, -1))) is None
 
 
 @needs_core
