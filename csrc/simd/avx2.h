@@ -10,25 +10,12 @@
 
 namespace winit_cuda {
 
-struct WideAvx2 {
-  using W = __m256i;
-  static WINIT_HD_MEMBER W splat(uint32_t word) {
-    return _mm256_set1_epi32(static_cast<int>(word));
-  }
-  static WINIT_HD_MEMBER W high(W a) { return _mm256_srli_epi64(a, 32); }
-  static WINIT_HD_MEMBER W multiply(W a, W multiplier) { return _mm256_mul_epu32(a, multiplier); }
-  static WINIT_HD_MEMBER W exclusive_or(W a, W b) { return _mm256_xor_si256(a, b); }
-  static WINIT_HD_MEMBER W exclusive_or(W a, W b, W c) {
-    return _mm256_xor_si256(_mm256_xor_si256(a, b), c);
-  }
-};
-
 struct Avx2 : simd::HalvesWithoutMasks<Avx2> {
   using U = __m256i;
   using F = __m256;
   using Real = float;
   using Double = Scalar64;
-  static constexpr int kLanes = 8, kBlocks = 8, kTogether = 1;
+  static constexpr int kLanes = 8, kBlocks = 16, kTogether = 1;
 
   static WINIT_HD_MEMBER F splat(float value) { return _mm256_set1_ps(value); }
   static WINIT_HD_MEMBER F from_middle(U word) { return _mm256_cvtepi32_ps(word); }
@@ -113,34 +100,61 @@ struct Avx2 : simd::HalvesWithoutMasks<Avx2> {
     }
   };
 
-  // Four vectors of words, eight blocks, in the order of the elements.
-  static WINIT_HD_MEMBER void chunk(const RoundKeys& keys, const SharedRounds& shared,
-                                    uint32_t block, U (&words)[4]) {
+  // Eight vectors of words, sixteen blocks, in the order of the elements. Four chains of
+  // multiplications keep the processor busy, and have more words than it has registers: words 1
+  // and 3, which a round only passes on, wait in memory with the next key in them, where the next
+  // round's exclusive or reads them.
+  static WINIT_NO_INLINE void chunk(const RoundKeys& keys, const SharedRounds& shared,
+                                    uint32_t block, U (&words)[8]) {
+    constexpr int kChains = 4, kLast = kPhiloxRounds - 1;
     // Even lanes count the first two blocks of four and odd lanes the others: unpacking then
     // restores the order.
-    const __m256i order = _mm256_set_epi64x(3, 1, 2, 0);
-    constexpr int last = kPhiloxRounds - 1;
-    using Pair = WidePair<WideAvx2>;
-    const U lowest = _mm256_add_epi32(_mm256_set1_epi32(static_cast<int>(block)), order);
-    Pair::W counter[4];
-    two_rounds<Pair>(shared, {lowest, _mm256_add_epi32(lowest, _mm256_set1_epi32(4))}, counter);
-    philox_rounds<Pair, 2, last>(keys, counter);
+    const U order = _mm256_set_epi64x(3, 1, 2, 0);
+    const U multiplier0 = splat_word(kPhiloxMultiplier0);
+    const U multiplier1 = splat_word(kPhiloxMultiplier1);
+    U word0[kChains], word1[kChains], word2[kChains], word3[kChains];
+#pragma GCC unroll 4
+    for (int i = 0; i < kChains; ++i) {
+      const U lowest = _mm256_add_epi32(splat_word(block + static_cast<uint32_t>(4 * i)), order);
+      const U product0 = _mm256_mul_epu32(lowest, multiplier0);
+      const U mixed = _mm256_xor_si256(high(product0), splat_word(shared.round1));
+      const U product1 = _mm256_mul_epu32(mixed, multiplier1);
+      word0[i] = _mm256_xor_si256(high(product1), splat_word(shared.round2_0));
+      wait(word1[i], product1, keys.first[2]);
+      word2[i] = _mm256_xor_si256(product0, splat_word(shared.round2_2));
+      word3[i] = splat_word(shared.word3 ^ keys.second[2]);
+    }
+#pragma GCC unroll 10
+    for (int round = 2; round < kLast; ++round)
+#pragma GCC unroll 4
+      for (int i = 0; i < kChains; ++i) {
+        const U product0 = _mm256_mul_epu32(word0[i], multiplier0);
+        const U product1 = _mm256_mul_epu32(word2[i], multiplier1);
+        word0[i] = _mm256_xor_si256(high(product1), word1[i]);
+        wait(word1[i], product1, keys.first[round + 1]);
+        word2[i] = _mm256_xor_si256(high(product0), word3[i]);
+        wait(word3[i], product0, keys.second[round + 1]);
+      }
     // The last round leaves two words in a 64-bit lane, the first in its low half.
-    const auto finish = [&](U first, U second, U third, U fourth, U* out) {
-      const U front = last_words(third, kPhiloxMultiplier1, second, keys.first[last]);
-      const U back = last_words(first, kPhiloxMultiplier0, fourth, keys.second[last]);
-      out[0] = _mm256_unpacklo_epi64(front, back);
-      out[1] = _mm256_unpackhi_epi64(front, back);
-    };
-    finish(counter[0].first, counter[1].first, counter[2].first, counter[3].first, words);
-    finish(counter[0].second, counter[1].second, counter[2].second, counter[3].second, words + 2);
+#pragma GCC unroll 4
+    for (int i = 0; i < kChains; ++i) {
+      const U front = last_words(_mm256_mul_epu32(word2[i], multiplier1), word1[i]);
+      const U back = last_words(_mm256_mul_epu32(word0[i], multiplier0), word3[i]);
+      words[2 * i] = _mm256_unpacklo_epi64(front, back);
+      words[2 * i + 1] = _mm256_unpackhi_epi64(front, back);
+    }
   }
-
-  static WINIT_HD_MEMBER U last_words(U factor, uint32_t multiplier, U word, uint32_t key) {
-    const U product = WideAvx2::multiply(factor, WideAvx2::splat(multiplier));
-    const U low = _mm256_set1_epi64x(0xFFFFFFFF);
-    const U mixed = _mm256_and_si256(_mm256_xor_si256(word, WideAvx2::splat(key)), low);
-    return _mm256_xor_si256(_mm256_shuffle_epi32(product, 0xB1), mixed);
+  static WINIT_HD_MEMBER U splat_word(uint32_t word) {
+    return _mm256_set1_epi32(static_cast<int>(word));
+  }
+  static WINIT_HD_MEMBER U high(U product) { return _mm256_srli_epi64(product, 32); }
+  static WINIT_HD_MEMBER void wait(U& place, U product, uint32_t next_key) {
+    place = _mm256_xor_si256(product, splat_word(next_key));
+    __asm__("" : "+m"(place));
+  }
+  static WINIT_HD_MEMBER U last_words(U product, U word) {
+    const U swapped = _mm256_shuffle_epi32(product, 0xB1);
+    return _mm256_blend_epi32(_mm256_xor_si256(word, swapped), swapped, 0xAA);
   }
 
   static WINIT_HD_MEMBER void store(float* out, F value) { _mm256_storeu_ps(out, value); }
