@@ -43,62 +43,68 @@ struct Avx2 : simd::HalvesWithoutMasks<Avx2> {
   static WINIT_HD_MEMBER F smaller(F a, F b) { return _mm256_min_ps(b, a); }
   static WINIT_HD_MEMBER F larger(F a, F b) { return _mm256_max_ps(b, a); }
 
-  // The octaves 23 ... 30 of p are 32 segments: four permutations an entry, of which two bits of
-  // the segment's number choose. Gathers take longer on most processors. The one word in 256 that
-  // lies further out is looked up on its own.
+  // The entries of a segment lie side by side, with the scale multiplied in: the rows of eight
+  // lanes are loaded whole, and transposed.
   struct Quantile {
-    alignas(32) float table[kTableSize<float>];  // that the scale has been multiplied into
+    // center, a0, a1, a2, a3, a3, a4, a4: what is there twice saves a shuffle.
+    static constexpr int kRow = 8;
+    alignas(64) float rows[kSegments][kRow];
     F base;
 
-    WINIT_HD_MEMBER Quantile(const float* unscaled, float scale, float base_)
+    WINIT_HD_MEMBER Quantile(const float* table, float scale, float base_)
         : base(_mm256_set1_ps(base_)) {
-      for (int i = 0; i < kTableSize<float>; ++i) table[i] = scaled_entry(unscaled, scale, i);
+      static_assert(kFloatDegree == 4);
+      for (int segment = 0; segment < kSegments; ++segment)
+        for (int i = 0; i < kRow; ++i) {
+          const int entry = i < 4 ? i : 2 + i / 2;
+          rows[segment][i] = scaled_entry(table, scale, entry * kSegments + segment);
+        }
     }
 
-    WINIT_HD_MEMBER F operator()(F c, F p) const {
-      constexpr int first = octave_column(23);
-      static_assert(first % 32 == 24, "the last quarter of 32 segments comes first");
-      const U bits = _mm256_castps_si256(p);
-      const U segment = _mm256_srli_epi32(bits, 21);
-      // Bits 3 and 4 of the segment's number, as signs.
-      const F odd = _mm256_castsi256_ps(_mm256_slli_epi32(bits, 7));
-      const F late = _mm256_castsi256_ps(_mm256_slli_epi32(bits, 6));
-      const auto entry = [&](int row) {
-        const auto quarter = [&](int number) {
-          const float* entries = table + row * kSegments + first + 8 * ((number + 1) % 4);
-          return _mm256_permutevar8x32_ps(_mm256_load_ps(entries), segment);
-        };
-        return _mm256_blendv_ps(_mm256_blendv_ps(quarter(0), quarter(1), odd),
-                                _mm256_blendv_ps(quarter(2), quarter(3), odd), late);
+    // Where the rows of the lanes begin, in bytes.
+    struct Place {
+      F p;
+      alignas(32) uint32_t offset[kLanes];
+      WINIT_HD_MEMBER void find(F p_) {
+        p = p_;
+        const U segment = _mm256_srli_epi32(_mm256_castps_si256(p), 16);
+        _mm256_store_si256(reinterpret_cast<U*>(offset),
+                           _mm256_and_si256(segment, _mm256_set1_epi32(0xFE0)));
+      }
+    };
+
+    WINIT_HD_MEMBER F operator()(F c, const Place& place) const {
+      const auto start = reinterpret_cast<const char*>(rows);
+      const auto at = [&](int lane, int i) {
+        return reinterpret_cast<const float*>(start + place.offset[lane]) + i;
       };
+      // Lanes `lane` and `lane + 4`.
+      const auto halves = [&](int lane, int i) {
+        const F low = _mm256_castps128_ps256(_mm_load_ps(at(lane, i)));
+        return _mm256_insertf128_ps(low, _mm_load_ps(at(lane + 4, i)), 1);
+      };
+      const F row0 = halves(0, 0), row1 = halves(1, 0), row2 = halves(2, 0), row3 = halves(3, 0);
+      const F low01 = _mm256_unpacklo_ps(row0, row1), high01 = _mm256_unpackhi_ps(row0, row1);
+      const F low23 = _mm256_unpacklo_ps(row2, row3), high23 = _mm256_unpackhi_ps(row2, row3);
+      const F twice01 = _mm256_blend_ps(halves(0, 4), halves(1, 4), 0xAA);
+      const F twice23 = _mm256_blend_ps(halves(2, 4), halves(3, 4), 0xAA);
+      const U bits = _mm256_castps_si256(place.p);
       const U mantissa = _mm256_or_si256(_mm256_and_si256(bits, _mm256_set1_epi32(0x001FFFFF)),
                                          _mm256_set1_epi32(0x3F800000));
-      const F u = _mm256_sub_ps(_mm256_castsi256_ps(mantissa), entry(0));
-      F rest = entry(kFloatDegree + 1);
-#pragma GCC unroll 8
-      for (int power = kFloatDegree - 1; power >= 1; --power)
-        rest = _mm256_fmadd_ps(rest, u, entry(power + 1));
-      const F value =
-          _mm256_fmadd_ps(c, entry(1), _mm256_fmadd_ps(_mm256_mul_ps(c, u), rest, base));
-      const int outside =
-          _mm256_movemask_ps(_mm256_cmp_ps(absolute(p), _mm256_set1_ps(0x1p23f), _CMP_LT_OQ));
-      return __builtin_expect(outside != 0, 0) ? look_up_outside(value, c, p, outside) : value;
-    }
-
-    // Mostly one lane.
-    __attribute__((noinline)) F look_up_outside(F value, F c, F p, int outside) const {
-      alignas(32) float values[kLanes], centers[kLanes], tails[kLanes];
-      _mm256_store_ps(values, value);
-      _mm256_store_ps(centers, c);
-      _mm256_store_ps(tails, p);
-      const float start = _mm256_cvtss_f32(base);
-      for (; outside; outside &= outside - 1) {
-        const int lane = __builtin_ctz(static_cast<unsigned>(outside));
-        values[lane] = quantile_value(table, start, centers[lane], tails[lane]);
-      }
-      return _mm256_load_ps(values);
+      const F u = _mm256_sub_ps(_mm256_castsi256_ps(mantissa), low_pairs(low01, low23));
+      F rest = _mm256_fmadd_ps(high_pairs(twice01, twice23), u, low_pairs(twice01, twice23));
+      rest = _mm256_fmadd_ps(rest, u, high_pairs(high01, high23));
+      rest = _mm256_fmadd_ps(rest, u, low_pairs(high01, high23));
+      return _mm256_fmadd_ps(c, high_pairs(low01, low23),
+                             _mm256_fmadd_ps(_mm256_mul_ps(c, u), rest, base));
     }
   };
+  static WINIT_HD_MEMBER F low_pairs(F a, F b) {
+    return _mm256_castpd_ps(_mm256_unpacklo_pd(_mm256_castps_pd(a), _mm256_castps_pd(b)));
+  }
+  static WINIT_HD_MEMBER F high_pairs(F a, F b) {
+    return _mm256_castpd_ps(_mm256_unpackhi_pd(_mm256_castps_pd(a), _mm256_castps_pd(b)));
+  }
 
   // Eight vectors of words, sixteen blocks, in the order of the elements. Four chains of
   // multiplications keep the processor busy, and have more words than it has registers: words 1
