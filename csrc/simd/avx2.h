@@ -5,8 +5,8 @@
 
 #include <immintrin.h>
 
+#include "simd/avx2_double.h"
 #include "simd/halves.h"
-#include "values/scalar.h"
 
 namespace winit_cuda {
 
@@ -14,7 +14,7 @@ struct Avx2 : simd::HalvesWithoutMasks<Avx2> {
   using U = __m256i;
   using F = __m256;
   using Real = float;
-  using Double = Scalar64;
+  using Double = Avx2Double;
   static constexpr int kLanes = 8, kBlocks = 16, kTogether = 1;
 
   static WINIT_HD_MEMBER F splat(float value) { return _mm256_set1_ps(value); }

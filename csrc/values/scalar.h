@@ -115,6 +115,7 @@ struct Scalar64 {
   using Real = double;
   static constexpr int kLanes = 1;
 
+  // The lanes' words from their halves.
   static WINIT_HD_MEMBER U join(const uint32_t* high, const uint32_t* low) {
     return static_cast<uint64_t>(*high) << 32 | *low;
   }
