@@ -10,7 +10,7 @@
 
 namespace winit_cuda {
 
-struct Avx2 : simd::HalvesWithoutMasks<Avx2> {
+struct Avx2 {
   using U = __m256i;
   using F = __m256;
   using Real = float;
@@ -170,14 +170,18 @@ struct Avx2 : simd::HalvesWithoutMasks<Avx2> {
     return _mm256_set_m128i(_mm256_cvtps_ph(second, nearest), _mm256_cvtps_ph(first, nearest));
   }
   static WINIT_HD_MEMBER U rounded_high_half(F value) {
-    const __m256i bits = _mm256_castps_si256(value);
-    const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
-    return _mm256_srli_epi32(
-        _mm256_add_epi32(_mm256_add_epi32(bits, odd), _mm256_set1_epi32(0x7FFF)), 16);
+    const U bits = _mm256_castps_si256(value);
+    const U odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+    return _mm256_add_epi32(_mm256_add_epi32(bits, odd), _mm256_set1_epi32(0x7FFF));
   }
-  static WINIT_HD_MEMBER __m256i round_to_bfloat16(F first, F second) {
-    const U packed = _mm256_packus_epi32(rounded_high_half(first), rounded_high_half(second));
+  // The high 16 bits of each lane, side by side.
+  static WINIT_HD_MEMBER U high_halves(U first, U second) {
+    const U packed =
+        _mm256_packus_epi32(_mm256_srli_epi32(first, 16), _mm256_srli_epi32(second, 16));
     return _mm256_permute4x64_epi64(packed, 0xD8);
+  }
+  static WINIT_HD_MEMBER U round_to_bfloat16(F first, F second) {
+    return high_halves(rounded_high_half(first), rounded_high_half(second));
   }
   // Two vectors of 16-bit values.
   static WINIT_HD_MEMBER void store_pair(uint16_t* out, __m256i values) {
@@ -214,6 +218,35 @@ struct Avx2 : simd::HalvesWithoutMasks<Avx2> {
     const U bit = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
     const U own = _mm256_and_si256(_mm256_set1_epi32(static_cast<int>(bits)), bit);
     return _mm256_and_ps(_mm256_castsi256_ps(_mm256_cmpeq_epi32(own, bit)), value);
+  }
+  static WINIT_HD_MEMBER U load(const void* words) {
+    return _mm256_loadu_si256(static_cast<const U*>(words));
+  }
+  static WINIT_HD_MEMBER U halves_up_to(U a, U b) {
+    return _mm256_cmpeq_epi16(_mm256_min_epu16(a, b), a);
+  }
+  static WINIT_HD_MEMBER void keep(const U (*words)[8], uint16_t bound, uint16_t* upper,
+                                   uint16_t* held) {
+    const U bounds = _mm256_set1_epi16(static_cast<int16_t>(bound));
+    for (int i = 0; i < 4; ++i) {
+      const U halves = high_halves(words[0][2 * i], words[0][2 * i + 1]);
+      U* const count = reinterpret_cast<U*>(held + 16 * i);
+      _mm256_storeu_si256(reinterpret_cast<U*>(upper + 16 * i), halves);
+      _mm256_storeu_si256(count, _mm256_sub_epi16(load(count), halves_up_to(halves, bounds)));
+    }
+  }
+  static WINIT_HD_MEMBER uint64_t within(const uint16_t* halves, const uint16_t* first,
+                                         const uint16_t* width) {
+    const auto inside = [&](int lane) {
+      const U distance = _mm256_sub_epi16(load(halves + lane), load(first + lane));
+      return halves_up_to(distance, load(width + lane));
+    };
+    const auto mask = [&](int lane) {
+      const U bytes = _mm256_packs_epi16(inside(lane), inside(lane + 16));
+      const U ordered = _mm256_permute4x64_epi64(bytes, 0xD8);
+      return uint64_t{static_cast<uint32_t>(_mm256_movemask_epi8(ordered))};
+    };
+    return mask(0) | mask(32) << 32;
   }
 };
 
