@@ -33,6 +33,26 @@ WINIT_HD void store_chunk(T* out, const typename L::F (&values)[kVectors<L>], bo
   }
 }
 
+// Whether a map's quantile looks up in memory.
+template <class Map, class = void>
+inline constexpr bool kFindsPlaces = false;
+template <class Map>
+inline constexpr bool kFindsPlaces<Map, std::void_t<typename decltype(Map::quantile)::Place>> =
+    true;
+
+// Calls use(i, value) for kCount vectors of words, word(i). Places in memory are found for all
+// before the first look-up: by then they have been stored, and nothing waits for them.
+template <int kCount, class Map, class Word, class Use>
+WINIT_HD void map_words(const Map& map, const Word& word, const Use& use) {
+  if constexpr (kFindsPlaces<Map>) {
+    typename decltype(Map::quantile)::Place places[kCount];
+    for (int i = 0; i < kCount; ++i) places[i].find(map.tail(word(i)));
+    for (int i = 0; i < kCount; ++i) use(i, map.value(word(i), places[i]));
+  } else {
+    for (int i = 0; i < kCount; ++i) use(i, map(word(i)));
+  }
+}
+
 // The elements of 4 * kBlocks consecutive words, from the first of a block on.
 template <class L, class T>
 class Chunk {
@@ -49,9 +69,12 @@ class Chunk {
   }
 
   template <class Map>
-  WINIT_HD_MEMBER typename L::F value(const Map& map, typename L::U word) const {
-    const typename L::F value = map(word);
-    return rescaling_ == 1 ? value : L::multiply(value, L::splat(rescaling_));
+  WINIT_HD_MEMBER void values(const Map& map, const typename L::U (&words)[kVectors<L>],
+                              typename L::F (&values)[kVectors<L>]) const {
+    const auto word = [&](int i) { return words[i]; };
+    map_words<kVectors<L>>(map, word, [&](int i, typename L::F value) {
+      values[i] = rescaling_ == 1 ? value : L::multiply(value, L::splat(rescaling_));
+    });
   }
 
   template <int kChunks, class Map>
@@ -60,7 +83,7 @@ class Chunk {
     this->words<kChunks>(block, words);
     for (int chunk = 0; chunk < kChunks; ++chunk) {
       typename L::F values[kVectors<L>];
-      for (int i = 0; i < kVectors<L>; ++i) values[i] = value(map, words[chunk][i]);
+      this->values(map, words[chunk], values);
       store_chunk<L>(out + chunk * kElements, values, streaming);
     }
   }
@@ -85,35 +108,19 @@ class Chunk<L, double> {
     typename L::U high[kChunks][kVectors<L>], low[kChunks][kVectors<L>];
     high_.template chunks<kChunks>(block, L::kBlocks, high);
     low_.template chunks<kChunks>(block, L::kBlocks, low);
-    for (int chunk = 0; chunk < kChunks; ++chunk)
-      write_chunk(map, high[chunk], low[chunk], out + chunk * kElements, streaming);
+    const auto at = [](const auto& words, int element) {
+      return reinterpret_cast<const uint32_t*>(words) + element;
+    };
+    const auto word = [&](int i) {
+      return Lanes::join(at(high, i * Lanes::kLanes), at(low, i * Lanes::kLanes));
+    };
+    map_words<kChunks * kElements / Lanes::kLanes>(map, word, [&](int i, auto value) {
+      double* const place = out + i * Lanes::kLanes;
+      streaming ? Lanes::stream(place, value) : Lanes::store(place, value);
+    });
   }
 
  private:
-  template <class Map>
-  static WINIT_HD_MEMBER void write_chunk(const Map& map, const typename L::U (&high)[kVectors<L>],
-                                          const typename L::U (&low)[kVectors<L>], double* out,
-                                          bool streaming) {
-    if constexpr (Lanes::kLanes == 1) {
-      alignas(64) uint32_t high_words[kElements], low_words[kElements];
-      std::memcpy(high_words, high, sizeof(high));
-      std::memcpy(low_words, low, sizeof(low));
-      for (int i = 0; i < kElements; ++i)
-        out[i] = map((static_cast<uint64_t>(high_words[i]) << 32) | low_words[i]);
-    } else {
-      static_assert(2 * Lanes::kLanes == L::kLanes);
-      for (int i = 0; i < kVectors<L>; ++i) {
-        store(out + i * L::kLanes, map(Lanes::template join<0>(high[i], low[i])), streaming);
-        store(out + i * L::kLanes + Lanes::kLanes, map(Lanes::template join<1>(high[i], low[i])),
-              streaming);
-      }
-    }
-  }
-
-  static WINIT_HD_MEMBER void store(double* out, typename Lanes::F value, bool streaming) {
-    streaming ? Lanes::stream(out, value) : Lanes::store(out, value);
-  }
-
   Words<L> high_, low_;
 };
 

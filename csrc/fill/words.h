@@ -47,8 +47,8 @@ class Words {
  private:
   static uint32_t high_of(uint64_t block) { return static_cast<uint32_t>(block >> 32); }
 
-  // Once in 2^32 blocks.
-  void chunk_elsewhere(uint64_t block, typename L::U (&words)[kVectors<L>]) {
+  // Once in 2^32 blocks. Inlined, it would be most of every fill's code.
+  WINIT_NO_INLINE void chunk_elsewhere(uint64_t block, typename L::U (&words)[kVectors<L>]) {
     uint32_t plain[L::kBlocks][4];
     for (uint32_t i = 0; i < L::kBlocks; ++i) philox_block(key_, block + i, plain[i]);
     std::memcpy(words, plain, sizeof(plain));

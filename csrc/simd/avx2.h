@@ -5,30 +5,17 @@
 
 #include <immintrin.h>
 
+#include "simd/avx2_double.h"
 #include "simd/halves.h"
-#include "values/scalar.h"
 
 namespace winit_cuda {
 
-struct WideAvx2 {
-  using W = __m256i;
-  static WINIT_HD_MEMBER W splat(uint32_t word) {
-    return _mm256_set1_epi32(static_cast<int>(word));
-  }
-  static WINIT_HD_MEMBER W high(W a) { return _mm256_srli_epi64(a, 32); }
-  static WINIT_HD_MEMBER W multiply(W a, W multiplier) { return _mm256_mul_epu32(a, multiplier); }
-  static WINIT_HD_MEMBER W exclusive_or(W a, W b) { return _mm256_xor_si256(a, b); }
-  static WINIT_HD_MEMBER W exclusive_or(W a, W b, W c) {
-    return _mm256_xor_si256(_mm256_xor_si256(a, b), c);
-  }
-};
-
-struct Avx2 : simd::HalvesWithoutMasks<Avx2> {
+struct Avx2 {
   using U = __m256i;
   using F = __m256;
   using Real = float;
-  using Double = Scalar64;
-  static constexpr int kLanes = 8, kBlocks = 8, kTogether = 1;
+  using Double = Avx2Double;
+  static constexpr int kLanes = 8, kBlocks = 16, kTogether = 1;
 
   static WINIT_HD_MEMBER F splat(float value) { return _mm256_set1_ps(value); }
   static WINIT_HD_MEMBER F from_middle(U word) { return _mm256_cvtepi32_ps(word); }
@@ -56,91 +43,124 @@ struct Avx2 : simd::HalvesWithoutMasks<Avx2> {
   static WINIT_HD_MEMBER F smaller(F a, F b) { return _mm256_min_ps(b, a); }
   static WINIT_HD_MEMBER F larger(F a, F b) { return _mm256_max_ps(b, a); }
 
-  // The octaves 23 ... 30 of p are 32 segments: four permutations an entry, of which two bits of
-  // the segment's number choose. Gathers take longer on most processors. The one word in 256 that
-  // lies further out is looked up on its own.
+  // The entries of a segment lie side by side, with the scale multiplied in: the rows of eight
+  // lanes are loaded whole, and transposed.
   struct Quantile {
-    alignas(32) float table[kTableSize<float>];  // that the scale has been multiplied into
+    // center, a0, a1, a2, a3, a3, a4, a4: what is there twice saves a shuffle.
+    static constexpr int kRow = 8;
+    alignas(64) float rows[kSegments][kRow];
     F base;
 
-    WINIT_HD_MEMBER Quantile(const float* unscaled, float scale, float base_)
+    WINIT_HD_MEMBER Quantile(const float* table, float scale, float base_)
         : base(_mm256_set1_ps(base_)) {
-      for (int i = 0; i < kTableSize<float>; ++i) table[i] = scaled_entry(unscaled, scale, i);
+      static_assert(kFloatDegree == 4);
+      for (int segment = 0; segment < kSegments; ++segment)
+        for (int i = 0; i < kRow; ++i) {
+          const int entry = i < 4 ? i : 2 + i / 2;
+          rows[segment][i] = scaled_entry(table, scale, entry * kSegments + segment);
+        }
     }
 
-    WINIT_HD_MEMBER F operator()(F c, F p) const {
-      constexpr int first = octave_column(23);
-      static_assert(first % 32 == 24, "the last quarter of 32 segments comes first");
-      const U bits = _mm256_castps_si256(p);
-      const U segment = _mm256_srli_epi32(bits, 21);
-      // Bits 3 and 4 of the segment's number, as signs.
-      const F odd = _mm256_castsi256_ps(_mm256_slli_epi32(bits, 7));
-      const F late = _mm256_castsi256_ps(_mm256_slli_epi32(bits, 6));
-      const auto entry = [&](int row) {
-        const auto quarter = [&](int number) {
-          const float* entries = table + row * kSegments + first + 8 * ((number + 1) % 4);
-          return _mm256_permutevar8x32_ps(_mm256_load_ps(entries), segment);
-        };
-        return _mm256_blendv_ps(_mm256_blendv_ps(quarter(0), quarter(1), odd),
-                                _mm256_blendv_ps(quarter(2), quarter(3), odd), late);
+    // Where the rows of the lanes begin, in bytes.
+    struct Place {
+      F p;
+      alignas(32) uint32_t offset[kLanes];
+      WINIT_HD_MEMBER void find(F p_) {
+        p = p_;
+        const U segment = _mm256_srli_epi32(_mm256_castps_si256(p), 16);
+        _mm256_store_si256(reinterpret_cast<U*>(offset),
+                           _mm256_and_si256(segment, _mm256_set1_epi32(0xFE0)));
+      }
+    };
+
+    WINIT_HD_MEMBER F operator()(F c, const Place& place) const {
+      const auto start = reinterpret_cast<const char*>(rows);
+      const auto at = [&](int lane, int i) {
+        return reinterpret_cast<const float*>(start + place.offset[lane]) + i;
       };
+      // Lanes `lane` and `lane + 4`.
+      const auto halves = [&](int lane, int i) {
+        const F low = _mm256_castps128_ps256(_mm_load_ps(at(lane, i)));
+        return _mm256_insertf128_ps(low, _mm_load_ps(at(lane + 4, i)), 1);
+      };
+      const F row0 = halves(0, 0), row1 = halves(1, 0), row2 = halves(2, 0), row3 = halves(3, 0);
+      const F low01 = _mm256_unpacklo_ps(row0, row1), high01 = _mm256_unpackhi_ps(row0, row1);
+      const F low23 = _mm256_unpacklo_ps(row2, row3), high23 = _mm256_unpackhi_ps(row2, row3);
+      const F twice01 = _mm256_blend_ps(halves(0, 4), halves(1, 4), 0xAA);
+      const F twice23 = _mm256_blend_ps(halves(2, 4), halves(3, 4), 0xAA);
+      const U bits = _mm256_castps_si256(place.p);
       const U mantissa = _mm256_or_si256(_mm256_and_si256(bits, _mm256_set1_epi32(0x001FFFFF)),
                                          _mm256_set1_epi32(0x3F800000));
-      const F u = _mm256_sub_ps(_mm256_castsi256_ps(mantissa), entry(0));
-      F rest = entry(kFloatDegree + 1);
-#pragma GCC unroll 8
-      for (int power = kFloatDegree - 1; power >= 1; --power)
-        rest = _mm256_fmadd_ps(rest, u, entry(power + 1));
-      const F value =
-          _mm256_fmadd_ps(c, entry(1), _mm256_fmadd_ps(_mm256_mul_ps(c, u), rest, base));
-      const int outside =
-          _mm256_movemask_ps(_mm256_cmp_ps(absolute(p), _mm256_set1_ps(0x1p23f), _CMP_LT_OQ));
-      return __builtin_expect(outside != 0, 0) ? look_up_outside(value, c, p, outside) : value;
-    }
-
-    // Mostly one lane.
-    __attribute__((noinline)) F look_up_outside(F value, F c, F p, int outside) const {
-      alignas(32) float values[kLanes], centers[kLanes], tails[kLanes];
-      _mm256_store_ps(values, value);
-      _mm256_store_ps(centers, c);
-      _mm256_store_ps(tails, p);
-      const float start = _mm256_cvtss_f32(base);
-      for (; outside; outside &= outside - 1) {
-        const int lane = __builtin_ctz(static_cast<unsigned>(outside));
-        values[lane] = quantile_value(table, start, centers[lane], tails[lane]);
-      }
-      return _mm256_load_ps(values);
+      const F u = _mm256_sub_ps(_mm256_castsi256_ps(mantissa), low_pairs(low01, low23));
+      F rest = _mm256_fmadd_ps(high_pairs(twice01, twice23), u, low_pairs(twice01, twice23));
+      rest = _mm256_fmadd_ps(rest, u, high_pairs(high01, high23));
+      rest = _mm256_fmadd_ps(rest, u, low_pairs(high01, high23));
+      return _mm256_fmadd_ps(c, high_pairs(low01, low23),
+                             _mm256_fmadd_ps(_mm256_mul_ps(c, u), rest, base));
     }
   };
-
-  // Four vectors of words, eight blocks, in the order of the elements.
-  static WINIT_HD_MEMBER void chunk(const RoundKeys& keys, const SharedRounds& shared,
-                                    uint32_t block, U (&words)[4]) {
-    // Even lanes count the first two blocks of four and odd lanes the others: unpacking then
-    // restores the order.
-    const __m256i order = _mm256_set_epi64x(3, 1, 2, 0);
-    constexpr int last = kPhiloxRounds - 1;
-    using Pair = WidePair<WideAvx2>;
-    const U lowest = _mm256_add_epi32(_mm256_set1_epi32(static_cast<int>(block)), order);
-    Pair::W counter[4];
-    two_rounds<Pair>(shared, {lowest, _mm256_add_epi32(lowest, _mm256_set1_epi32(4))}, counter);
-    philox_rounds<Pair, 2, last>(keys, counter);
-    // The last round leaves two words in a 64-bit lane, the first in its low half.
-    const auto finish = [&](U first, U second, U third, U fourth, U* out) {
-      const U front = last_words(third, kPhiloxMultiplier1, second, keys.first[last]);
-      const U back = last_words(first, kPhiloxMultiplier0, fourth, keys.second[last]);
-      out[0] = _mm256_unpacklo_epi64(front, back);
-      out[1] = _mm256_unpackhi_epi64(front, back);
-    };
-    finish(counter[0].first, counter[1].first, counter[2].first, counter[3].first, words);
-    finish(counter[0].second, counter[1].second, counter[2].second, counter[3].second, words + 2);
+  static WINIT_HD_MEMBER F low_pairs(F a, F b) {
+    return _mm256_castpd_ps(_mm256_unpacklo_pd(_mm256_castps_pd(a), _mm256_castps_pd(b)));
+  }
+  static WINIT_HD_MEMBER F high_pairs(F a, F b) {
+    return _mm256_castpd_ps(_mm256_unpackhi_pd(_mm256_castps_pd(a), _mm256_castps_pd(b)));
   }
 
-  static WINIT_HD_MEMBER U last_words(U factor, uint32_t multiplier, U word, uint32_t key) {
-    const U product = WideAvx2::multiply(factor, WideAvx2::splat(multiplier));
-    const U low = _mm256_set1_epi64x(0xFFFFFFFF);
-    const U mixed = _mm256_and_si256(_mm256_xor_si256(word, WideAvx2::splat(key)), low);
-    return _mm256_xor_si256(_mm256_shuffle_epi32(product, 0xB1), mixed);
+  // Eight vectors of words, sixteen blocks, in the order of the elements. Four chains of
+  // multiplications keep the processor busy, and have more words than it has registers: words 1
+  // and 3, which a round only passes on, wait in memory with the next key in them, where the next
+  // round's exclusive or reads them.
+  static WINIT_NO_INLINE void chunk(const RoundKeys& keys, const SharedRounds& shared,
+                                    uint32_t block, U (&words)[8]) {
+    constexpr int kChains = 4, kLast = kPhiloxRounds - 1;
+    // Even lanes count the first two blocks of four and odd lanes the others: unpacking then
+    // restores the order.
+    const U order = _mm256_set_epi64x(3, 1, 2, 0);
+    const U multiplier0 = splat_word(kPhiloxMultiplier0);
+    const U multiplier1 = splat_word(kPhiloxMultiplier1);
+    U word0[kChains], word1[kChains], word2[kChains], word3[kChains];
+#pragma GCC unroll 4
+    for (int i = 0; i < kChains; ++i) {
+      const U lowest = _mm256_add_epi32(splat_word(block + static_cast<uint32_t>(4 * i)), order);
+      const U product0 = _mm256_mul_epu32(lowest, multiplier0);
+      const U mixed = _mm256_xor_si256(high(product0), splat_word(shared.round1));
+      const U product1 = _mm256_mul_epu32(mixed, multiplier1);
+      word0[i] = _mm256_xor_si256(high(product1), splat_word(shared.round2_0));
+      wait(word1[i], product1, keys.first[2]);
+      word2[i] = _mm256_xor_si256(product0, splat_word(shared.round2_2));
+      word3[i] = splat_word(shared.word3 ^ keys.second[2]);
+    }
+#pragma GCC unroll 10
+    for (int round = 2; round < kLast; ++round)
+#pragma GCC unroll 4
+      for (int i = 0; i < kChains; ++i) {
+        const U product0 = _mm256_mul_epu32(word0[i], multiplier0);
+        const U product1 = _mm256_mul_epu32(word2[i], multiplier1);
+        word0[i] = _mm256_xor_si256(high(product1), word1[i]);
+        wait(word1[i], product1, keys.first[round + 1]);
+        word2[i] = _mm256_xor_si256(high(product0), word3[i]);
+        wait(word3[i], product0, keys.second[round + 1]);
+      }
+    // The last round leaves two words in a 64-bit lane, the first in its low half.
+#pragma GCC unroll 4
+    for (int i = 0; i < kChains; ++i) {
+      const U front = last_words(_mm256_mul_epu32(word2[i], multiplier1), word1[i]);
+      const U back = last_words(_mm256_mul_epu32(word0[i], multiplier0), word3[i]);
+      words[2 * i] = _mm256_unpacklo_epi64(front, back);
+      words[2 * i + 1] = _mm256_unpackhi_epi64(front, back);
+    }
+  }
+  static WINIT_HD_MEMBER U splat_word(uint32_t word) {
+    return _mm256_set1_epi32(static_cast<int>(word));
+  }
+  static WINIT_HD_MEMBER U high(U product) { return _mm256_srli_epi64(product, 32); }
+  static WINIT_HD_MEMBER void wait(U& place, U product, uint32_t next_key) {
+    place = _mm256_xor_si256(product, splat_word(next_key));
+    __asm__("" : "+m"(place));
+  }
+  static WINIT_HD_MEMBER U last_words(U product, U word) {
+    const U swapped = _mm256_shuffle_epi32(product, 0xB1);
+    return _mm256_blend_epi32(_mm256_xor_si256(word, swapped), swapped, 0xAA);
   }
 
   static WINIT_HD_MEMBER void store(float* out, F value) { _mm256_storeu_ps(out, value); }
@@ -150,14 +170,18 @@ struct Avx2 : simd::HalvesWithoutMasks<Avx2> {
     return _mm256_set_m128i(_mm256_cvtps_ph(second, nearest), _mm256_cvtps_ph(first, nearest));
   }
   static WINIT_HD_MEMBER U rounded_high_half(F value) {
-    const __m256i bits = _mm256_castps_si256(value);
-    const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
-    return _mm256_srli_epi32(
-        _mm256_add_epi32(_mm256_add_epi32(bits, odd), _mm256_set1_epi32(0x7FFF)), 16);
+    const U bits = _mm256_castps_si256(value);
+    const U odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+    return _mm256_add_epi32(_mm256_add_epi32(bits, odd), _mm256_set1_epi32(0x7FFF));
   }
-  static WINIT_HD_MEMBER __m256i round_to_bfloat16(F first, F second) {
-    const U packed = _mm256_packus_epi32(rounded_high_half(first), rounded_high_half(second));
+  // The high 16 bits of each lane, side by side.
+  static WINIT_HD_MEMBER U high_halves(U first, U second) {
+    const U packed =
+        _mm256_packus_epi32(_mm256_srli_epi32(first, 16), _mm256_srli_epi32(second, 16));
     return _mm256_permute4x64_epi64(packed, 0xD8);
+  }
+  static WINIT_HD_MEMBER U round_to_bfloat16(F first, F second) {
+    return high_halves(rounded_high_half(first), rounded_high_half(second));
   }
   // Two vectors of 16-bit values.
   static WINIT_HD_MEMBER void store_pair(uint16_t* out, __m256i values) {
@@ -223,6 +247,35 @@ struct Avx2 : simd::HalvesWithoutMasks<Avx2> {
     const U bit = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
     const U own = _mm256_and_si256(_mm256_set1_epi32(static_cast<int>(bits)), bit);
     return _mm256_and_ps(_mm256_castsi256_ps(_mm256_cmpeq_epi32(own, bit)), value);
+  }
+  static WINIT_HD_MEMBER U load(const void* words) {
+    return _mm256_loadu_si256(static_cast<const U*>(words));
+  }
+  static WINIT_HD_MEMBER U halves_up_to(U a, U b) {
+    return _mm256_cmpeq_epi16(_mm256_min_epu16(a, b), a);
+  }
+  static WINIT_HD_MEMBER void keep(const U (*words)[8], uint16_t bound, uint16_t* upper,
+                                   uint16_t* held) {
+    const U bounds = _mm256_set1_epi16(static_cast<int16_t>(bound));
+    for (int i = 0; i < 4; ++i) {
+      const U halves = high_halves(words[0][2 * i], words[0][2 * i + 1]);
+      U* const count = reinterpret_cast<U*>(held + 16 * i);
+      _mm256_storeu_si256(reinterpret_cast<U*>(upper + 16 * i), halves);
+      _mm256_storeu_si256(count, _mm256_sub_epi16(load(count), halves_up_to(halves, bounds)));
+    }
+  }
+  static WINIT_HD_MEMBER uint64_t within(const uint16_t* halves, const uint16_t* first,
+                                         const uint16_t* width) {
+    const auto inside = [&](int lane) {
+      const U distance = _mm256_sub_epi16(load(halves + lane), load(first + lane));
+      return halves_up_to(distance, load(width + lane));
+    };
+    const auto mask = [&](int lane) {
+      const U bytes = _mm256_packs_epi16(inside(lane), inside(lane + 16));
+      const U ordered = _mm256_permute4x64_epi64(bytes, 0xD8);
+      return uint64_t{static_cast<uint32_t>(_mm256_movemask_epi8(ordered))};
+    };
+    return mask(0) | mask(32) << 32;
   }
 };
 

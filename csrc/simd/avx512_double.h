@@ -15,6 +15,10 @@ struct Avx512Double {
   using Real = double;
   static constexpr int kLanes = 8;
 
+  static WINIT_HD_MEMBER U join(const uint32_t* high, const uint32_t* low) {
+    return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(high)),
+            _mm256_loadu_si256(reinterpret_cast<const __m256i*>(low))};
+  }
   static WINIT_HD_MEMBER F splat(double value) { return _mm512_set1_pd(value); }
   static WINIT_HD_MEMBER F from_middle(U word) {
     return _mm512_fmadd_pd(_mm512_cvtepu32_pd(word.low), splat(0x1p-32),
@@ -110,12 +114,6 @@ struct Avx512Double {
 
   static WINIT_HD_MEMBER void store(double* out, F value) { _mm512_storeu_pd(out, value); }
   static WINIT_HD_MEMBER void stream(double* out, F value) { _mm512_stream_pd(out, value); }
-
-  // Words [8 half, 8 half + 8) of two vectors.
-  template <int kHalf>
-  static WINIT_HD_MEMBER U join(__m512i high, __m512i low) {
-    return {_mm512_extracti32x8_epi32(high, kHalf), _mm512_extracti32x8_epi32(low, kHalf)};
-  }
 };
 
 }  // namespace winit_cuda

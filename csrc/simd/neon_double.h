@@ -15,6 +15,9 @@ struct NeonDouble {
   using Real = double;
   static constexpr int kLanes = 2;
 
+  static WINIT_HD_MEMBER U join(const uint32_t* high, const uint32_t* low) {
+    return {vld1_u32(high), vld1_u32(low)};
+  }
   static WINIT_HD_MEMBER F splat(double value) { return vdupq_n_f64(value); }
   static WINIT_HD_MEMBER F from_signed(uint32x2_t integer) {
     return vcvtq_f64_s64(vmovl_s32(vreinterpret_s32_u32(integer)));
@@ -80,15 +83,6 @@ struct NeonDouble {
 
   static WINIT_HD_MEMBER void store(double* out, F value) { vst1q_f64(out, value); }
   static WINIT_HD_MEMBER void stream(double* out, F value) { vst1q_f64(out, value); }
-
-  // Words [2 half, 2 half + 2) of two vectors.
-  template <int kHalf>
-  static WINIT_HD_MEMBER U join(uint32x4_t high, uint32x4_t low) {
-    if constexpr (kHalf == 0)
-      return {vget_low_u32(high), vget_low_u32(low)};
-    else
-      return {vget_high_u32(high), vget_high_u32(low)};
-  }
 };
 
 }  // namespace winit_cuda

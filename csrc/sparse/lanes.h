@@ -124,8 +124,8 @@ class SparseChunk {
     for (int chunk = 0; chunk < kChunks; ++chunk) {
       const auto zeros = zeros_.at(block + static_cast<uint64_t>(chunk) * L::kBlocks);
       typename L::F values[kVectors<L>];
-      for (int i = 0; i < kVectors<L>; ++i)
-        values[i] = zeros.nonzero(i, values_.value(map, words[chunk][i]));
+      values_.values(map, words[chunk], values);
+      for (int i = 0; i < kVectors<L>; ++i) values[i] = zeros.nonzero(i, values[i]);
       store_chunk<L>(out + chunk * kElements, values, streaming);
     }
   }
@@ -152,15 +152,10 @@ class SparseChunk<L, double, Zeros> {
     values_.template write<1>(map, block, made, false);
     const auto zeros = zeros_.at(block);
     for (int i = 0; i < kElements; ++i) made[i] = zeros.is_zero(i) ? 0.0 : made[i];
-    constexpr int kStep = Lanes::kLanes;
-    if constexpr (kStep == 1) {
-      std::memcpy(out, made, sizeof(made));
-    } else {
-      for (int i = 0; i < kElements; i += kStep) {
-        typename Lanes::F values;
-        std::memcpy(&values, made + i, sizeof(values));
-        streaming ? Lanes::stream(out + i, values) : Lanes::store(out + i, values);
-      }
+    for (int i = 0; i < kElements; i += Lanes::kLanes) {
+      typename Lanes::F values;
+      std::memcpy(&values, made + i, sizeof(values));
+      streaming ? Lanes::stream(out + i, values) : Lanes::store(out + i, values);
     }
   }
 

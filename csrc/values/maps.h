@@ -6,6 +6,10 @@
 // < 1, and -v mirrors v. Two distances, counted in words, keep precision where it is needed: x = v
 // from the middle, and t from the nearer end, 2^31 - |v|, positive below the middle (v < 0) and
 // negative above. float64 refines both with 32 more bits.
+//
+// A map with a quantile has two steps: tail(word) is the p that is looked up, and value(word, p)
+// the value. Lanes that look up in memory take the first step of several vectors before the second,
+// p as the place of its entries.
 #pragma once
 
 #include "platform/host_device.h"
@@ -38,6 +42,18 @@ struct UniformMap {
   }
 };
 
+// Both distances; of one that is not used nothing is computed.
+template <class L>
+struct Distances {
+  typename L::F x, t;
+};
+template <class L>
+WINIT_HD Distances<L> distances_of(typename L::U word) {
+  Distances<L> distances;
+  L::distances(word, distances.x, distances.t);
+  return distances;
+}
+
 // Normal: mean + std * z, z = c Q(p) with p = |t| and c = x (values/quantile.h). The word of u = 0
 // gets the value of u = 2^-31.
 template <class Real>
@@ -56,11 +72,12 @@ struct NormalMap {
   explicit WINIT_HD_MEMBER NormalMap(const Numbers& numbers)
       : quantile(numbers.quantile, numbers.scale, numbers.base) {}
 
-  WINIT_HD_MEMBER F operator()(typename L::U word) const {
-    F x, t;
-    L::distances(word, x, t);
-    return quantile(x, t);
+  WINIT_HD_MEMBER F tail(typename L::U word) const { return distances_of<L>(word).t; }
+  template <class Tail>
+  WINIT_HD_MEMBER F value(typename L::U word, const Tail& p) const {
+    return quantile(distances_of<L>(word).x, p);
   }
+  WINIT_HD_MEMBER F operator()(typename L::U word) const { return value(word, tail(word)); }
 };
 
 // The largest p, in words, that is below 1/2, and below 1.
@@ -97,14 +114,18 @@ struct TruncNormalMap {
         highest(L::splat(numbers.highest)),
         quantile(numbers.quantile, numbers.scale, numbers.base) {}
 
-  WINIT_HD_MEMBER F operator()(typename L::U word) const {
-    F x, t;
-    L::distances(word, x, t);
+  WINIT_HD_MEMBER F tail(typename L::U word) const {
+    const F t = distances_of<L>(word).t;
     const F unfolded = L::absolute(L::fma(t, slope, L::select(word, tail_start[0], tail_start[1])));
     const F p = L::smaller(unfolded, L::subtract(L::splat(kBelowOne<Real>), unfolded));
-    const F value = quantile(L::fma(x, slope, center_start), L::larger(p, L::splat(Real(1))));
+    return L::larger(p, L::splat(Real(1)));
+  }
+  template <class Tail>
+  WINIT_HD_MEMBER F value(typename L::U word, const Tail& p) const {
+    const F value = quantile(L::fma(distances_of<L>(word).x, slope, center_start), p);
     return L::smaller(L::larger(value, lowest), highest);
   }
+  WINIT_HD_MEMBER F operator()(typename L::U word) const { return value(word, tail(word)); }
 };
 
 // Normal truncated to [a, b] with the mean in the middle: both halves start alike, and the slope of
@@ -133,13 +154,16 @@ struct SymmetricTruncNormalMap {
         highest(L::splat(numbers.highest)),
         quantile(numbers.quantile, numbers.scale, numbers.base) {}
 
-  WINIT_HD_MEMBER F operator()(typename L::U word) const {
-    F x, t;
-    L::distances(word, x, t);
-    const F p = L::fma(t, tail_slope, L::with_sign_of(tail_start, t));  // signed like t
-    const F value = quantile(L::multiply(x, slope), p);
+  WINIT_HD_MEMBER F tail(typename L::U word) const {
+    const F t = distances_of<L>(word).t;
+    return L::fma(t, tail_slope, L::with_sign_of(tail_start, t));  // signed like t
+  }
+  template <class Tail>
+  WINIT_HD_MEMBER F value(typename L::U word, const Tail& p) const {
+    const F value = quantile(L::multiply(distances_of<L>(word).x, slope), p);
     return L::smaller(L::larger(value, lowest), highest);
   }
+  WINIT_HD_MEMBER F operator()(typename L::U word) const { return value(word, tail(word)); }
 };
 
 // Normal truncated to an interval on one side of the mean: the same with a table of the
@@ -169,14 +193,18 @@ struct TailNormalMap {
         highest(L::splat(numbers.highest)),
         quantile(numbers.quantile, numbers.scale, numbers.base) {}
 
-  WINIT_HD_MEMBER F operator()(typename L::U word) const {
-    F x, t;
-    L::distances(word, x, t);
-    const F c = L::fma(t, slope, L::select(word, center_start[0], center_start[1]));
+  WINIT_HD_MEMBER F tail(typename L::U word) const {
+    const F t = distances_of<L>(word).t;
     const F p = L::fma(t, falling, L::select(word, tail_start[0], tail_start[1]));
-    const F value = quantile(c, L::larger(p, L::splat(Real(1))));
+    return L::larger(p, L::splat(Real(1)));
+  }
+  template <class Tail>
+  WINIT_HD_MEMBER F value(typename L::U word, const Tail& p) const {
+    const F start = L::select(word, center_start[0], center_start[1]);
+    const F value = quantile(L::fma(distances_of<L>(word).t, slope, start), p);
     return L::smaller(L::larger(value, lowest), highest);
   }
+  WINIT_HD_MEMBER F operator()(typename L::U word) const { return value(word, tail(word)); }
 };
 
 }  // namespace winit_cuda

@@ -115,6 +115,10 @@ struct Scalar64 {
   using Real = double;
   static constexpr int kLanes = 1;
 
+  // The lanes' words from their halves.
+  static WINIT_HD_MEMBER U join(const uint32_t* high, const uint32_t* low) {
+    return static_cast<uint64_t>(*high) << 32 | *low;
+  }
   static WINIT_HD_MEMBER F splat(double value) { return value; }
   static WINIT_HD_MEMBER F from_middle(U word) {
     const double coarse = static_cast<int32_t>(static_cast<uint32_t>(word >> 32));
@@ -155,6 +159,9 @@ struct Scalar64 {
       return quantile_value(table, scale, base, c, p);
     }
   };
+
+  static WINIT_HD_MEMBER void store(double* out, F value) { *out = value; }
+  static WINIT_HD_MEMBER void stream(double* out, F value) { *out = value; }
 };
 
 // The lanes that make elements of the storage type T.
