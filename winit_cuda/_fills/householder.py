@@ -77,6 +77,11 @@ class _Source(NamedTuple):
         self.core.reflectors(*addresses, *self.place[4:], *self.words)
 
 
+def serves(core: Any, device: int, rows: int, columns: int) -> bool:
+    """Whether matrices on the device are made here: on CUDA, and on CPUs whose core is slow."""
+    return device >= 0 or core.orthogonal_is_slow(rows, columns)
+
+
 def write_orthogonal(
     core: Any, place: Place, words: Words, gain: float, part: Part, tensor: torch.Tensor
 ) -> None:
@@ -129,7 +134,8 @@ def write_batch(
     """
     if not tensor.numel():
         return
-    if place[4] == -1 or core.orthogonal_batch_takes(rows, columns):
+    by_products = serves(core, place[4], rows, columns)
+    if not by_products or (place[4] >= 0 and core.orthogonal_batch_takes(rows, columns)):
         needed = core.orthogonal_batch_workspace(count, rows, columns, place[4])
         workspace = torch.empty(needed, dtype=torch.uint8, device=tensor.device)
         core.orthogonal_batch(*place, *words, count, rows, columns, gain, workspace.data_ptr())
@@ -335,7 +341,7 @@ def _child_words(
 
 def _compute_dtype(tensor: torch.Tensor, columns: int) -> torch.dtype:
     """float32 only where it saves time that shows, and where its products stay float32."""
-    if tensor.dtype == torch.float64 or columns <= _SMALL:
+    if tensor.dtype == torch.float64 or (columns <= _SMALL and tensor.is_cuda):
         return torch.float64
     return torch.float32 if _float32_is_exact() else torch.float64
 
