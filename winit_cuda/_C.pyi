@@ -258,7 +258,7 @@ def orthogonal_boxes(
     """
 
 def orthogonal_is_slow(rows: int, columns: int, /) -> bool:
-    """Whether products of torch make such a matrix sooner on the CPU than `orthogonal` and its like.
+    """Whether products of torch make such a matrix sooner on the CPU than `orthogonal`.
 
     So it is on the instruction sets without vectors of fused multiply-adds, but for small matrices.
     """

@@ -44,7 +44,8 @@ if TYPE_CHECKING:
     from .._keys.generators import Words
     from .lines import Box
 
-# Up to this many columns the products are short enough for float64 to cost nothing that shows.
+# Up to this many columns the products are short enough for float64 to cost nothing that shows,
+# but for CPUs whose float64 normals are slow.
 _SMALL = 256
 # Up to this many reflectors are one product: beyond, its triangle costs more than the panels do.
 _MEDIUM = 1024
@@ -99,9 +100,8 @@ def write_orthogonal(
 def write_boxes(core: Any, place: Place, words: Words, gain: float, boxes: Sequence[Box]) -> None:
     """Write several parts of the matrix, none empty, in tensors of one dtype and device."""
     first, tensor = boxes[0]
-    columns = min(first.rows, first.columns)
     _reserve(tensor, sum(tensor.numel() for _, tensor in boxes))
-    source = _Source(core, place, drawn(words), _compute_dtype(tensor, columns), tensor.device)
+    source = _Source(core, place, drawn(words), _compute_dtype(core, tensor, first), tensor.device)
     views = [(part, _as_matrix(out, part.row_count, part.column_count)) for part, out in boxes]
     pieces = [piece for lines in lines_of(views) for piece in _pieces(lines, source)]
     if len(pieces) > 1:
@@ -141,7 +141,7 @@ def write_batch(
         core.orthogonal_batch(*place, *words, count, rows, columns, gain, workspace.data_ptr())
         return
     part = Part.whole(rows, columns)
-    together = _most_together(tensor, part)
+    together = _most_together(core, tensor, part)
     matrices = _as_matrix(tensor, count * rows, columns).view(count, rows, columns)
     if together < count:  # the tensor gets all of them at the end, or none
         matrices = torch.empty(matrices.shape, dtype=tensor.dtype, device=tensor.device)
@@ -156,13 +156,13 @@ def write_batch(
         tensor.copy_(matrices.view(tensor.shape))
 
 
-def _most_together(tensor: torch.Tensor, part: Part) -> int:
+def _most_together(core: Any, tensor: torch.Tensor, part: Part) -> int:
     """Of how many matrices a batched product may be; 0 where they are too large for one."""
     long, short = max(part.rows, part.columns), min(part.rows, part.columns)
     if short > _MEDIUM:
         return 0
     spare = max(_SPARE_BYTES, tensor.numel() * tensor.element_size())
-    itemsize = _compute_dtype(tensor, short).itemsize
+    itemsize = _compute_dtype(core, tensor, part).itemsize
     return max(1, spare // (itemsize * (2 * long + 2 * short) * short))
 
 
@@ -179,7 +179,7 @@ def _write_together(
     is_wide = part.rows < part.columns
     tall = part.transposed() if is_wide else part
     m, n = tall.rows, tall.columns
-    dtype, device = _compute_dtype(matrices, n), matrices.device
+    dtype, device = _compute_dtype(core, matrices, part), matrices.device
     with torch.no_grad(), torch.autocast(device.type, enabled=False):
         for begin in range(0, len(children), together):
             words = children[begin : begin + together]
@@ -339,9 +339,11 @@ def _child_words(
     return children
 
 
-def _compute_dtype(tensor: torch.Tensor, columns: int) -> torch.dtype:
+def _compute_dtype(core: Any, tensor: torch.Tensor, part: Part) -> torch.dtype:
     """float32 only where it saves time that shows, and where its products stay float32."""
-    if tensor.dtype == torch.float64 or (columns <= _SMALL and tensor.is_cuda):
+    is_short = min(part.rows, part.columns) <= _SMALL
+    is_slow = tensor.is_cpu and core.orthogonal_is_slow(part.rows, part.columns)
+    if tensor.dtype == torch.float64 or (is_short and not is_slow):
         return torch.float64
     return torch.float32 if _float32_is_exact() else torch.float64
 
