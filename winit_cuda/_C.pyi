@@ -348,7 +348,7 @@ def fused_lanes(dtype: int, a: int, b: int, c: int, count: int, out: int, /) -> 
     """Write a * b + c, rounded once, as the active instruction set's fills of a dtype do it.
 
     All four are addresses of `count` elements, a multiple of 16, of float32, or of float64 where
-    that is the dtype; the `a` of float32 are integers. For tests.
+    that is the dtype. For tests.
     """
 
 def split_keys(

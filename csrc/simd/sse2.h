@@ -24,19 +24,21 @@ struct WideSse2 {
 };
 
 // Four floats as doubles. A product of floats is exact there, and a sum is rounded to 53 bits.
-// Rounding that once more, to 24 bits, goes wrong only where it lies half way between two floats:
-// where its low 29 bits are 0x10000000. Such lanes, one in 2^29, are made again by `fused`.
-//
-// Below 2^-126, where floats have fewer bits, half way is elsewhere, but the sum is exact: one of a
-// product that is a multiple of 2^-172 has 46 bits there. So it is wherever `a` is an integer or
-// the addend is zero or at least 2^-125.
+// Rounding that once more, to 24 bits, goes wrong only where it lies half way between two floats.
 struct Sse2Doubles {
   __m128d low, high;
 
   static WINIT_HD_MEMBER Sse2Doubles of(__m128 a) {
     return {_mm_cvtps_pd(a), _mm_cvtps_pd(_mm_movehl_ps(a, a))};
   }
-  // a * b + c. Sets the lanes of `half_way` whose rounding to float goes wrong.
+  // a * b + c. The sum is rounded to odd, which is never half way, but where it is exact.
+  static WINIT_HD_MEMBER __m128 fma(Sse2Doubles a, Sse2Doubles b, Sse2Doubles c) {
+    const __m128d low = Sse2Exact::sum_to_odd(_mm_mul_pd(a.low, b.low), c.low);
+    const __m128d high = Sse2Exact::sum_to_odd(_mm_mul_pd(a.high, b.high), c.high);
+    return _mm_movelh_ps(_mm_cvtpd_ps(low), _mm_cvtpd_ps(high));
+  }
+  // The same in fewer steps, for results that are not below 2^-126. Sets the lanes of `half_way`
+  // whose low 29 bits are 0x10000000: about one in 2^29 of a polynomial's.
   static WINIT_HD_MEMBER __m128 fma(Sse2Doubles a, Sse2Doubles b, Sse2Doubles c,
                                     __m128i& half_way) {
     const __m128d low = _mm_add_pd(_mm_mul_pd(a.low, b.low), c.low);
@@ -79,20 +81,8 @@ struct Sse2 : simd::HalvesWithoutMasks<Sse2> {
   static WINIT_HD_MEMBER F select(U word, F when_negative, F otherwise) {
     return choose(_mm_srai_epi32(word, 31), when_negative, otherwise);
   }
-  // Of integers `a` (values/maps.h has no others).
   static WINIT_HD_MEMBER F fma(F a, F b, F c) {
-    U half_way = _mm_setzero_si128();
-    const F value =
-        Sse2Doubles::fma(Sse2Doubles::of(a), Sse2Doubles::of(b), Sse2Doubles::of(c), half_way);
-    return __builtin_expect(_mm_movemask_epi8(half_way) != 0, 0) ? fma_again(a, b, c) : value;
-  }
-  WINIT_NO_INLINE static F fma_again(F a, F b, F c) {
-    alignas(16) float factors[kLanes], others[kLanes], values[kLanes];
-    _mm_store_ps(factors, a);
-    _mm_store_ps(others, b);
-    _mm_store_ps(values, c);
-    for (int i = 0; i < kLanes; ++i) values[i] = fused(factors[i], others[i], values[i]);
-    return _mm_load_ps(values);
+    return Sse2Doubles::fma(Sse2Doubles::of(a), Sse2Doubles::of(b), Sse2Doubles::of(c));
   }
   static WINIT_HD_MEMBER F multiply(F a, F b) { return _mm_mul_ps(a, b); }
   static WINIT_HD_MEMBER F subtract(F a, F b) { return _mm_sub_ps(a, b); }
@@ -102,11 +92,16 @@ struct Sse2 : simd::HalvesWithoutMasks<Sse2> {
 
   // The entries of a segment lie side by side, with the scale multiplied in, and those of four
   // segments are transposed in registers.
+  //
+  // Vectors with a lane half way are made again one by one, and those with a value below 2^-126:
+  // floats have fewer bits there, and half way is elsewhere. On the way to the value it does not
+  // matter. u is a multiple of 2^-23, and so a sum of rest * u below 2^-126 is exact, of 46 bits;
+  // so is that of the base, which is zero or at least 2^-125 or has all vectors made again.
   struct Quantile {
     static constexpr int kRows = kFloatDegree + 2, kLine = 8;
     alignas(64) float lines[kSegments][kLine];
     float base;
-    U always;  // all ones where every vector is made again: where a small base may fool `fma`
+    U always;  // all ones where every vector is made again
 
     WINIT_HD_MEMBER Quantile(const float* table, float scale, float base_)
         : base(base_), always(_mm_set1_epi32(base_ != 0 && magnitude(base_) < 0x1p-125f ? -1 : 0)) {

@@ -341,9 +341,10 @@ def _child_words(
 
 def _compute_dtype(core: Any, tensor: torch.Tensor, part: Part) -> torch.dtype:
     """float32 only where it saves time that shows, and where its products stay float32."""
+    if tensor.dtype == torch.float64:
+        return torch.float64
     is_short = min(part.rows, part.columns) <= _SMALL
-    is_slow = tensor.is_cpu and core.orthogonal_is_slow(part.rows, part.columns)
-    if tensor.dtype == torch.float64 or (is_short and not is_slow):
+    if is_short and not (tensor.is_cpu and core.orthogonal_is_slow(part.rows, part.columns)):
         return torch.float64
     return torch.float32 if _float32_is_exact() else torch.float64
 

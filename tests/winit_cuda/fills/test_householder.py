@@ -302,7 +302,7 @@ def test_the_same_matrix_as_the_core_s(shape, options, dtype, request):
     expected = made()
     request.getfixturevalue("slow_core")
     found = made()
-    assert not torch.equal(found, expected)  # the bits are torch's
+    assert dtype == torch.bfloat16 or not torch.equal(found, expected)  # the bits are torch's
     assert close(found, expected, {torch.float32: 1e-6, torch.float64: 1e-14}.get(dtype, 2**-8))
 
 
@@ -322,13 +322,17 @@ def test_delta_orthogonal_by_products(request):
 
 @pytest.mark.usefixtures("slow_core")
 @pytest.mark.parametrize("own", [False, True], ids=["default generator", "generator"])
-@pytest.mark.parametrize("options", [{}, {"batch_dims": 1}, {"chunks": 2}], ids=str)
-def test_failing_products_leave_tensor_and_generator(own, options, monkeypatch):
+@pytest.mark.parametrize(
+    ("shape", "options"),
+    [((64, 64), {}), ((2, 64, 64), {"batch_dims": 1}), ((128, 64), {"chunks": 2})],
+    ids=str,
+)
+def test_failing_products_leave_tensor_and_generator(own, shape, options, monkeypatch):
     def fail(*_, **__):
         raise RuntimeError("no memory")
 
     generator = torch.Generator() if own else torch.default_generator
-    tensor = torch.ones(2, 64, 64)
+    tensor = torch.ones(shape)
     before = generator.get_state()
     with monkeypatch.context() as patched:
         patched.setattr(torch, "matmul", fail)
@@ -341,5 +345,5 @@ def test_failing_products_leave_tensor_and_generator(own, options, monkeypatch):
     key = torch.empty(2, dtype=torch.int64).random_(generator=generator).tolist()
     generator.set_state(before)
     winit.orthogonal_(tensor, generator=generator if own else None, **options)
-    expected = winit.orthogonal_(torch.empty(2, 64, 64), key=winit.Key(*key), **options)
+    expected = winit.orthogonal_(torch.empty(shape), key=winit.Key(*key), **options)
     assert torch.equal(tensor, expected)
