@@ -46,16 +46,29 @@ struct Sse2Exact {
   }
   // a * b + c, rounded once, after Boldo and Melquiond ("Emulation of a FMA and correctly rounded
   // sums: proved algorithms using rounding to odd", IEEE Transactions on Computers 57(4), 2008).
-  // Their third sum is left out: where a * b + c is inexact, and else `rest` is alone, its terms
-  // are no more than a few last bits of the sum. Clears the lanes of `is_fit` where products of
-  // halves may underflow; where they overflow, the value is NaN.
-  static WINIT_HD_MEMBER F fma(F a, F b, F c, F& is_fit) {
+  // Their third sum is left out: where a * b + c is inexact, and else one of the rests is zero,
+  // both are no more than a few last bits of the sum. Clears the lanes of `is_sure` where products
+  // of halves may underflow; where they overflow, the value is NaN.
+  static WINIT_HD_MEMBER F fma(F a, F b, F c, F& is_sure) {
     const Sse2Exact ab = product(a, b), upper = sum(ab.value, c);
-    const F size = _mm_andnot_pd(_mm_set1_pd(-0.0), ab.value);
     const F value = _mm_add_pd(upper.value, sum_to_odd(upper.rest, ab.rest));
-    const F is_number = _mm_cmpeq_pd(value, value);
-    is_fit = _mm_and_pd(is_fit, _mm_and_pd(is_number, _mm_cmpge_pd(size, _mm_set1_pd(0x1p-900))));
+    is_sure = _mm_and_pd(is_sure, _mm_and_pd(_mm_cmpeq_pd(value, value), is_fit(ab)));
     return value;
+  }
+  // The same in fewer steps. Clears also the lanes of `is_sure` where the rounding of the rests'
+  // sum may turn the last one: in a polynomial hardly any, but where factors have few bits, many.
+  static WINIT_HD_MEMBER F quick_fma(F a, F b, F c, F& is_sure) {
+    const Sse2Exact ab = product(a, b), upper = sum(ab.value, c);
+    const F rest = _mm_add_pd(upper.rest, ab.rest);
+    const F least = _mm_mul_pd(rest, _mm_set1_pd(1 - 0x1p-51));
+    const F most = _mm_mul_pd(rest, _mm_set1_pd(1 + 0x1p-51));
+    const F is_clear = _mm_cmpeq_pd(_mm_add_pd(upper.value, least), _mm_add_pd(upper.value, most));
+    is_sure = _mm_and_pd(is_sure, _mm_and_pd(is_clear, is_fit(ab)));
+    return _mm_add_pd(upper.value, rest);
+  }
+  static WINIT_HD_MEMBER F is_fit(Sse2Exact product) {
+    const F size = _mm_andnot_pd(_mm_set1_pd(-0.0), product.value);
+    return _mm_cmpge_pd(size, _mm_set1_pd(0x1p-900));
   }
 };
 
@@ -123,13 +136,17 @@ struct Sse2Double {
 
   // Called: it is long, and maps have several.
   WINIT_NO_INLINE static F fma(F a, F b, F c) {
-    __m128d is_fit = all_set();
-    const F value = fma(a, b, c, is_fit);
-    return __builtin_expect(_mm_movemask_pd(is_fit) != 3, 0) ? one_by_one(a, b, c) : value;
+    __m128d is_sure = all_set();
+    const F value = fma(a, b, c, is_sure);
+    return __builtin_expect(_mm_movemask_pd(is_sure) != 3, 0) ? one_by_one(a, b, c) : value;
   }
-  static WINIT_HD_MEMBER F fma(F a, F b, F c, __m128d& is_fit) {
-    return {Sse2Exact::fma(a.first, b.first, c.first, is_fit),
-            Sse2Exact::fma(a.second, b.second, c.second, is_fit)};
+  static WINIT_HD_MEMBER F fma(F a, F b, F c, __m128d& is_sure) {
+    return {Sse2Exact::fma(a.first, b.first, c.first, is_sure),
+            Sse2Exact::fma(a.second, b.second, c.second, is_sure)};
+  }
+  static WINIT_HD_MEMBER F quick_fma(F a, F b, F c, __m128d& is_sure) {
+    return {Sse2Exact::quick_fma(a.first, b.first, c.first, is_sure),
+            Sse2Exact::quick_fma(a.second, b.second, c.second, is_sure)};
   }
   static WINIT_HD_MEMBER __m128d all_set() {
     return _mm_cmpeq_pd(_mm_setzero_pd(), _mm_setzero_pd());
@@ -160,14 +177,14 @@ struct Sse2Double {
         return F{pair(columns[0], columns[1]), pair(columns[2], columns[3])};
       };
       const F u = subtract({mantissa_of(p.first), mantissa_of(p.second)}, entry(0));
-      __m128d is_fit = all_set();
+      __m128d is_sure = all_set();
       F rest = entry(kDoubleDegree + 1);
 #pragma GCC unroll 1
       for (int power = kDoubleDegree - 1; power >= 1; --power)
-        rest = fma(rest, u, entry(power + 1), is_fit);
-      const F quantile = fma(c, entry(1), multiply(multiply(c, u), rest), is_fit);
-      const F value = fma(quantile, scale, base, is_fit);
-      return __builtin_expect(_mm_movemask_pd(is_fit) != 3, 0) ? one_by_one(c, p) : value;
+        rest = quick_fma(rest, u, entry(power + 1), is_sure);
+      const F quantile = quick_fma(c, entry(1), multiply(multiply(c, u), rest), is_sure);
+      const F value = fma(quantile, scale, base, is_sure);
+      return __builtin_expect(_mm_movemask_pd(is_sure) != 3, 0) ? one_by_one(c, p) : value;
     }
 
    private:

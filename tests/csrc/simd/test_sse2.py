@@ -11,7 +11,6 @@ import torch
 
 from core import _C, CODES, INSTRUCTION_SETS, Place, bits, draw, draw_at, name_of
 
-
 every_set = pytest.mark.parametrize("place", INSTRUCTION_SETS, ids=name_of)
 
 PORTABLE = Place("portable", -1, "portable")
