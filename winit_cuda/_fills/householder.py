@@ -27,6 +27,7 @@ Papers:
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -93,8 +94,43 @@ def write_orthogonal(
     tensor, twice as much where it works in pieces, and the cost falls with the part's rows or
     columns.
     """
-    if tensor.numel():
+    if not tensor.numel():
+        return
+    dtype = _compute_dtype(core, tensor, part)
+    sides = max(part.rows, part.columns), min(part.rows, part.columns)
+    if part == Part.whole(part.rows, part.columns) and _is_one_product(*sides, dtype):
+        _reserve(tensor, tensor.numel())
+        source = _Source(core, place, drawn(words), dtype, tensor.device)
+        with torch.no_grad(), _no_autocast(tensor.device.type):
+            tensor.copy_(_whole(source, gain, part).reshape(tensor.shape))
+    else:
         write_boxes(core, place, words, gain, [(part, tensor)])
+
+
+def _no_autocast(device_type: str) -> contextlib.AbstractContextManager[Any]:
+    """What keeps autocast out of the products; entering torch's takes as long as a small one."""
+    if torch.is_autocast_enabled(device_type):
+        return torch.autocast(device_type, enabled=False)
+    return contextlib.nullcontext()
+
+
+def _is_one_product(rows: int, reflectors: int, dtype: torch.dtype) -> bool:
+    """Whether so many reflectors are one product, of a V not large beside what a call may use."""
+    return reflectors <= _MEDIUM and rows * reflectors * dtype.itemsize <= _SPARE_BYTES
+
+
+def _whole(source: _Source, gain: float, part: Part) -> torch.Tensor:
+    """As `multiply_out`, in few calls: of a small matrix they take most of the time."""
+    tall = part if part.rows >= part.columns else part.transposed()
+    vectors, signs = source.reflectors(tall, 0, tall.columns)
+    negative = signs.mul_(-gain)
+    gram = torch.mm(vectors.t(), vectors)
+    weights = torch.linalg.solve_triangular(
+        gram, vectors[: tall.columns].t(), upper=True, unitriangular=True
+    )
+    product = torch.mm(vectors, weights.mul_(negative))
+    product.diagonal().sub_(negative)
+    return product if tall is part else product.t()
 
 
 def write_boxes(core: Any, place: Place, words: Words, gain: float, boxes: Sequence[Box]) -> None:
@@ -110,7 +146,7 @@ def write_boxes(core: Any, place: Place, words: Words, gain: float, boxes: Seque
             for part, matrix in views
         ]
         pieces = [piece for lines in lines_of(views) for piece in _pieces(lines, source)]
-    with torch.no_grad(), torch.autocast(tensor.device.type, enabled=False):
+    with torch.no_grad(), _no_autocast(tensor.device.type):
         for piece in pieces:
             _write(source, gain, piece)
         for (_, matrix), (_, out) in zip(views, boxes, strict=True):
@@ -180,7 +216,7 @@ def _write_together(
     tall = part.transposed() if is_wide else part
     m, n = tall.rows, tall.columns
     dtype, device = _compute_dtype(core, matrices, part), matrices.device
-    with torch.no_grad(), torch.autocast(device.type, enabled=False):
+    with torch.no_grad(), _no_autocast(device.type):
         for begin in range(0, len(children), together):
             words = children[begin : begin + together]
             vectors = torch.empty(len(words), m, n, dtype=dtype, device=device)
@@ -273,8 +309,7 @@ def _write(source: _Source, gain: float, lines: Lines) -> None:
     """Write boxes of a tall matrix."""
     parts = [part for part, _ in lines.boxes]
     rows, reflectors = parts[0].rows, max(part.reflector_count for part in parts)
-    fits = rows * reflectors * source.dtype.itemsize <= _SPARE_BYTES
-    if reflectors <= _MEDIUM and 2 * lines.total >= reflectors and fits:
+    if 2 * lines.total >= reflectors and _is_one_product(rows, reflectors, source.dtype):
         vectors, signs = source.reflectors(parts[0], 0, reflectors)
         products = multiply_out(vectors, signs.mul_(gain), parts)
         for (_, out), product in zip(lines.boxes, products, strict=True):

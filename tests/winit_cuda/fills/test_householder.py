@@ -335,7 +335,7 @@ def test_failing_products_leave_tensor_and_generator(own, shape, options, monkey
     tensor = torch.ones(shape)
     before = generator.get_state()
     with monkeypatch.context() as patched:
-        patched.setattr(torch, "matmul", fail)
+        patched.setattr(torch.linalg, "solve_triangular", fail)
         with pytest.raises(RuntimeError, match="orthogonal_: no memory"):
             winit.orthogonal_(tensor, generator=generator if own else None, **options)
         with pytest.raises(RuntimeError, match="delta_orthogonal_: no memory"):
