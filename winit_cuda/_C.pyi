@@ -257,6 +257,12 @@ def orthogonal_boxes(
     The memory for all of them is there before the key is drawn and the first one written.
     """
 
+def orthogonal_is_slow(rows: int, columns: int, /) -> bool:
+    """Whether products of torch make such a matrix sooner on the CPU than `orthogonal`.
+
+    So it is on the instruction sets without vectors of fused multiply-adds, but for small matrices.
+    """
+
 def orthogonal_batch_takes(rows: int, columns: int, /) -> bool:
     """Whether `orthogonal_batch` takes such matrices on CUDA."""
 
@@ -336,6 +342,13 @@ def words(
     The domains are those of `Domain` in csrc/values/philox.h; 0 is the element stream. The
     counter of word `index` is (block_lo, block_hi, stream_lo, stream_hi) with block =
     domain * 2^61 + index // 4.
+    """
+
+def fused_lanes(dtype: int, a: int, b: int, c: int, count: int, out: int, /) -> None:
+    """Write a * b + c, rounded once, as the active instruction set's fills of a dtype do it.
+
+    All four are addresses of `count` elements, a multiple of 16, of float32, or of float64 where
+    that is the dtype. For tests.
     """
 
 def split_keys(

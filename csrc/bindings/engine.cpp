@@ -10,8 +10,10 @@
 #include "bindings/bindings.h"
 #include "bindings/place.h"
 #include "fill/fill.h"
+#include "fill/passes.h"
 #include "many/kernel.h"
 #include "platform/faults.h"
+#include "platform/floating_point.h"
 #include "platform/parallel.h"
 #include "values/child_key.h"
 
@@ -80,6 +82,21 @@ void words(uintptr_t pointer, int64_t count, uint64_t seed, uint64_t stream, uin
                {device, reinterpret_cast<void*>(cuda_stream)});
 }
 
+// a * b + c in the lanes of the fills of a dtype.
+void fused_lanes(int dtype, uintptr_t a, uintptr_t b, uintptr_t c, int64_t count, uintptr_t out) {
+  if (count % 16) throw std::invalid_argument("count must be a multiple of 16");
+  const auto run = [&](auto pass, auto zero) {
+    using Real = decltype(zero);
+    pass(reinterpret_cast<const Real*>(a), reinterpret_cast<const Real*>(b),
+         reinterpret_cast<const Real*>(c), count, reinterpret_cast<Real*>(out));
+  };
+  const DefaultFloatingPoint environment;
+  if (dtype_of(dtype) == DType::kFloat64)
+    run(active_fill_passes().fused_double, 0.0);
+  else
+    run(active_fill_passes().fused, 0.0f);
+}
+
 void split_keys(uintptr_t pointer, int64_t count, int device, uintptr_t cuda_stream, WINIT_KEY) {
   if (count < 0) throw std::invalid_argument("count must be at least 0");
   if (count == 0) return;
@@ -136,6 +153,7 @@ void bind_engine(py::module_& module) {
   module.def("child_stream", [](uint64_t seed, uint64_t stream, uint64_t j) {
     return child_stream(seed, stream, j);
   });
+  module.def("fused_lanes", &fused_lanes);
   module.def("split_keys", &split_keys);
   module.def("named_streams", &named_streams);
   module.def("drawn", &drawn);

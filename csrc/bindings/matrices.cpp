@@ -312,6 +312,7 @@ void bind_matrices(py::module_& module) {
   module.def("sparse_boxes", &sparse_boxes);
   module.def("orthogonal", &orthogonal);
   module.def("orthogonal_boxes", &orthogonal_boxes);
+  module.def("orthogonal_is_slow", &is_slow_on_cpu);
   module.def("orthogonal_batch_takes", &is_small);
   module.def("orthogonal_batch_workspace", &orthogonal_batch_workspace);
   module.def("orthogonal_batch", &orthogonal_batch);

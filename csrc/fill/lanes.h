@@ -281,9 +281,24 @@ static void words_range(const StreamKey& key, Domain domain, uint64_t index, int
   }
 }
 
+template <class Lanes>
+static void fused_range(const typename Lanes::Real* a, const typename Lanes::Real* b,
+                        const typename Lanes::Real* c, int64_t count, typename Lanes::Real* out) {
+  using F = typename Lanes::F;
+  for (int64_t i = 0; i < count; i += Lanes::kLanes) {
+    F factor, other, sum;
+    std::memcpy(&factor, a + i, sizeof(F));
+    std::memcpy(&other, b + i, sizeof(F));
+    std::memcpy(&sum, c + i, sizeof(F));
+    sum = Lanes::fma(factor, other, sum);
+    std::memcpy(out + i, &sum, sizeof(F));
+  }
+}
+
 template <class L>
 constexpr FillPasses fill_passes_of() {
-  return {fill_range<L>, fill_tiles<L>, words_range<L>};
+  return {fill_range<L>, fill_tiles<L>, words_range<L>, fused_range<L>,
+          fused_range<typename L::Double>};
 }
 
 }  // namespace simd

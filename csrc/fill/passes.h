@@ -14,6 +14,10 @@ struct FillPasses {
   void (*fill_tiles)(const RandomFill& fill, const Tiles& tiles, int64_t begin, int64_t end);
   void (*words)(const StreamKey& key, Domain domain, uint64_t index, int64_t count,
                 uint32_t* words);
+  // a * b + c rounded once, as the lanes do it, for tests; `count` is a multiple of 16.
+  void (*fused)(const float* a, const float* b, const float* c, int64_t count, float* out);
+  void (*fused_double)(const double* a, const double* b, const double* c, int64_t count,
+                       double* out);
 };
 
 // The row of an instruction set (isa.cpp).

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "orthogonal/passes.h"
 #include "orthogonal/reflectors.h"
 #include "orthogonal/write.h"
 #include "platform/floating_point.h"
@@ -82,14 +83,14 @@ class SmallMatrix {
   double *vectors_, *product_, *signs_, *along_;
 };
 
-bool is_small(const OrthogonalFill& fill) {
-  const int64_t smaller = std::min(fill.rows, fill.columns);
-  const int64_t larger = std::max(fill.rows, fill.columns);
+bool is_small(int64_t rows, int64_t columns) {
+  const int64_t smaller = std::min(rows, columns), larger = std::max(rows, columns);
   return times(times(larger, smaller), smaller) <= tuning::kFewMultiplications;
 }
 
 int64_t bytes_for(const OrthogonalLines& lines, int threads) {
-  if (!is_small(*lines.fills)) return orthogonal_blocked_bytes(lines, threads);
+  if (!is_small(lines.fills->rows, lines.fills->columns))
+    return orthogonal_blocked_bytes(lines, threads);
   Rooms rooms;
   SmallMatrix(*lines.fills, rooms);
   return rooms.bytes();
@@ -97,7 +98,8 @@ int64_t bytes_for(const OrthogonalLines& lines, int threads) {
 
 void write(const OrthogonalLines& lines, const StreamKey& key, int threads, void* memory) {
   const DefaultFloatingPoint environment;
-  if (!is_small(*lines.fills)) return orthogonal_blocked_cpu(lines, key, threads, memory);
+  if (!is_small(lines.fills->rows, lines.fills->columns))
+    return orthogonal_blocked_cpu(lines, key, threads, memory);
   Rooms rooms(memory);
   SmallMatrix matrix(*lines.fills, rooms);
   matrix.make(key);
@@ -119,6 +121,10 @@ class Workspace {
 };
 
 }  // namespace
+
+bool is_slow_on_cpu(int64_t rows, int64_t columns) {
+  return active_panel_passes<float>().lanes == 1 && !is_small(rows, columns);
+}
 
 UprightPart upright(const OrthogonalFill& fill) {
   if (fill.rows >= fill.columns)

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "orthogonal/add_square.h"
 #include "orthogonal/passes.h"
 #include "platform/host_device.h"
 #include "platform/interruption.h"
@@ -139,10 +140,8 @@ static void add_squares(const Real* x, int64_t count, double* sums) {
   double held[kPanelColumns];
   std::copy_n(sums, kPanelColumns, held);
   for (int64_t row = 0; row < count; ++row)
-    for (int64_t column = 0; column < kPanelColumns; ++column) {
-      const double value = x[row * kPanelColumns + column];
-      held[column] = fused(value, value, held[column]);
-    }
+    for (int64_t column = 0; column < kPanelColumns; ++column)
+      held[column] = add_square(x[row * kPanelColumns + column], held[column]);
   std::copy_n(held, kPanelColumns, sums);
 }
 
@@ -278,7 +277,7 @@ constexpr PanelPasses<typename V::Real> panel_passes_of() {
   using Real = typename V::Real;
   static_assert(kRowUnit % V::kRows == 0 && kPanelColumns % V::kRows == 0);
   static_assert(kStripColumns<Real> % Block<V>::kColumns == 0);
-  return {add_squares<Real>, scale<Real>, gram<V>, apply<V>};
+  return {V::kLanes, add_squares<Real>, scale<Real>, gram<V>, apply<V>};
 }
 
 }  // namespace simd

@@ -41,6 +41,10 @@ LineRange range_of(const OrthogonalFill& fill, bool& are_columns);
 // One after the other. Throws OutOfMemory, and nothing after the draw.
 void orthogonal_cpu(const OrthogonalLines* lines, int64_t count, int threads, const KeyDraw& draw);
 
+// Whether matrix products of other makers give a matrix sooner: panels are slow where vectors have
+// no fma instruction. It is the same matrix up to rounding.
+bool is_slow_on_cpu(int64_t rows, int64_t columns);
+
 // The matrix standing upright: its longer side is its rows. A wide one is turned, its part too.
 struct UprightPart {
   int64_t rows, columns;

@@ -46,6 +46,7 @@ enum class Order { kLastToFirst, kFirstToLast };
 
 template <class Real>
 struct PanelPasses {
+  int lanes;  // of a vector
   // Adds the squares of `count` lines of x to kPanelColumns sums, line after line.
   void (*add_squares)(const Real* x, int64_t count, double* sums);
   // x[i][j] = x[i][j] * factors[j], rounded once, for `count` lines.

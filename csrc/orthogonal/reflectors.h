@@ -15,6 +15,7 @@
 #include <cmath>
 
 #include "fill/fill.h"
+#include "orthogonal/add_square.h"
 
 namespace winit_cuda {
 
@@ -62,8 +63,8 @@ WINIT_HD void make_reflector_columns(Real* vectors, Real* signs, int64_t rows, i
     double recent[kColumns] = {};
     for (int64_t row = first; row < rows && row < first + kSummed; ++row)
       for (int64_t column = begin; column < end && column <= row; ++column) {
-        const double x = vectors[row * columns + column];
-        recent[column - begin] = fused(x, x, recent[column - begin]);
+        double& sum = recent[column - begin];
+        sum = add_square(vectors[row * columns + column], sum);
       }
     for (int64_t column = begin; column < end; ++column)
       squares[column - begin] += recent[column - begin];

@@ -22,7 +22,7 @@ Isa best_isa() {
       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
       __builtin_cpu_supports("avx512cd"))
     return Isa::avx512;
-  return avx2 ? Isa::avx2 : Isa::portable;
+  return avx2 ? Isa::avx2 : Isa::sse2;  // which all of the family have
 #elif defined(__aarch64__)
   return Isa::neon;
 #else

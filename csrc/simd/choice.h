@@ -10,7 +10,7 @@
 
 // Calls X(name) for each instruction set of the processor's family.
 #if defined(__x86_64__)
-#define WINIT_FOR_EACH_ISA(X) X(portable) X(avx2) X(avx512)
+#define WINIT_FOR_EACH_ISA(X) X(portable) X(sse2) X(avx2) X(avx512)
 #elif defined(__aarch64__)
 #define WINIT_FOR_EACH_ISA(X) X(portable) X(neon)
 #else

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "simd/halves.h"
+#include "simd/scalar_vectors.h"
 #include "values/scalar.h"
 
 namespace winit_cuda {
@@ -74,26 +75,6 @@ struct Portable : Scalar32, simd::HalvesWithoutMasks<Portable> {
     return order > *limit ? value : 0.0f;
   }
   static WINIT_HD_MEMBER F where_set(uint32_t bits, F value) { return bits & 1 ? value : 0.0f; }
-};
-
-// Plain vectors of reals for the products of orthogonal matrices (orthogonal/lanes.h), one element
-// long.
-//
-// A vectors type V has: Real, F, kLanes; load, store, splat; multiply_add a * b + c and
-// multiply_subtract c - a * b, each rounded once; kRows and kWidth, how many rows by how many
-// vectors of a product are held in registers at a time.
-template <class Scalar>
-struct ScalarVectors {
-  using Real = Scalar;
-  using F = Scalar;
-  static constexpr int kLanes = 1, kRows = 4, kWidth = 2;
-
-  static WINIT_HD_MEMBER F load(const Real* in) { return *in; }
-  static WINIT_HD_MEMBER void store(Real* out, F value) { *out = value; }
-  static WINIT_HD_MEMBER F splat(Real value) { return value; }
-  static WINIT_HD_MEMBER F add(F a, F b) { return a + b; }
-  static WINIT_HD_MEMBER F multiply_add(F a, F b, F c) { return fused(a, b, c); }
-  static WINIT_HD_MEMBER F multiply_subtract(F a, F b, F c) { return fused(-a, b, c); }
 };
 
 // What isa.cpp is compiled for.

@@ -27,6 +27,7 @@ Papers:
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -44,7 +45,8 @@ if TYPE_CHECKING:
     from .._keys.generators import Words
     from .lines import Box
 
-# Up to this many columns the products are short enough for float64 to cost nothing that shows.
+# Up to this many columns the products are short enough for float64 to cost nothing that shows,
+# but for CPUs whose float64 normals are slow.
 _SMALL = 256
 # Up to this many reflectors are one product: beyond, its triangle costs more than the panels do.
 _MEDIUM = 1024
@@ -77,6 +79,11 @@ class _Source(NamedTuple):
         self.core.reflectors(*addresses, *self.place[4:], *self.words)
 
 
+def serves(core: Any, device: int, rows: int, columns: int) -> bool:
+    """Whether matrices on the device are made here: on CUDA, and on CPUs whose core is slow."""
+    return device >= 0 or core.orthogonal_is_slow(rows, columns)
+
+
 def write_orthogonal(
     core: Any, place: Place, words: Words, gain: float, part: Part, tensor: torch.Tensor
 ) -> None:
@@ -87,16 +94,50 @@ def write_orthogonal(
     tensor, twice as much where it works in pieces, and the cost falls with the part's rows or
     columns.
     """
-    if tensor.numel():
+    if not tensor.numel():
+        return
+    dtype = _compute_dtype(core, tensor, part)
+    sides = max(part.rows, part.columns), min(part.rows, part.columns)
+    if part == Part.whole(part.rows, part.columns) and _is_one_product(*sides, dtype):
+        _reserve(tensor, tensor.numel())
+        source = _Source(core, place, drawn(words), dtype, tensor.device)
+        with torch.no_grad(), _no_autocast(tensor.device.type):
+            tensor.copy_(_whole(source, gain, part).reshape(tensor.shape))
+    else:
         write_boxes(core, place, words, gain, [(part, tensor)])
+
+
+def _no_autocast(device_type: str) -> contextlib.AbstractContextManager[Any]:
+    """What keeps autocast out of the products; entering torch's takes as long as a small one."""
+    if torch.is_autocast_enabled(device_type):
+        return torch.autocast(device_type, enabled=False)
+    return contextlib.nullcontext()
+
+
+def _is_one_product(rows: int, reflectors: int, dtype: torch.dtype) -> bool:
+    """Whether so many reflectors are one product, of a V not large beside what a call may use."""
+    return reflectors <= _MEDIUM and rows * reflectors * dtype.itemsize <= _SPARE_BYTES
+
+
+def _whole(source: _Source, gain: float, part: Part) -> torch.Tensor:
+    """As `multiply_out`, in few calls: of a small matrix they take most of the time."""
+    tall = part if part.rows >= part.columns else part.transposed()
+    vectors, signs = source.reflectors(tall, 0, tall.columns)
+    negative = signs.mul_(-gain)
+    gram = torch.mm(vectors.t(), vectors)
+    weights = torch.linalg.solve_triangular(
+        gram, vectors[: tall.columns].t(), upper=True, unitriangular=True
+    )
+    product = torch.mm(vectors, weights.mul_(negative))
+    product.diagonal().sub_(negative)
+    return product if tall is part else product.t()
 
 
 def write_boxes(core: Any, place: Place, words: Words, gain: float, boxes: Sequence[Box]) -> None:
     """Write several parts of the matrix, none empty, in tensors of one dtype and device."""
     first, tensor = boxes[0]
-    columns = min(first.rows, first.columns)
     _reserve(tensor, sum(tensor.numel() for _, tensor in boxes))
-    source = _Source(core, place, drawn(words), _compute_dtype(tensor, columns), tensor.device)
+    source = _Source(core, place, drawn(words), _compute_dtype(core, tensor, first), tensor.device)
     views = [(part, _as_matrix(out, part.row_count, part.column_count)) for part, out in boxes]
     pieces = [piece for lines in lines_of(views) for piece in _pieces(lines, source)]
     if len(pieces) > 1:
@@ -105,7 +146,7 @@ def write_boxes(core: Any, place: Place, words: Words, gain: float, boxes: Seque
             for part, matrix in views
         ]
         pieces = [piece for lines in lines_of(views) for piece in _pieces(lines, source)]
-    with torch.no_grad(), torch.autocast(tensor.device.type, enabled=False):
+    with torch.no_grad(), _no_autocast(tensor.device.type):
         for piece in pieces:
             _write(source, gain, piece)
         for (_, matrix), (_, out) in zip(views, boxes, strict=True):
@@ -129,13 +170,14 @@ def write_batch(
     """
     if not tensor.numel():
         return
-    if place[4] == -1 or core.orthogonal_batch_takes(rows, columns):
+    by_products = serves(core, place[4], rows, columns)
+    if not by_products or (place[4] >= 0 and core.orthogonal_batch_takes(rows, columns)):
         needed = core.orthogonal_batch_workspace(count, rows, columns, place[4])
         workspace = torch.empty(needed, dtype=torch.uint8, device=tensor.device)
         core.orthogonal_batch(*place, *words, count, rows, columns, gain, workspace.data_ptr())
         return
     part = Part.whole(rows, columns)
-    together = _most_together(tensor, part)
+    together = _most_together(core, tensor, part)
     matrices = _as_matrix(tensor, count * rows, columns).view(count, rows, columns)
     if together < count:  # the tensor gets all of them at the end, or none
         matrices = torch.empty(matrices.shape, dtype=tensor.dtype, device=tensor.device)
@@ -150,13 +192,13 @@ def write_batch(
         tensor.copy_(matrices.view(tensor.shape))
 
 
-def _most_together(tensor: torch.Tensor, part: Part) -> int:
+def _most_together(core: Any, tensor: torch.Tensor, part: Part) -> int:
     """Of how many matrices a batched product may be; 0 where they are too large for one."""
     long, short = max(part.rows, part.columns), min(part.rows, part.columns)
     if short > _MEDIUM:
         return 0
     spare = max(_SPARE_BYTES, tensor.numel() * tensor.element_size())
-    itemsize = _compute_dtype(tensor, short).itemsize
+    itemsize = _compute_dtype(core, tensor, part).itemsize
     return max(1, spare // (itemsize * (2 * long + 2 * short) * short))
 
 
@@ -173,8 +215,8 @@ def _write_together(
     is_wide = part.rows < part.columns
     tall = part.transposed() if is_wide else part
     m, n = tall.rows, tall.columns
-    dtype, device = _compute_dtype(matrices, n), matrices.device
-    with torch.no_grad(), torch.autocast(device.type, enabled=False):
+    dtype, device = _compute_dtype(core, matrices, part), matrices.device
+    with torch.no_grad(), _no_autocast(device.type):
         for begin in range(0, len(children), together):
             words = children[begin : begin + together]
             vectors = torch.empty(len(words), m, n, dtype=dtype, device=device)
@@ -267,8 +309,7 @@ def _write(source: _Source, gain: float, lines: Lines) -> None:
     """Write boxes of a tall matrix."""
     parts = [part for part, _ in lines.boxes]
     rows, reflectors = parts[0].rows, max(part.reflector_count for part in parts)
-    fits = rows * reflectors * source.dtype.itemsize <= _SPARE_BYTES
-    if reflectors <= _MEDIUM and 2 * lines.total >= reflectors and fits:
+    if 2 * lines.total >= reflectors and _is_one_product(rows, reflectors, source.dtype):
         vectors, signs = source.reflectors(parts[0], 0, reflectors)
         products = multiply_out(vectors, signs.mul_(gain), parts)
         for (_, out), product in zip(lines.boxes, products, strict=True):
@@ -333,9 +374,12 @@ def _child_words(
     return children
 
 
-def _compute_dtype(tensor: torch.Tensor, columns: int) -> torch.dtype:
+def _compute_dtype(core: Any, tensor: torch.Tensor, part: Part) -> torch.dtype:
     """float32 only where it saves time that shows, and where its products stay float32."""
-    if tensor.dtype == torch.float64 or columns <= _SMALL:
+    if tensor.dtype == torch.float64:
+        return torch.float64
+    is_short = min(part.rows, part.columns) <= _SMALL
+    if is_short and not (tensor.is_cpu and core.orthogonal_is_slow(part.rows, part.columns)):
         return torch.float64
     return torch.float32 if _float32_is_exact() else torch.float64
 

@@ -11,17 +11,23 @@ import torch
 
 from .._core import backend, checks, target, torch_init
 from .._core.dtypes import CODES, LARGEST
-from .._keys.generators import child_words, drawn, is_on_device, key_of
+from .._keys.generators import (
+    child_words,
+    drawn,
+    is_on_device,
+    key_of,
+    put_back_on_failure,
+)
 from .constants import CONSTANT, DIRAC, EYE, ZEROS, at_center, center_in, write_value
 from .elementwise import ELEMENTWISE, NORMAL
 from .fill import COMPLEX, REAL, Fill, too_large
-from .householder import write_batch, write_boxes, write_orthogonal
+from .householder import serves, write_batch, write_boxes, write_orthogonal
 from .lines import Part, lines_of, merged
 from .matrices import Window, pieces, whole_columns
 from .parts import boxes, integers_of, shard_of, view
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from .._core.target import Place
     from .._keys.generators import Words
@@ -56,11 +62,11 @@ def _windows(shard: AnyShard, tensor: torch.Tensor) -> list[tuple[torch.Tensor, 
 def _write_part(
     core: Any, place: Place, words: Words, gain: float, part: Part, tensor: torch.Tensor
 ) -> None:
-    """Write a part of a matrix: on the CPU by the core, on CUDA by products of torch."""
-    if place[4] < 0:
-        core.orthogonal(*place, *words, *part, gain)
-    else:
+    """Write a part of a matrix: by the core, on CUDA and where that is slow by torch's products."""
+    if serves(core, place[4], part.rows, part.columns):
         write_orthogonal(core, place, words, gain, part, tensor)
+    else:
+        core.orthogonal(*place, *words, *part, gain)
 
 
 def _zeros(place: Place) -> Callable[[], None]:
@@ -187,12 +193,28 @@ class OrthogonalFill(Fill):
 
     def write(self, place: Place, words: Words, numbers: Numbers, tensor: torch.Tensor) -> None:
         """One matrix of the key itself, or several, each of its own child key."""
-        core, gain = backend.loaded, numbers[0]
+        shape = tensor.shape if self.shard is None else self.shard.global_shape
+        if place[4] < 0 and self.by_products(place[4], shape):
+            with put_back_on_failure(words) as kept:
+                self._write(place, kept, numbers[0], tensor)
+        else:
+            self._write(place, words, numbers[0], tensor)
+
+    def by_products(self, device: int, shape: Sequence[int]) -> bool:
+        """Whether the matrices of a tensor are made by torch's products, not by the core."""
+        return serves(backend.loaded, device, *self._sides(shape))
+
+    def _sides(self, shape: Sequence[int]) -> tuple[int, int]:
+        """Rows and columns of each matrix."""
+        first, *others = shape[self.batch_dims :]
+        return first // self.chunks, math.prod(others)
+
+    def _write(self, place: Place, words: Words, gain: float, tensor: torch.Tensor) -> None:
+        core = backend.loaded
         if self.shard is not None:
             self.write_windows(_windows(self.shard, tensor.detach()), words, gain)
             return
-        shape = tensor.shape[self.batch_dims :]
-        rows, columns = shape[0] // self.chunks, math.prod(shape[1:])
+        rows, columns = self._sides(tensor.shape)
         if self._is_one:
             part = Part(rows, columns, 0, rows, 0, columns)
             _write_part(core, place, words, gain, part, tensor)
@@ -216,11 +238,12 @@ class OrthogonalFill(Fill):
     ) -> None:
         """Write what tensors show of the whole, one matrix of it after the other.
 
-        On the CPU in one call, which has all memory before it draws.
+        By the core in one call, which has all memory before it draws.
         """
-        tensor = parts[0][0]
-        # What fails at one launch of several leaves the tensors as they were.
-        is_apart = not tensor.is_cpu and not (self._is_one and len(parts) == 1)
+        tensor, window = parts[0]
+        by_products = self.by_products(-1 if tensor.is_cpu else 0, window.global_shape)
+        # What fails at one matrix of several leaves the tensors as they were.
+        is_apart = by_products and not (self._is_one and len(parts) == 1)
         made = []
         for tensor, window in parts:
             whole = whole_columns(window, self.batch_dims)
@@ -233,7 +256,13 @@ class OrthogonalFill(Fill):
             for piece in pieces(whole, self.batch_dims, self.chunks):
                 boxes = found.setdefault(-1 if self._is_one else piece.number, [])
                 boxes.append((piece.part, values[piece.where]))
-        if tensor.is_cpu:
+        if by_products:
+            key = None if self._is_one else key_of(words)
+            for number, own in found.items():
+                child = words if key is None else child_words(key, number)
+                place = target.describe(own[0][1])
+                write_boxes(backend.loaded, place, child, gain, own)
+        else:
             items = [
                 _described(number, lines)
                 for number, own in found.items()
@@ -241,12 +270,6 @@ class OrthogonalFill(Fill):
             ]
             code, threads = CODES[tensor.dtype], torch.get_num_threads()
             backend.loaded.orthogonal_boxes(items, code, *words, gain, threads)
-        else:
-            key = None if self._is_one else key_of(words)
-            for number, own in found.items():
-                child = words if key is None else child_words(key, number)
-                place = target.describe(own[0][1])
-                write_boxes(backend.loaded, place, child, gain, own)
         for (tensor, window), (values, whole) in zip(parts, made, strict=True):
             if values is not tensor:
                 tensor.copy_(values[_inside(window, whole)])
@@ -303,9 +326,11 @@ class DeltaOrthogonalFill(Fill):
             drawn(words)
             write_value(tensor, 0.0)
             return
-        if place[4] >= 0:  # nothing is written before the matrix is there
+        if ORTHOGONAL.by_products(place[4], parts[0][1].global_shape):
+            # Nothing is written before the matrix is there.
             made = [(torch.empty_like(matrix), window) for matrix, window in parts]
-            ORTHOGONAL.write_windows(made, words, numbers[0])
+            with put_back_on_failure(words) as kept:
+                ORTHOGONAL.write_windows(made, kept, numbers[0])
             write_value(tensor, 0.0)
             for (values, _), (matrix, _) in zip(made, parts, strict=True):
                 matrix.copy_(values)

@@ -18,9 +18,10 @@ more, and fills before any other code of Python's can run.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -28,6 +29,9 @@ from .._core import backend
 from .._core.checks import unfit, wrong
 from .._core.torch_internals import without_dispatch_modes
 from .keys import Key, fold_in, words_of_cuda_generator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # What names the key, as the core takes it: (0, seed, stream), or (draw, address, 0) where calling
 # draw() puts the words at the address or returns them, or (address on the device, 0, 0).
@@ -80,11 +84,25 @@ def words(function: str, device: int, generator: Any, key: Any, *, is_shard: boo
     return buffer.from_default if generator is None else buffer.from_generator(generator)
 
 
+@contextlib.contextmanager
+def put_back_on_failure(words: Words) -> Iterator[Words]:
+    """The words for work of several steps on the CPU, with the draw undone where one fails."""
+    if words is buffer.from_default:
+        words = _HostDraw(None), buffer.address, 0
+    elif isinstance(words[0], partial):
+        words = _HostDraw(words[0].keywords["generator"]), buffer.address, 0
+    try:
+        yield words
+    except BaseException:
+        put_back(words)
+        raise
+
+
 def put_back(words: Words | None) -> None:
     """Undo the draw of a fill on a CUDA device that has failed, and with it the key.
 
-    On the CPU nothing fails after a draw. On CUDA the launch may: the first one of a kernel loads
-    it, which needs memory.
+    In the CPU's core nothing fails after a draw. On CUDA the launch may: the first one of a kernel
+    loads it, which needs memory.
     """
     if words is not None and isinstance(words[0], (_HostDraw, _CudaDraw)):
         words[0].undo()
@@ -161,7 +179,7 @@ def _default(device: int) -> torch.Generator:
 
 
 class _HostDraw:
-    """Draws from a CPU generator for a fill on a CUDA device, into the thread's buffer."""
+    """Draws from a CPU generator into the thread's buffer, and can undo it."""
 
     __slots__ = ("_before", "_generator")
 

@@ -209,7 +209,8 @@ def test_what_is_computed_in_float32():
         (single, 256, torch.float64),
         (single.double(), 257, torch.float64),
     ):
-        assert householder._compute_dtype(tensor, columns) == expected
+        part = Part.whole(columns, columns)
+        assert householder._compute_dtype(backend.loaded, tensor, part) == expected
 
 
 def test_no_setting_lets_short_products_in():
@@ -271,3 +272,78 @@ def test_nothing_to_write():
     write(nan(9, 0), Part(9, 5, 0, 9, 2, 0))
     place = describe(nan(0, 3, 3))
     write_batch(backend.loaded, place, (0, *KEY), 1.0, 0, 3, 3, nan(0, 3, 3))
+
+
+@pytest.fixture
+def slow_core():
+    """The instruction set whose matrices are made by products."""
+    backend.loaded.set_simd("portable")
+    yield
+    backend.loaded.set_simd(None)
+
+
+CALLS = [
+    ((40, 40), {}),
+    ((300, 70), {}),
+    ((70, 300), {"gain": 2.0}),
+    ((3, 64, 40), {"batch_dims": 1}),
+    ((120, 50), {"chunks": 3}),
+    ((50, 30), {"shard": winit.Shard((90, 60), (20, 15))}),
+    ((80, 20), {"chunks": 2, "shard": winit.Shard((120, 60), (20, 40))}),
+]
+
+
+@pytest.mark.parametrize(("shape", "options"), CALLS, ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
+def test_the_same_matrix_as_the_core_s(shape, options, dtype, request):
+    def made():
+        return winit.orthogonal_(torch.empty(shape, dtype=dtype), key=winit.Key(*KEY), **options)
+
+    expected = made()
+    request.getfixturevalue("slow_core")
+    found = made()
+    assert dtype == torch.bfloat16 or not torch.equal(found, expected)  # the bits are torch's
+    assert close(found, expected, {torch.float32: 1e-6, torch.float64: 1e-14}.get(dtype, 2**-8))
+
+
+def test_small_matrices_are_the_core_s(request):
+    expected = winit.orthogonal_(torch.empty(32, 32), key=winit.Key(*KEY))
+    request.getfixturevalue("slow_core")
+    assert torch.equal(winit.orthogonal_(torch.empty(32, 32), key=winit.Key(*KEY)), expected)
+
+
+def test_delta_orthogonal_by_products(request):
+    expected = winit.delta_orthogonal_(torch.empty(64, 40, 3), key=winit.Key(*KEY))
+    request.getfixturevalue("slow_core")
+    found = winit.delta_orthogonal_(torch.empty(64, 40, 3), key=winit.Key(*KEY))
+    assert close(found, expected, 1e-6)
+    assert not found[..., ::2].any()
+
+
+@pytest.mark.usefixtures("slow_core")
+@pytest.mark.parametrize("own", [False, True], ids=["default generator", "generator"])
+@pytest.mark.parametrize(
+    ("shape", "options"),
+    [((64, 64), {}), ((2, 64, 64), {"batch_dims": 1}), ((128, 64), {"chunks": 2})],
+    ids=str,
+)
+def test_failing_products_leave_tensor_and_generator(own, shape, options, monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("no memory")
+
+    generator = torch.Generator() if own else torch.default_generator
+    tensor = torch.ones(shape)
+    before = generator.get_state()
+    with monkeypatch.context() as patched:
+        patched.setattr(torch.linalg, "solve_triangular", fail)
+        with pytest.raises(RuntimeError, match="orthogonal_: no memory"):
+            winit.orthogonal_(tensor, generator=generator if own else None, **options)
+        with pytest.raises(RuntimeError, match="delta_orthogonal_: no memory"):
+            winit.delta_orthogonal_(torch.empty(64, 64, 3), generator=generator if own else None)
+    assert torch.equal(generator.get_state(), before)
+    assert (tensor == 1).all()
+    key = torch.empty(2, dtype=torch.int64).random_(generator=generator).tolist()
+    generator.set_state(before)
+    winit.orthogonal_(tensor, generator=generator if own else None, **options)
+    expected = winit.orthogonal_(torch.empty(shape), key=winit.Key(*key), **options)
+    assert torch.equal(tensor, expected)
