@@ -99,7 +99,7 @@ def test_keras(initializer, name, arguments, shape):
 
 @pytest.mark.parametrize("shape", [(60, 90), (90, 60)])
 @pytest.mark.parametrize(
-    ("name", "draw"), [("orthogonal", of_jax), ("Orthogonal", of_keras)], ids=str
+    ("name", "draw"), [("orthogonal", of_jax), ("Orthogonal", of_keras)], ids=["jax", "keras"]
 )
 def test_orthogonal(name, draw, shape):
     """They are matrices (in, out), of which ours is the transpose."""
