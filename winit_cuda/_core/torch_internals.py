@@ -7,6 +7,7 @@ takes its place. Nothing else in the package touches a private name of torch.
 from __future__ import annotations
 
 import contextlib
+import operator
 import sys
 from typing import TYPE_CHECKING, Any, cast
 
@@ -107,6 +108,15 @@ def _version_bump() -> Callable[[tuple[torch.Tensor, ...]], None]:
 
 increment_version = _version_bump()
 """Tell autograd that the tensors of a tuple were written."""
+
+# What a module itself has, by name, None among it. `named_parameters` and its like find the same,
+# but take 3 us a module.
+own_parameters: Callable[[torch.nn.Module], dict[str, torch.nn.Parameter | None]]
+own_parameters = operator.attrgetter("_parameters")
+own_buffers: Callable[[torch.nn.Module], dict[str, torch.Tensor | None]]
+own_buffers = operator.attrgetter("_buffers")
+own_modules: Callable[[torch.nn.Module], dict[str, torch.nn.Module | None]]
+own_modules = operator.attrgetter("_modules")
 
 _PLAIN_DISPATCH = torch.Tensor.__torch_dispatch__
 

@@ -13,6 +13,8 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
+from .._core.torch_internals import own_buffers, own_modules, own_parameters
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -43,20 +45,20 @@ class Slot(NamedTuple):
     def can_be_assigned(self) -> bool:
         """Whether what a parametrized weight is computed from can be found from its values."""
         parametrizations: Any = self.owner.parametrizations
-        own = parametrizations[self.name.rpartition(".")[2]]
+        own = parametrizations[_step(self)]
         return all(hasattr(each, "right_inverse") for each in own)
 
     def check(self, values: torch.Tensor) -> None:
         """Raise what `assign` would, before anything is written."""
         parametrizations: Any = self.owner.parametrizations
         with torch.no_grad():
-            for each in reversed(parametrizations[self.name.rpartition(".")[2]]):
+            for each in reversed(parametrizations[_step(self)]):
                 values = each.right_inverse(values)
 
     def assign(self, values: torch.Tensor) -> None:
         """Set a parametrized weight: its parametrizations find the tensors that give the values."""
         with torch.no_grad():
-            setattr(self.owner, self.name.rpartition(".")[2], values)
+            setattr(self.owner, _step(self), values)
 
 
 def slots(model: nn.Module, is_wanted: Callable[[str], bool] = lambda _: True) -> list[Slot]:
@@ -65,42 +67,38 @@ def slots(model: nn.Module, is_wanted: Callable[[str], bool] = lambda _: True) -
     A parametrized weight that cannot be assigned gives way to what it is computed from, unless its
     own name is wanted.
     """
-    found: dict[tuple[int, str], Slot] = {}
+    found: dict[int | tuple[int, str], Slot] = {}
     for slot in _all_slots(model, is_wanted):
         # A computed one is computed anew under each name of its module.
-        what = (id(slot.tensor), "")
-        if slot.is_computed:
-            what = (id(slot.owner), slot.name.rpartition(".")[2])
-        same = found.setdefault(what, slot)
-        if slot.name not in (same.name, *same.aliases):
-            found[what] = same._replace(aliases=(*same.aliases, slot.name))
+        what = (id(slot.owner), _step(slot)) if slot.is_computed else id(slot.tensor)
+        _add(found, what, slot)
     return list(found.values())
 
 
 def buffer_slots(model: nn.Module) -> list[Slot]:
     """Every buffer once, those of parametrizations included, in the order of the model."""
-    found: dict[int, Slot] = {}
-    for path, module in model.named_modules(remove_duplicate=False):
-        prefix = _clean(model, path)
-        for step, tensor in module.named_buffers(recurse=False, remove_duplicate=False):
-            name = _joined(prefix, step)
-            same = found.setdefault(id(tensor), Slot(name, tensor, module))
-            if name not in (same.name, *same.aliases):
-                found[id(tensor)] = same._replace(aliases=(*same.aliases, name))
+    found: dict[Any, Slot] = {}
+    for name, module, _ in _modules(model):
+        for step, tensor in own_buffers(module).items():
+            if tensor is not None:
+                _add(found, id(tensor), Slot(_joined(name, step), tensor, module))
     return list(found.values())
+
+
+def _add(found: dict[Any, Slot], what: object, slot: Slot) -> None:
+    """Add a slot, or its name to that of the same tensor."""
+    same = found.setdefault(what, slot)
+    if same is not slot and slot.name not in (same.name, *same.aliases):
+        found[what] = same._replace(aliases=(*same.aliases, slot.name))
 
 
 def _all_slots(model: nn.Module, is_wanted: Callable[[str], bool]) -> Iterator[Slot]:
     inside: set[nn.Module] = set()  # what belongs to a parametrization
-    chains: dict[str, tuple[nn.Module, ...]] = {}
-    for path, module in model.named_modules(remove_duplicate=False):
-        around = chains[path.rpartition(".")[0]] if path else ()
-        chains[path] = (module, *around)
+    for prefix, module, around in _modules(model):
         if module in inside:
             continue
-        prefix = _clean(model, path)
-        parametrizations: Any = getattr(module, "parametrizations", None)
-        if parametrize.is_parametrized(module):
+        if "parametrizations" in own_modules(module) and parametrize.is_parametrized(module):
+            parametrizations: Any = module.parametrizations
             for name, own in parametrizations.items():
                 slot = Slot(
                     _joined(prefix, name), _computed(module, name), module, (), True, around
@@ -108,8 +106,25 @@ def _all_slots(model: nn.Module, is_wanted: Callable[[str], bool]) -> Iterator[S
                 if slot.can_be_assigned or is_wanted(slot.name):
                     inside.update(own.modules())
                     yield slot
-        for name, tensor in module.named_parameters(recurse=False, remove_duplicate=False):
-            yield Slot(_joined(prefix, name), tensor, module, around=around)
+        for name, tensor in own_parameters(module).items():
+            if tensor is not None:
+                yield Slot(_joined(prefix, name), tensor, module, (), False, around)
+
+
+def _modules(
+    module: nn.Module, name: str = "", around: tuple[nn.Module, ...] = ()
+) -> Iterator[tuple[str, nn.Module, tuple[nn.Module, ...]]]:
+    """Every module, under all of its names, without the steps into wrapped modules."""
+    yield name, module, around
+    children = own_modules(module)
+    if not children:
+        return
+    chain = (module, *around)
+    calls_it_module = isinstance(module, _CALL_IT_MODULE)
+    for step, child in children.items():
+        if child is not None:
+            is_wrapped = step in _WRAPPERS or (calls_it_module and step == "module")
+            yield from _modules(child, name if is_wrapped else _joined(name, step), chain)
 
 
 def _computed(module: Any, name: str) -> torch.Tensor:
@@ -126,16 +141,10 @@ def _computed(module: Any, name: str) -> torch.Tensor:
     return values
 
 
+def _step(slot: Slot) -> str:
+    """What the owner calls it."""
+    return slot.name.rpartition(".")[2]
+
+
 def _joined(prefix: str, name: str) -> str:
     return f"{prefix}.{name}" if prefix else name
-
-
-def _clean(model: nn.Module, path: str) -> str:
-    """The path of a module without the steps into wrapped modules."""
-    kept = []
-    module: Any = model
-    for step in filter(None, path.split(".")):
-        if step not in _WRAPPERS and not (step == "module" and isinstance(module, _CALL_IT_MODULE)):
-            kept.append(step)
-        module = getattr(module, step)
-    return ".".join(kept)
