@@ -144,17 +144,15 @@ _STRIDED_SHARD = tuple((module, "_StridedShard") for module in _PLACEMENTS)
 
 def is_tracing_tensor(tensor: torch.Tensor) -> bool:
     """Whether the tensor stands for one in a traced program, with no values to write."""
-    return _is_any(tensor, _TRACING)
+    return type(tensor) not in _ORDINARY and _is_any(tensor, _TRACING)
 
 
 def is_dtensor(tensor: torch.Tensor) -> bool:
     """Whether the tensor is a `torch.distributed.tensor.DTensor`."""
-    return _is_any(tensor, _DTENSOR)
+    return type(tensor) not in _ORDINARY and _is_any(tensor, _DTENSOR)
 
 
 def _is_any(tensor: torch.Tensor, classes: tuple[tuple[str, str], ...]) -> bool:
-    if type(tensor) in _ORDINARY:
-        return False
     return isinstance(tensor, tuple(_loaded(classes)))
 
 
@@ -176,7 +174,7 @@ def is_zero_tensor(tensor: torch.Tensor) -> bool:
 def local_tensor(dtensor: Any) -> torch.Tensor:
     """The memory of a DTensor on this rank, once what is still being received has come."""
     local: Any = dtensor._local_tensor  # noqa: SLF001
-    if _is_any(local, _PENDING):
+    if type(local) not in _ORDINARY and _is_any(local, _PENDING):
         local = local.wait()
     return cast("torch.Tensor", local)
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import fnmatch
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
@@ -68,38 +68,57 @@ def run(
         entries = [entry for entry in entries if not entry.is_buffer]
     patterns = globs("Plan.run", skip)
     report, found = _matched(entries, model, patterns, buffers)
-    faults = []
-    if strict:
-        skipped = [pattern for pattern, is_idle in patterns.items() if is_idle]
-        faults += [f"{pattern!r}, of skip, matches nothing" for pattern in skipped]
-        notes = {entry.name: entry.note for entry in entries}
-        faults += [f"{name} is only in the plan" for name in report.only_in_plan]
-        faults += [f"{name} is only in the model" for name in report.only_in_model]
-        faults += [
-            f"{name} has no law{f' ({notes[name]})' if notes[name] else ''}"
-            for name in report.without_law
-        ]
+    faults = _left_over(entries, report, patterns) if strict else []
     for name, shard in _items(shards):
         if not isinstance(shard, (Shard, Shards)):
             requirement = "a winit_cuda.Shard or winit_cuda.Shards"
             raise wrong("Plan.run", f"shards[{name!r}]", requirement, shard, TypeError)
-    unknown = set(shards) - {slot.name for slot, _ in found}
-    faults += [f"{name}, of shards, is not filled" for name in sorted(unknown)]
+    faults += _misfits(found, shards)
+    if faults:
+        raise ValueError(f"Plan.run: {'; '.join(faults[:5])} ({len(faults)} in all)")
+    _check_memory(found)
+    fill(found, base, shards)
+    report.filled = [slot.name for slot, _ in found]
+    report.elements = sum(math.prod(entry.shape) for _, entry in found)
+    return report
+
+
+def _left_over(entries: list[Entry], report: Report, patterns: dict[str, bool]) -> list[str]:
+    """What a strict run does not leave alone."""
+    notes = {entry.name: entry.note for entry in entries}
+    return [
+        *(f"{pattern!r}, of skip, matches nothing" for pattern, idle in patterns.items() if idle),
+        *(f"{name} is only in the plan" for name in report.only_in_plan),
+        *(f"{name} is only in the model" for name in report.only_in_model),
+        *(
+            f"{name} has no law{f' ({notes[name]})' if notes[name] else ''}"
+            for name in report.without_law
+        ),
+    ]
+
+
+def _misfits(found: list[tuple[Slot, Entry]], shards: Mapping[str, Shard | Shards]) -> list[str]:
+    """Parameters that are not what was planned, and shards of none."""
+    unknown = set(shards).difference(slot.name for slot, _ in found) if shards else ()
+    faults = [f"{name}, of shards, is not filled" for name in sorted(unknown)]
     for slot, entry in found:
-        if is_lazy(slot.tensor):
+        tensor = slot.tensor
+        if is_lazy(tensor):
             faults.append(f"{slot.name} is lazy, and has no shape yet: call the model once before")
             continue
         shard = shards.get(slot.name)
-        if shard is not None and is_dtensor(slot.tensor):
+        if shard is not None and is_dtensor(tensor):
             faults.append(f"{slot.name}, of shards, is a DTensor, which says itself what it is")
             continue
-        shape = tuple(slot.tensor.shape if shard is None else shard.global_shape)
+        shape: tuple[int, ...] = tensor.shape if shard is None else shard.global_shape
         if shape != entry.shape:
-            faults.append(f"{slot.name} has shape {shape}, planned is {entry.shape}")
+            faults.append(f"{slot.name} has shape {tuple(shape)}, planned is {entry.shape}")
         if slot.is_computed and not slot.can_be_assigned:
             faults.append(f"{slot.name} has a parametrization without right_inverse")
-    if faults:
-        raise ValueError(f"Plan.run: {'; '.join(faults[:5])} ({len(faults)} in all)")
+    return faults
+
+
+def _check_memory(found: list[tuple[Slot, Entry]]) -> None:
     fakes = [slot.name for slot, _ in found if is_tracing_tensor(slot.tensor)]
     if fakes:
         hint = "does the constructor keep tensors, such as by lru_cache, that a plan has made?"
@@ -107,11 +126,6 @@ def run(
     on_meta = [slot.name for slot, _ in found if slot.tensor.is_meta]
     if on_meta:
         raise RuntimeError(f"Plan.run: on meta, call to_empty first: {listed(on_meta)}")
-    fill(found, base, shards)
-    for slot, entry in found:
-        report.filled.append(slot.name)
-        report.elements += torch.Size(entry.shape).numel()
-    return report
 
 
 def _items(shards: Any) -> Any:
@@ -147,18 +161,24 @@ def _matched(
     entries: list[Entry], model: nn.Module, patterns: dict[str, bool], buffers: bool
 ) -> tuple[Report, list[tuple[Slot, Entry]]]:
     """The parameters with their entries, and what is left over on either side."""
-    by_name = {name: entry for entry in entries for name in (entry.name, *entry.aliases)}
+    by_name: dict[str, Entry] = {}
+    for entry in entries:
+        by_name[entry.name] = entry
+        for alias in entry.aliases:
+            by_name[alias] = entry
     report, found, seen = Report(), [], set()
     own_buffers = buffer_slots(model) if buffers else []
     is_buffer = {id(slot.tensor) for slot in own_buffers}
     for slot in [*slots(model, by_name.__contains__), *own_buffers]:
-        own = next((by_name[n] for n in (slot.name, *slot.aliases) if n in by_name), None)
+        own = by_name.get(slot.name)
+        if own is None and slot.aliases:
+            own = next((by_name[name] for name in slot.aliases if name in by_name), None)
         if own is None and id(slot.tensor) in is_buffer:
             continue  # a plan need not have it
         if own is not None:
             seen.add(own.name)
         is_loaded = getattr(slot.tensor, "_is_hf_initialized", False)
-        if _is_skipped(slot, patterns) or is_loaded:
+        if (patterns and _is_skipped(slot, patterns)) or is_loaded:
             report.skipped.append(slot.name)
         elif own is None:
             report.only_in_model.append(slot.name)
