@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
 
-from .._initializers.base import Initializer
+from .._initializers.base import Initializer, Law
 from .._initializers.composite import Composite
 from .program import Program, from_described
 
@@ -68,6 +69,18 @@ class Entry:
             return "copy"
         return "pieces" if self.pieces else "law"
 
+    @functools.cached_property
+    def law(self) -> Law | None:
+        """What a tensor of the shape is filled with by the initializer; raise where it cannot be.
+
+        Found once: runs ask each time.
+        """
+        return None if self.initializer is None else self.initializer.law(self.shape)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields alone: a copy's law is to be made of the same fills."""
+        return {own.name: getattr(self, own.name) for own in fields(self)}
+
     @property
     def is_planned(self) -> bool:
         """Whether a run can fill it: all its elements have a law, or are computed."""
@@ -91,8 +104,9 @@ def entry_of(
     if initializer is None:
         return Entry(name, shape, dtype, None, aliases)
     if not isinstance(initializer, Composite):
-        initializer.law(shape)
-        return Entry(name, shape, dtype, initializer, aliases)
+        entry = Entry(name, shape, dtype, initializer, aliases)
+        _ = entry.law
+        return entry
     pieces = tuple(
         Piece(
             one.offsets, one.sizes, one.initializer, f"{name}#{one.draw}" if one.draw > 0 else name
@@ -162,14 +176,11 @@ def from_dict(described: dict[str, Any]) -> Entry:
     name, shape, aliases = described["name"], _integers(described["shape"]), described["aliases"]
     if not isinstance(aliases, list) or not all(isinstance(one, str) for one in (name, *aliases)):
         raise TypeError(f"no names: {name!r}, {aliases!r}")
-    initializer = None if law is None else Initializer.from_dict(law)
-    if initializer is not None:
-        initializer.law(shape)
-    return Entry(
+    entry = Entry(
         name,
         shape,
         dtype,
-        initializer,
+        None if law is None else Initializer.from_dict(law),
         tuple(aliases),
         _member(described, "key", ""),
         tuple(_piece(piece, shape) for piece in _member(described, "pieces", [])),
@@ -177,6 +188,8 @@ def from_dict(described: dict[str, Any]) -> Entry:
         _member(described, "note", ""),
         from_described(described["program"]) if "program" in described else None,
     )
+    _ = entry.law
+    return entry
 
 
 def _piece(described: dict[str, Any], shape: tuple[int, ...]) -> Piece:
