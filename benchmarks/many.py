@@ -14,7 +14,6 @@ import torch
 import winit_cuda
 from winit_cuda._dispatch.many import Batch, Job
 from winit_cuda._fills import elementwise
-from winit_cuda._keys.keys import fold_in_each
 
 from .cases import DTYPES, Case
 
@@ -86,7 +85,7 @@ class SmallTensors(Case):
         ]
         constants = [partial(tensor.fill_, 0.5) for tensor in tensors]
         return {
-            "winit_cuda": lambda: batch.run(fold_in_each(next(seeds), names)),
+            "winit_cuda": lambda: batch.run_named(next(seeds), names),
             "torch.nn.init": lambda: [call() for call in theirs],
             "fill_": lambda: [call() for call in constants],
         }

@@ -366,10 +366,10 @@ def split_keys(
     They go to the memory of `device`. Child j is `winit_cuda.fold_in(key, j)`.
     """
 
-def named_streams(pointer: int, names: list[str], seed: int, stream: int, /) -> None:
-    """Write the streams of the children with these names, as uint64, to memory of the host.
+def named_keys(pointer: int, names: list[str], seed: int, stream: int, /) -> None:
+    """Write the keys of the children with these names, as uint64 (seed, stream) each.
 
-    That of a name is `winit_cuda.fold_in(key, name).stream`; the seed is the key's.
+    They go to memory of the host. That of a name is `winit_cuda.fold_in(key, name)`.
     """
 
 def drawn(key: int | Draw, seed: int, stream: int, /) -> tuple[int, int]:

@@ -108,11 +108,16 @@ void split_keys(uintptr_t pointer, int64_t count, int device, uintptr_t cuda_str
     split_keys_cpu(source.key, count, out);
 }
 
-// The streams of the children with these names.
-void named_streams(uintptr_t pointer, const std::vector<std::string>& names, uint64_t seed,
-                   uint64_t stream) {
+// The keys of the children with these names, as split_keys writes them.
+void named_keys(uintptr_t pointer, const py::list& names, uint64_t seed, uint64_t stream) {
   uint64_t* out = reinterpret_cast<uint64_t*>(pointer);
-  for (const std::string& name : names) *out++ = named_stream(seed, stream, name);
+  for (const py::handle name : names) {
+    Py_ssize_t size;
+    const char* const text = PyUnicode_AsUTF8AndSize(name.ptr(), &size);
+    if (!text) throw py::error_already_set();
+    *out++ = seed;
+    *out++ = named_stream(seed, stream, {text, static_cast<size_t>(size)});
+  }
 }
 
 py::tuple drawn(WINIT_KEY) {
@@ -155,7 +160,7 @@ void bind_engine(py::module_& module) {
   });
   module.def("fused_lanes", &fused_lanes);
   module.def("split_keys", &split_keys);
-  module.def("named_streams", &named_streams);
+  module.def("named_keys", &named_keys);
   module.def("drawn", &drawn);
   module.def("advance", &advance);
   module.def("fail_after", &fail_after);

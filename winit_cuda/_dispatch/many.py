@@ -13,6 +13,8 @@ from __future__ import annotations
 import operator
 import re
 from array import array
+from collections import defaultdict
+from itertools import compress
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,6 +23,7 @@ import torch
 from .._core import backend, target
 from .._core.dtypes import CODES
 from .._core.subnormals import SMALLEST, kept
+from .._core.target import address
 from .._core.torch_internals import (
     cuda_stream,
     dispatches_itself,
@@ -33,15 +36,15 @@ from .._core.torch_internals import (
     transforms_active,
 )
 from .._distributed.dtensor import local_part
-from .._fills.constants import CONSTANT, FixedFill
+from .._fills.constants import CONSTANT, ZEROS, FixedFill
 from .._fills.elementwise import ELEMENTWISE
 from .._fills.parts import PartFill
 from .._keys import generators
-from .._keys.keys import Key
+from .._keys.keys import Key, fold_in, named_words
 from . import aten, fixed, single
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from .._fills.fill import Fill, Numbers
 
@@ -52,7 +55,7 @@ _dtype, _shape = attrgetter("dtype"), attrgetter("shape")
 _is_compiling = torch.compiler.is_dynamo_compiling
 
 # The fills that a list of the core may hold.
-_LISTED = frozenset({CONSTANT, *ELEMENTWISE})
+_LISTED = frozenset({CONSTANT, ZEROS, *ELEMENTWISE})
 _NO_KEY = Key(0, 0)
 _CPU = -1
 
@@ -122,21 +125,55 @@ class Batch:
             RuntimeError: A key goes to a tensor that the core does not serve, or a CUDA launch
                 fails. Before all errors but that of a launch nothing is written.
         """
-        if len(keys) != len(self._given):
-            raise ValueError(
-                f"fill_many: {len(self._given)} jobs need as many keys, got {len(keys)}"
-            )
+        self._check_count(keys)
         if _seen_by_torch():
             for job, key in zip(self._given, keys, strict=True):
                 _fill_single(job, key)
             return
+        self._renew()
+        self._write(lambda: _words(self._checked(keys)), {i: keys[i] for i in self._singles})
+
+    def run_named(self, parent: Key, names: list[str]) -> None:
+        """Write all tensors, job i with the key `fold_in(parent, names[i])`.
+
+        Args:
+            parent: The key that the others are children of.
+            names: A name for each job.
+
+        Raises:
+            ValueError: There are more or fewer names than jobs, or one has a lone surrogate.
+            RuntimeError: As `run` does.
+        """
+        self._check_count(names)
+        if _seen_by_torch():
+            self.run([fold_in(parent, name) for name in names])
+            return
+        self._renew()
+        singles = {i: fold_in(parent, names[i]) for i in self._singles}
+        self._write(lambda: named_words(parent, names), singles)
+
+    def _check_count(self, given: Sequence[object]) -> None:
+        count = len(self._given)
+        if len(given) != count:
+            raise ValueError(f"fill_many: {count} jobs need as many keys, got {len(given)}")
+
+    def _renew(self) -> None:
+        """Set up anew what no longer holds."""
         if not self._is_current():
             self._set_up()
-        known = self._checked(keys)
-        for lot in self._lots:
-            lot.run(known)
-        for i in self._singles:
-            _fill_single(self._jobs[i], keys[i])
+
+    def _write(
+        self, find_words: Callable[[], array[int]], singles: Mapping[int, Key | None]
+    ) -> None:
+        """Write all tensors: by the words of all keys, and by single calls with their own."""
+        for i, key in singles.items():
+            _check_single(self._jobs[i], key)
+        if self._lots:
+            words = find_words()
+            for lot in self._lots:
+                lot.run(words)
+        for i, key in singles.items():
+            _fill_single(self._jobs[i], key)
         increment_version(self._dtensors)
 
     def _is_current(self) -> bool:
@@ -152,31 +189,35 @@ class Batch:
             with kept():
                 self._set_up()
             return
-        self._jobs = tuple(map(_local, self._given))
-        self._dtensors = tuple(
-            given.tensor
-            for given, job in zip(self._given, self._jobs, strict=True)
-            if given is not job and not job.tensor.is_meta
-        )
-        self._locals = tuple(map(local_tensor, self._dtensors))
-        items: dict[int, list[_Item]] = {}
-        indices: dict[int, list[int]] = {}
+        jobs = list(self._given)
+        dtensors: list[torch.Tensor] = []
+        items: defaultdict[int, list[_Item]] = defaultdict(list)
+        indices: defaultdict[int, list[int]] = defaultdict(list)
         singles: list[int] = []
-        for i, job in enumerate(self._jobs):
-            found = _quick_items(job) or _items(job)
+        is_quick = backend.core is not None and not _is_compiling()
+        for i, job in enumerate(self._given):
+            if is_quick and (quick := _quick_item(job)):
+                device, item = quick
+                items[device].append(item)
+                indices[device].append(i)
+                continue
+            jobs[i] = _local(job)
+            if jobs[i] is not job and not jobs[i].tensor.is_meta:
+                dtensors.append(job.tensor)
+            found = _items(jobs[i])
             if found is _SINGLE:
                 singles.append(i)
             elif found is not _NOTHING:
                 device, own = found
-                items.setdefault(device, []).extend(own)
-                indices.setdefault(device, []).extend([i] * len(own))
-        self._lots = [_Lot(device, items[device], indices[device], self._jobs) for device in items]
-        self._singles, self._core = singles, backend.core
+                items[device].extend(own)
+                indices[device].extend([i] * len(own))
+        self._lots = [_Lot(device, items[device], indices[device], jobs) for device in items]
+        self._jobs, self._singles, self._core = jobs, singles, backend.core
+        self._dtensors = tuple(dtensors)
+        self._locals = tuple(map(local_tensor, dtensors))
 
     def _checked(self, keys: Sequence[Key | None]) -> Sequence[Key]:
         """The keys, with one in the place of each None."""
-        for i in self._singles:
-            _check_single(self._jobs[i], keys[i])
         if set(map(type, keys)) == {Key}:
             return keys  # type: ignore[return-value]
         singles = set(self._singles)
@@ -213,16 +254,18 @@ class _Lot:
     """The jobs that are done together: those of one device."""
 
     def __init__(
-        self, device: int, items: list[_Item], indices: list[int], jobs: tuple[Job, ...]
+        self, device: int, items: list[_Item], indices: list[int], jobs: Sequence[Job]
     ) -> None:
         self._device = device
         written = list(dict.fromkeys(indices))  # a job may have several items
         self._tensors = tuple(jobs[i].tensor for i in written)
-        self._strided = tuple(tensor for tensor in self._tensors if not tensor.is_contiguous())
+        contiguous = map(_is_contiguous, self._tensors)
+        self._strided = tuple(compress(self._tensors, map(operator.not_, contiguous)))
         self._written = self._find_written()
         # Of which job each item is; None where job i is item i.
         self._indices = indices if len(indices) != len(jobs) or written != indices else None
-        self._inference = [jobs[i] for i in written if jobs[i].tensor.is_inference()]
+        inference = map(torch.Tensor.is_inference, self._tensors)
+        self._inference = [jobs[i] for i in compress(written, inference)]
         try:
             self._list = backend.loaded.FillList(device, items)
         except ValueError as error:  # it counts its items where the caller counts jobs
@@ -247,11 +290,10 @@ class _Lot:
         found = [list(map(read, tensors)) for read in (_data_ptr, _dtype, _numel, _is_contiguous)]
         return [*found, *(list(map(read, strided)) for read in (_shape, _stride))]
 
-    def run(self, keys: Sequence[Key]) -> None:
-        """Write the tensors; `keys` are those of all jobs."""
+    def run(self, words: array[int]) -> None:
+        """Write the tensors; `words` are those of the keys of all jobs."""
         if self._indices is not None:
-            keys = [keys[i] for i in self._indices]
-        words = _words(keys)
+            words = _chosen(words, self._indices)
         address, _ = words.buffer_info()
         if self._device == _CPU:
             self._list.run(address, False, 0, torch.get_num_threads(), 0)
@@ -286,6 +328,15 @@ def _words(keys: Sequence[Key]) -> array[int]:
     return array("Q", words)
 
 
+def _chosen(words: array[int], indices: list[int]) -> array[int]:
+    """The words of some of the keys."""
+    chosen = array("Q", bytes(16 * len(indices)))
+    for half in (0, 1):
+        own = words[half::2]
+        chosen[half::2] = array("Q", [own[i] for i in indices])
+    return chosen
+
+
 # What is not for a list of the core: it needs a single call, or there is nothing to write.
 _SINGLE: _Items = (-9, [])
 _NOTHING: _Items = (-10, [])
@@ -305,12 +356,12 @@ def _local(job: Job) -> Job:
     return Job(job.fill.part(shard), job.function, local, job.numbers)
 
 
-def _quick_items(job: Job) -> _Items | None:
-    """Device and items of an ordinary tensor and fill; None where there is more to check."""
+def _quick_item(job: Job) -> tuple[int, _Item] | None:
+    """Device and item of an ordinary tensor and fill; None where there is more to check."""
     fill, function, tensor, numbers = job
-    if fill not in _LISTED or backend.core is None or _is_compiling():
+    if fill not in _LISTED:
         return None
-    pointer = target.address(tensor)
+    pointer = address(tensor)
     code = CODES.get(tensor.dtype, -1) if pointer else -1
     if code < 0 or not tensor.is_contiguous() or tensor.is_neg():
         return None
@@ -320,7 +371,7 @@ def _quick_items(job: Job) -> _Items | None:
         if not tensor.is_cuda or backend.cuda_problem(device) is not None:
             return None
     numbers = fill.prepared(function, tensor.dtype, numbers)
-    return device, [_listed(fill, (pointer, code, tensor.numel(), None), numbers)]
+    return device, _listed(fill, (pointer, code, tensor.numel(), None), numbers)
 
 
 def _items(job: Job) -> _Items:

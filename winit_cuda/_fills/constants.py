@@ -88,6 +88,10 @@ class ZerosFill(FixedFill):
         """Every dtype has 0."""
         return numbers
 
+    def only_value(self, code: int, numbers: Numbers) -> float | None:  # noqa: ARG002
+        """Zero."""
+        return 0.0
+
     def aten(self, tensor: torch.Tensor, numbers: Numbers, generator: Any) -> None:  # noqa: ARG002
         """Write zeros."""
         _clear(tensor)

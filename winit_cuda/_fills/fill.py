@@ -115,7 +115,9 @@ class Fill:
 
 def random_code(function: str, dtype: torch.dtype) -> int:
     """The code of the dtype that random numbers are rounded to."""
-    code = CODES.get(COMPONENTS.get(dtype, dtype))
+    code = CODES.get(dtype)
+    if code is None:
+        code = CODES.get(COMPONENTS.get(dtype, dtype))
     if code is None:
         names = ", ".join(described.name for described in FLOATING)
         requirement = f"one of {names} or complex for random values"

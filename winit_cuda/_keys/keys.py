@@ -153,14 +153,11 @@ def split(key: Key, n: SupportsIndex = 2) -> tuple[Key, ...]:
     return tuple(_children(key, words[1::2]))
 
 
-def fold_in_each(parent: Key, names: list[str]) -> list[Key]:
-    """The children with these names, as `fold_in` gives them one by one."""
-    core = backend.loaded
-    if core is None:
-        return [fold_in(parent, name) for name in names]
-    streams = array("Q", bytes(8 * len(names)))
-    core.named_streams(streams.buffer_info()[0], names, parent.seed, parent.stream)
-    return list(_children(parent, streams))
+def named_words(parent: Key, names: list[str]) -> array[int]:
+    """Seed and stream of the child with each name in turn, as the core reads and finds them."""
+    words = array("Q", bytes(16 * len(names)))
+    backend.loaded.named_keys(words.buffer_info()[0], names, parent.seed, parent.stream)
+    return words
 
 
 def words_of_cuda_generator(seed: int, offset: int) -> tuple[int, int]:

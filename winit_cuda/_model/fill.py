@@ -12,12 +12,12 @@ from .._dispatch.many import Batch, Job
 from .._dispatch.single import negate
 from .._distributed.dtensor import local_part
 from .._initializers.boxes import box_fills, narrowed
-from .._keys.keys import Key, fold_in_each
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .._distributed.shard import Shard, Shards
+    from .._keys.keys import Key
     from .entries import Entry
     from .slots import Slot
 
@@ -41,7 +41,7 @@ def fill(found: list[tuple[Slot, Entry]], base: Key, shards: Mapping[str, Shard 
         if shard is not None:
             shard.check(function, tensor.shape)
         if initializer is not None:
-            law = initializer.law(entry.shape)
+            law: Any = entry.law
             whole_or_part = law.fill if shard is None else law.fill.part(shard)
             (first if slot.is_computed else jobs).append(
                 Job(whole_or_part, function, tensor, law.numbers)
@@ -63,13 +63,13 @@ def fill(found: list[tuple[Slot, Entry]], base: Key, shards: Mapping[str, Shard 
     ]
     # All is checked before anything of the model is written.
     batches = [Batch(first), _batch(jobs, found), Batch(later)]
-    batches[0].run(fold_in_each(base, first_names))
+    batches[0].run_named(base, first_names)
     for slot, values in assigned:
         _check_assigned(slot, values)
-    batches[1].run(fold_in_each(base, names))
+    batches[1].run_named(base, names)
     for tensor in negative:
         negate(tensor)
-    batches[2].run(fold_in_each(base, later_names))
+    batches[2].run_named(base, later_names)
     for tensor in negative_later:
         negate(tensor)
     for tensor, shard, values in programs:
