@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 
 import winit_cuda
-from winit_cuda._dispatch.many import Batch, Job
+from winit_cuda._dispatch.items import Job
+from winit_cuda._dispatch.many import Batch
 from winit_cuda._fills import elementwise
 
 from .cases import DTYPES, Case

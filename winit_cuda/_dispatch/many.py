@@ -16,66 +16,36 @@ from array import array
 from collections import defaultdict
 from itertools import compress
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from .._core import backend, target
-from .._core.dtypes import CODES
 from .._core.subnormals import SMALLEST, kept
-from .._core.target import address
 from .._core.torch_internals import (
     cuda_stream,
-    dispatches_itself,
     forward_ad,
     increment_version,
-    is_dtensor,
     is_tracing_tensor,
     is_watched,
     local_tensor,
-    transforms_active,
 )
-from .._distributed.dtensor import local_part
-from .._fills.constants import CONSTANT, ZEROS, FixedFill
-from .._fills.elementwise import ELEMENTWISE
-from .._fills.parts import PartFill
+from .._fills.constants import FixedFill
 from .._keys import generators
 from .._keys.keys import Key, fold_in, named_words
 from . import aten, fixed, single
+from .items import CPU, NOTHING, SINGLE, Job, items_of, local_job, ordinary_item
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from .._fills.fill import Fill, Numbers
+    from .items import Item
 
-_Tensor, _Parameter = torch.Tensor, torch.nn.Parameter
 _data_ptr, _numel, _stride = torch.Tensor.data_ptr, torch.Tensor.numel, torch.Tensor.stride
 _is_contiguous = torch.Tensor.is_contiguous
 _dtype, _shape = attrgetter("dtype"), attrgetter("shape")
-_is_compiling = torch.compiler.is_dynamo_compiling
 
-# The fills that a list of the core may hold.
-_LISTED = frozenset({CONSTANT, ZEROS, *ELEMENTWISE})
 _NO_KEY = Key(0, 0)
-_CPU = -1
-
-# An item of the core's list, as _C.FillList takes it.
-_Item = tuple[Any, ...]
-# A device and the items of one job there: one, or one for each box of a shard.
-_Items = tuple[int, list[_Item]]
-
-
-class Job(NamedTuple):
-    """One tensor to fill, in the terms of `single.fill`."""
-
-    fill: Fill
-    """One of `fills`."""
-    function: str
-    """The public function that errors name."""
-    tensor: torch.Tensor
-    """What is written; a shape that the function has found fit."""
-    numbers: Numbers
-    """What the fill takes."""
 
 
 class Batch:
@@ -97,7 +67,8 @@ class Batch:
     Example:
         >>> import torch, winit_cuda as winit
         >>> from winit_cuda._fills.elementwise import NORMAL, UNIFORM
-        >>> from winit_cuda._dispatch.many import Batch, Job
+        >>> from winit_cuda._dispatch.many import Batch
+        >>> from winit_cuda._dispatch.items import Job
         >>> w, b = torch.empty(3, 5), torch.empty(3)
         >>> batch = Batch(
         ...     [Job(NORMAL, "normal_", w, (0.0, 0.02)), Job(UNIFORM, "uniform_", b, (-1.0, 1.0))]
@@ -131,7 +102,7 @@ class Batch:
                 _fill_single(job, key)
             return
         self._renew()
-        self._write(lambda: _words(self._checked(keys)), {i: keys[i] for i in self._singles})
+        self._write(_words(self._checked(keys)), {i: keys[i] for i in self._singles})
 
     def run_named(self, parent: Key, names: list[str]) -> None:
         """Write all tensors, job i with the key `fold_in(parent, names[i])`.
@@ -150,7 +121,7 @@ class Batch:
             return
         self._renew()
         singles = {i: fold_in(parent, names[i]) for i in self._singles}
-        self._write(lambda: named_words(parent, names), singles)
+        self._write(named_words(parent, names) if self._lots else array("Q"), singles)
 
     def _check_count(self, given: Sequence[object]) -> None:
         count = len(self._given)
@@ -162,16 +133,12 @@ class Batch:
         if not self._is_current():
             self._set_up()
 
-    def _write(
-        self, find_words: Callable[[], array[int]], singles: Mapping[int, Key | None]
-    ) -> None:
+    def _write(self, words: array[int], singles: Mapping[int, Key | None]) -> None:
         """Write all tensors: by the words of all keys, and by single calls with their own."""
         for i, key in singles.items():
             _check_single(self._jobs[i], key)
-        if self._lots:
-            words = find_words()
-            for lot in self._lots:
-                lot.run(words)
+        for lot in self._lots:
+            lot.run(words)
         for i, key in singles.items():
             _fill_single(self._jobs[i], key)
         increment_version(self._dtensors)
@@ -191,23 +158,22 @@ class Batch:
             return
         jobs = list(self._given)
         dtensors: list[torch.Tensor] = []
-        items: defaultdict[int, list[_Item]] = defaultdict(list)
+        items: defaultdict[int, list[Item]] = defaultdict(list)
         indices: defaultdict[int, list[int]] = defaultdict(list)
         singles: list[int] = []
-        is_quick = backend.core is not None and not _is_compiling()
         for i, job in enumerate(self._given):
-            if is_quick and (quick := _quick_item(job)):
-                device, item = quick
+            if ordinary := ordinary_item(job):
+                device, item = ordinary
                 items[device].append(item)
                 indices[device].append(i)
                 continue
-            jobs[i] = _local(job)
+            jobs[i] = local_job(job)
             if jobs[i] is not job and not jobs[i].tensor.is_meta:
                 dtensors.append(job.tensor)
-            found = _items(jobs[i])
-            if found is _SINGLE:
+            found = items_of(jobs[i])
+            if found is SINGLE:
                 singles.append(i)
-            elif found is not _NOTHING:
+            elif found is not NOTHING:
                 device, own = found
                 items[device].extend(own)
                 indices[device].extend([i] * len(own))
@@ -242,7 +208,8 @@ def fill_many(jobs: Iterable[Job], keys: Sequence[Key | None]) -> None:
     Example:
         >>> import torch, winit_cuda as winit
         >>> from winit_cuda._fills.elementwise import NORMAL
-        >>> from winit_cuda._dispatch.many import Job, fill_many
+        >>> from winit_cuda._dispatch.items import Job
+        >>> from winit_cuda._dispatch.many import fill_many
         >>> weights = [torch.empty(2, 2), torch.empty(3)]
         >>> jobs = [Job(NORMAL, "normal_", weight, (0.0, 1.0)) for weight in weights]
         >>> fill_many(jobs, winit.split(winit.key(0), 2))
@@ -254,7 +221,7 @@ class _Lot:
     """The jobs that are done together: those of one device."""
 
     def __init__(
-        self, device: int, items: list[_Item], indices: list[int], jobs: Sequence[Job]
+        self, device: int, items: list[Item], indices: list[int], jobs: Sequence[Job]
     ) -> None:
         self._device = device
         written = list(dict.fromkeys(indices))  # a job may have several items
@@ -295,7 +262,7 @@ class _Lot:
         if self._indices is not None:
             words = _chosen(words, self._indices)
         address, _ = words.buffer_info()
-        if self._device == _CPU:
+        if self._device == CPU:
             self._list.run(address, False, 0, torch.get_num_threads(), 0)
         elif backend.loaded.cuda_current_device() == self._device:
             self._launch(address)
@@ -337,68 +304,9 @@ def _chosen(words: array[int], indices: list[int]) -> array[int]:
     return chosen
 
 
-# What is not for a list of the core: it needs a single call, or there is nothing to write.
-_SINGLE: _Items = (-9, [])
-_NOTHING: _Items = (-10, [])
-
-
 def _seen_by_torch() -> bool:
     """Whether torch has to see the writes."""
     return is_watched() or forward_ad._current_level >= 0  # noqa: SLF001
-
-
-def _local(job: Job) -> Job:
-    """The job; that of a DTensor as one of this rank's memory."""
-    if _is_compiling() or not is_dtensor(job.tensor):
-        return job
-    target.check(job.function, job.tensor)
-    local, shard = local_part(job.function, job.tensor)
-    return Job(job.fill.part(shard), job.function, local, job.numbers)
-
-
-def _quick_item(job: Job) -> tuple[int, _Item] | None:
-    """Device and item of an ordinary tensor and fill; None where there is more to check."""
-    fill, function, tensor, numbers = job
-    if fill not in _LISTED:
-        return None
-    pointer = address(tensor)
-    code = CODES.get(tensor.dtype, -1) if pointer else -1
-    if code < 0 or not tensor.is_contiguous() or tensor.is_neg():
-        return None
-    device = _CPU
-    if not tensor.is_cpu:
-        device = tensor.get_device()
-        if not tensor.is_cuda or backend.cuda_problem(device) is not None:
-            return None
-    numbers = fill.prepared(function, tensor.dtype, numbers)
-    return device, _listed(fill, (pointer, code, tensor.numel(), None), numbers)
-
-
-def _items(job: Job) -> _Items:
-    """Device and items of any tensor and fill, _SINGLE or _NOTHING."""
-    fill, function, tensor, numbers = job
-    if _is_compiling():
-        return _SINGLE
-    target.check(function, tensor)
-    numbers = fill.prepared(function, tensor.dtype, numbers)
-    if transforms_active() or is_tracing_tensor(tensor):
-        return _SINGLE
-    if tensor.is_meta or tensor.numel() == 0:
-        return _NOTHING
-    target.check_overlap(function, tensor)
-    target.check_memory(function, tensor)
-    if (
-        not (fill in _LISTED or isinstance(fill, PartFill))
-        or target.problem(tensor) is not None
-        or dispatches_itself(tensor)
-        or not target.can_describe(tensor)
-    ):
-        return _SINGLE
-    pointer, code, numel, box, device, _, _ = target.describe(tensor)
-    if isinstance(fill, PartFill):
-        places = fill.places(pointer, code, tensor)
-        return device, [_listed(fill, place, numbers) for place in places]
-    return device, [_listed(fill, (pointer, code, numel, box), numbers)]
 
 
 def _fill_single(job: Job, key: Key | None) -> None:
@@ -406,14 +314,6 @@ def _fill_single(job: Job, key: Key | None) -> None:
         fixed.fill(job.fill, job.function, job.tensor, job.numbers)
     else:
         single.fill(*job, key=key)
-
-
-def _listed(fill: Fill, place: tuple[int, int, int, Any], numbers: Numbers) -> _Item:
-    """The item of a fill with checked numbers."""
-    value = fill.only_value(place[1], numbers)
-    if value is None:
-        return fill.name, *place, *numbers
-    return CONSTANT.name, *place, value
 
 
 def _check_single(job: Job, key: Key | None) -> None:

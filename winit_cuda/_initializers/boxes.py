@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from .._core.torch_internals import is_dtensor
-from .._dispatch.many import Job
+from .._dispatch.items import Job
 from .._distributed.dtensor import local_part
 from .._distributed.shard import Shard
 

@@ -11,7 +11,8 @@ from .._core import checks, target
 from .._core.checks import WrongValueError, unfit, wrong
 from .._core.torch_internals import is_dtensor, local_tensor
 from .._dispatch.aten import refuse_native_only
-from .._dispatch.many import Batch, Job
+from .._dispatch.items import Job
+from .._dispatch.many import Batch
 from .._dispatch.single import is_seen_by_torch, negate
 from .._distributed.shard import Shard, Shards
 from .._keys import generators

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from .._core.torch_internals import increment_version, is_dtensor
-from .._dispatch.many import Batch, Job
+from .._dispatch.items import Job
+from .._dispatch.many import Batch
 from .._dispatch.single import negate
 from .._distributed.dtensor import local_part
 from .._initializers.boxes import box_fills, narrowed
