@@ -12,7 +12,7 @@ from initializers import needs_core
 from winit_cuda._core import backend
 from winit_cuda._dispatch import many
 from winit_cuda._fills import structured
-from winit_cuda._fills.constants import CONSTANT, DIRAC
+from winit_cuda._fills.constants import CONSTANT, DIRAC, ZEROS
 from winit_cuda._fills.elementwise import NORMAL, TRUNC_NORMAL, UNIFORM
 from winit_cuda._keys import keys
 
@@ -91,6 +91,37 @@ def test_batch_runs_again_with_other_keys():
         batch.run(its_keys)
         for each, key in zip(jobs, its_keys, strict=True):
             assert same_bits(each.tensor, alone(LAWS[0], each.tensor, key))
+
+
+def test_keys_of_names():
+    """In the core's list and in single calls, of which one stands before it."""
+    names, parent = ["ä", "b", "layers.0.weight"], winit.key(2**64 - 1)
+    jobs = [
+        many.Job(structured.ORTHOGONAL, "orthogonal_", torch.empty(5, 5), (2.0,)),
+        *normals(2),
+    ]
+    batch = many.Batch(jobs)
+    batch.run_named(parent, names)
+    its_keys = [winit.fold_in(parent, name) for name in names]
+    assert same_bits(jobs[0].tensor, winit.orthogonal_(torch.empty(5, 5), 2.0, key=its_keys[0]))
+    for each, key in zip(jobs[1:], its_keys[1:], strict=True):
+        assert same_bits(each.tensor, alone(LAWS[0], each.tensor, key))
+    versions = [each.tensor._version for each in jobs]
+    for wrong in (["a"], ["a", "b", "\ud800"]):
+        with pytest.raises(ValueError, match=r"keys, got 1|surrogates"):
+            batch.run_named(parent, wrong)
+    assert [each.tensor._version for each in jobs] == versions
+
+
+@pytest.mark.parametrize("dtype", [*DTYPES, torch.int32, torch.complex64], ids=str)
+def test_zeros(dtype):
+    given = [torch.ones(5, 3).to(dtype), torch.ones(4, 3).to(dtype).t()]
+    jobs = [many.Job(ZEROS, "zeros_", tensor, ()) for tensor in given]
+    batch = many.Batch([*normals(1), *jobs])
+    batch.run([winit.key(0), None, None])
+    assert all(same_bits(tensor, torch.zeros_like(tensor)) for tensor in given)
+    assert len(batch._singles) == (0 if dtype in DTYPES else 2)
+    assert [tensor._version for tensor in given] == [1, 1]
 
 
 @pytest.mark.parametrize("threads", [1, 2, 8])
