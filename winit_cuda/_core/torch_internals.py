@@ -56,8 +56,10 @@ transforms_active = getattr(torch._C, "_are_functorch_transforms_active", _never
 without_dispatch_modes = getattr(torch._C, "_DisableTorchDispatch", contextlib.nullcontext)  # noqa: SLF001
 """A context in which TorchDispatchModes (fake tensors among them) are not asked."""
 
-is_jit_tracing: Callable[[], bool] = torch.jit.is_tracing  # type: ignore[attr-defined]
-"""Whether `torch.jit.trace` is running; public, but torch does not say so to type checkers."""
+is_jit_tracing: Callable[[], bool] = getattr(torch._C, "_is_tracing", torch.jit.is_tracing)  # type: ignore[attr-defined]  # noqa: SLF001
+"""Whether `torch.jit.trace` is running, without a step through Python."""
+
+_is_compiling = torch.compiler.is_dynamo_compiling
 
 is_functional_tensor = torch._is_functional_tensor  # noqa: SLF001
 """Whether `torch.func.functionalize` has wrapped the tensor."""
@@ -65,12 +67,7 @@ is_functional_tensor = torch._is_functional_tensor  # noqa: SLF001
 
 def is_watched() -> bool:
     """Whether torch looks at the operators that run, to compile, trace or transform them."""
-    return bool(
-        torch.compiler.is_dynamo_compiling()
-        or dispatch_modes() > 0
-        or transforms_active()
-        or is_jit_tracing()
-    )
+    return _is_compiling() or dispatch_modes() > 0 or transforms_active() or is_jit_tracing()
 
 
 below_autograd = torch._C._AutoDispatchBelowAutograd  # noqa: SLF001

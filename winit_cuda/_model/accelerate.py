@@ -230,7 +230,9 @@ def _hooked_method(name: str) -> MethodHook:
             ):
                 return own(self, *args, **kwargs)
             numbers, generator = args, None
-            if kwargs:
+            if not (args or kwargs):
+                numbers = (0.0, 1.0)
+            elif kwargs:
                 generator = kwargs.get("generator")
                 rest = (kwargs.get(first, 0.0), kwargs.get(second, 1.0))
                 numbers = (*args, *rest[len(args) :])
