@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 
 import pytest
 import torch
@@ -28,6 +30,15 @@ def test_json(tmp_path):
     (embedding,) = [each for each in described if each["name"] == "pieces.embedding.weight"]
     assert embedding["pieces"][0]["offsets"] == [2, 0]
     assert sum(each.get("buffer", False) for each in described) == 3
+
+
+def test_copies_have_the_same_fills():
+    """A copy of a fill would be none of those that the core's lists take."""
+    plan = winit.plan(nn.Linear(3, 2), {"*": winit.Normal()})
+    for other in (copy.deepcopy(plan), pickle.loads(pickle.dumps(plan))):
+        assert other == plan
+        assert other["weight"].law == plan["weight"].law
+        assert other["weight"].law.fill is plan["weight"].law.fill
 
 
 @pytest.mark.parametrize("offsets", [[-1, 0], [6, 0], [0], [0, "x"]])

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrizations
 
-from winit_cuda._model.slots import slots
+from winit_cuda._model.slots import buffer_slots, slots
 
 
 class Model(nn.Module):
@@ -54,6 +54,23 @@ def test_a_module_under_two_names():
     layer = nn.Linear(2, 2, bias=False)
     (slot,) = slots(nn.ModuleDict({"a": layer, "b": layer}))
     assert (slot.name, slot.aliases) == ("a.weight", ("b.weight",))
+
+
+def test_modules_that_are_none_and_wrapped_twice():
+    model = nn.Sequential(nn.BatchNorm1d(2), torch.compile(nn.Linear(2, 2), backend="eager"))
+    model.register_module("none", None)
+    model.register_buffer("nothing", None)
+    wrapped = torch.compile(nn.DataParallel(model), backend="eager")
+    first, second, third, last = slots(wrapped)[-4:]
+    assert [first.name, second.name, third.name, last.name] == [
+        "0.weight", "0.bias", "1.weight", "1.bias",
+    ]  # fmt: skip
+    assert first.around[0] is model
+    assert last.owner is model[1]._orig_mod
+    assert last.around[:2] == (model[1], model)
+    assert [slot.name for slot in buffer_slots(wrapped)] == [
+        "0.running_mean", "0.running_var", "0.num_batches_tracked",
+    ]  # fmt: skip
 
 
 def test_parametrized_weights():
