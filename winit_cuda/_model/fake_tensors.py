@@ -20,6 +20,8 @@ from torch._subclasses.fake_tensor import (
 )
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
+from .._core.torch_internals import schema
+
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
@@ -62,7 +64,7 @@ class FakeMode(FakeTensorMode):  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an operator, and note a write that comes from elsewhere."""
-        if func._schema.is_mutable and self.watching_thread != get_ident():  # noqa: SLF001
+        if schema(func).is_mutable and self.watching_thread != get_ident():
             self.has_missed_writes = True
         found = self._run(func, types, args, kwargs or {})
         if self.made is not None:
