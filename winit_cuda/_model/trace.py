@@ -35,6 +35,7 @@ from .fake_tensors import (
     forget,
     has_constant,
     is_fake,
+    none_lazy,
     storage_address,
     without_functions,
     without_modes,
@@ -281,7 +282,7 @@ def tracing(*, is_to_be_real: bool = False) -> Iterator[Tracer]:
     tracer = Tracer(log, mode)
     functions = FunctionMode(tracer.values, is_to_be_real=is_to_be_real)
     try:
-        with _generators_kept(log), mode, tracer, functions:
+        with _generators_kept(log), none_lazy(), mode, tracer, functions:
             yield tracer
     finally:
         mode.made = None  # else mode and tensors would keep each other
