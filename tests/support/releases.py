@@ -24,7 +24,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("releases", nargs="+", help="of torch, as pip names them")
     parser.add_argument("--tests", nargs="+", default=["tests"], help="what pytest runs (all)")
-    parser.add_argument("--extras", default="test", help="what else is installed (test)")
+    parser.add_argument(
+        "--extras", default="bench,test", help="what else is installed (bench,test)"
+    )
     options = parser.parse_args()
     rows = []
     for release in options.releases:
