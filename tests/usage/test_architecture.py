@@ -123,6 +123,17 @@ def test_the_package_does_not_know_the_benchmarks():
         assert not re.search(r"^\s*(from|import)\s.*\bbenchmarks\b", path.read_text(), re.MULTILINE)
 
 
+def test_one_module_of_plans_touches_private_names_of_torch():
+    """The linter sees to it that any other use of a private name says so, in its line."""
+    private = re.compile(
+        r"^(from|import) torch\b.*\b_|\btorch[\w.]*\._(?!_)|(?<!_getframe\(2\))  # noqa: SLF001",
+        re.MULTILINE,
+    )
+    for path in (ROOT / "winit_cuda" / "_model").glob("*.py"):
+        found = private.search(path.read_text())
+        assert bool(found) == (path.name == "fake_tensors.py"), (path, found)
+
+
 # ------------------------------------------------------------------------- whether it sees anything
 
 TREES = {

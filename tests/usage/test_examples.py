@@ -20,6 +20,7 @@ pytest.importorskip("torch.distributed.tensor", reason="needs DTensor")
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 FSDP2 = EXAMPLES / "fsdp2.py"
+PLAN = EXAMPLES / "plan.py"
 
 
 def free_port() -> int:
@@ -87,10 +88,12 @@ def test_fsdp2_does_not_depend_on_the_number_of_processes() -> None:
 def test_a_plan_of_a_constructor(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """In this process; several are in the tests of plans."""
+    """In this process, and sharded by two others at the same time."""
+    others = started(PLAN, 2)
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    runpy.run_path(str(EXAMPLES / "plan.py"), run_name="__main__")
+    runpy.run_path(str(PLAN), run_name="__main__")
     table, report, weights = capsys.readouterr().out.strip().split("\n\n")
     assert re.search(r"^embedding.weight +Normal\(\), \[0:1\] = Zeros\(\) ", table, flags=re.M)
     assert report == "filled 33 tensors, 213,664 elements"
     assert re.fullmatch("weights [0-9a-f]{64}", weights)
+    assert printed(others)[-1] == weights

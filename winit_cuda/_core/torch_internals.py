@@ -1,7 +1,8 @@
 """Every name of torch that is not documented and that winit_cuda uses, each with why.
 
 All of them exist from torch 2.4 to 2.15; where one is missing, the nearest documented behavior
-takes its place. Nothing else in the package touches a private name of torch.
+takes its place. Nothing else in the package touches a private name of torch, but
+`_model/fake_tensors.py`, which takes long to import.
 """
 
 from __future__ import annotations
@@ -157,6 +158,11 @@ def _loaded(classes: tuple[tuple[str, str], ...]) -> list[Any]:
     """Those of the classes whose module is loaded and has them."""
     found = [getattr(sys.modules.get(module), name, None) for module, name in classes]
     return [each for each in found if each is not None]
+
+
+def schema(operator: Any) -> Any:
+    """Name and arguments of an operator of torch, and whether it writes any."""
+    return operator._schema  # noqa: SLF001
 
 
 def is_zero_tensor(tensor: torch.Tensor) -> bool:

@@ -6,10 +6,12 @@ Fake tensors have a shape, a dtype, a device and a storage with an identity, but
 from __future__ import annotations
 
 import weakref
+from contextlib import contextmanager
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 from torch._subclasses.fake_tensor import (
     DataDependentOutputException,
     DynamicOutputShapeException,
@@ -18,9 +20,13 @@ from torch._subclasses.fake_tensor import (
     UnsupportedOperatorException,
     in_kernel_invocation_manager,
 )
+from torch.nn.parameter import UninitializedParameter
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
+from .._core.torch_internals import schema
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
 __all__ = ["NEED_VALUES", "FakeMode", "TorchDispatchMode"]
@@ -31,6 +37,16 @@ NEED_VALUES = (
     DynamicOutputShapeException,
     UnsupportedOperatorException,
 )
+
+
+class _Marked(torch.Tensor):
+    _is_param = True
+
+
+_PARAMETER_KIND: Any = type(nn.Parameter)
+_IS_INSTANCE = _PARAMETER_KIND.__instancecheck__
+_SEEM_LAZY = isinstance(torch.empty(0, device="cpu").as_subclass(_Marked), UninitializedParameter)
+"""Whether parameters of other classes are instances of a lazy one's class, as in torch 2.4."""
 
 _DETACH = torch.ops.aten.detach.default
 _CREATIONS = frozenset(
@@ -62,7 +78,7 @@ class FakeMode(FakeTensorMode):  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an operator, and note a write that comes from elsewhere."""
-        if func._schema.is_mutable and self.watching_thread != get_ident():  # noqa: SLF001
+        if schema(func).is_mutable and self.watching_thread != get_ident():
             self.has_missed_writes = True
         found = self._run(func, types, args, kwargs or {})
         if self.made is not None:
@@ -95,6 +111,7 @@ class FakeMode(FakeTensorMode):  # type: ignore[no-untyped-call]
             reference = weakref.ref(made.popitem()[1])
             tensor = reference()
             if tensor is not None:
+                tensor._fix_weakref()  # type: ignore[attr-defined]  # noqa: SLF001
                 found.append(tensor)
         return found[::-1]
 
@@ -145,6 +162,22 @@ def become_real(fake: Any, real: Any) -> None:
         fake._backward_hooks = hooks  # noqa: SLF001
     if later_hooks:
         fake._post_accumulate_grad_hooks = later_hooks  # noqa: SLF001
+
+
+@contextmanager
+def none_lazy() -> Iterator[None]:
+    """Let fake parameters seem lazy in no torch: `weight_norm` and `spectral_norm` refuse them."""
+
+    def is_instance(kind: Any, value: Any) -> bool:
+        return bool((_IS_INSTANCE if kind is nn.Parameter else type.__instancecheck__)(kind, value))
+
+    if _SEEM_LAZY:
+        _PARAMETER_KIND.__instancecheck__ = is_instance
+    try:
+        yield
+    finally:
+        if _SEEM_LAZY:
+            _PARAMETER_KIND.__instancecheck__ = _IS_INSTANCE
 
 
 def without_modes() -> AbstractContextManager[Any]:

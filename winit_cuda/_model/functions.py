@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter, is_lazy
 from torch.overrides import TorchFunctionMode
 
 from .._core.torch_init import CODES
@@ -61,6 +61,9 @@ class FunctionMode(TorchFunctionMode):
                 if hasattr(values, "flags"):
                     values.flags.writeable = False  # a write would be lost: let it raise
                 return values
+        if args and is_lazy(args[0]):
+            with without_modes():  # torch 2.4 gives a result the class, but not that of a mode
+                return func(*args, **kwargs)
         return func(*args, **kwargs)
 
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
+from .._core.torch_internals import schema
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -154,7 +156,7 @@ class Step:
     @property
     def _inputs(self) -> list[View]:
         """The tensors among the arguments but for those that it is to write."""
-        if not self.operator._schema.is_mutable:  # noqa: SLF001
+        if not schema(self.operator).is_mutable:
             return []  # what it writes is new
         given = {name: value for name, value in self.kwargs.items() if name != "out"}
         return views((self.args if "out" in self.kwargs else self.args[1:], given))
@@ -172,7 +174,7 @@ class Step:
             return True
         if self.name == "copy_":
             return all(view.storage != self.writes[0].storage for view in views(self.args[1:]))
-        return not self.operator._schema.is_mutable or "out" in self.kwargs  # noqa: SLF001
+        return not schema(self.operator).is_mutable or "out" in self.kwargs
 
 
 @dataclass

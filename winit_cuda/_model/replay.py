@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from torch.utils._pytree import tree_map
 
-from .log import INITIALIZER, Log, Outside, Step, View
+from .log import INITIALIZER, Log, Outside, Step, View, mapped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -49,7 +48,7 @@ class Memory:
             return
         if step.name.startswith(("empty", "new_empty")):
             return  # what nothing writes is 0
-        args, kwargs = tree_map(self.real, (step.args, step.kwargs))
+        args, kwargs = mapped(self.real, (step.args, step.kwargs))
         with torch.no_grad(), _default_dtype(step.default_dtype):
             found = step.operator(*args, **kwargs)
         tensors = found if isinstance(found, (tuple, list)) else (found,)
@@ -103,7 +102,7 @@ def result(log: Log, steps: list[Step], operator: Any, args: Any, kwargs: Any) -
     check_size(log.nbytes, steps)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         memory = played(log.nbytes, steps)
-        args, kwargs = tree_map(memory.real, (args, kwargs))
+        args, kwargs = mapped(memory.real, (args, kwargs))
         return operator(*args, **kwargs)
 
 

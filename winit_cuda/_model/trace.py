@@ -25,6 +25,7 @@ from torch.nn.parameter import is_lazy
 
 from .._core.checks import wrong
 from .._core.torch_init import CODES
+from .._core.torch_internals import schema
 from . import replay
 from .fake_tensors import (
     NEED_VALUES,
@@ -34,6 +35,7 @@ from .fake_tensors import (
     forget,
     has_constant,
     is_fake,
+    none_lazy,
     storage_address,
     without_functions,
     without_modes,
@@ -131,7 +133,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             forget(self.mode)
 
     def _dispatch(self, func: Any, args: Any, kwargs: Any) -> Any:
-        name = func._schema.name.removeprefix("aten::")  # noqa: SLF001
+        name = schema(func).name.removeprefix("aten::")
         if name == "detach" and is_fake(args[0]):
             return func(*args, **kwargs)  # of every parameter, and writes nothing
         line, whole, scheme = _stack()
@@ -280,7 +282,7 @@ def tracing(*, is_to_be_real: bool = False) -> Iterator[Tracer]:
     tracer = Tracer(log, mode)
     functions = FunctionMode(tracer.values, is_to_be_real=is_to_be_real)
     try:
-        with _generators_kept(log), mode, tracer, functions:
+        with _generators_kept(log), none_lazy(), mode, tracer, functions:
             yield tracer
     finally:
         mode.made = None  # else mode and tensors would keep each other
@@ -391,7 +393,7 @@ def written_by(func: Any, args: Any, kwargs: Any) -> list[torch.Tensor]:
     for index, name in _written_arguments(func):
         given = args[index] if index < len(args) else kwargs.get(name)
         written += [each for each in _flat(given) if isinstance(each, torch.Tensor)]
-    if func._schema.name in BATCH_NORMS and args[5]:  # noqa: SLF001
+    if schema(func).name in BATCH_NORMS and args[5]:
         written += [each for each in args[3:5] if each is not None]
     return written
 
@@ -399,7 +401,7 @@ def written_by(func: Any, args: Any, kwargs: Any) -> list[torch.Tensor]:
 @functools.cache
 def _written_arguments(func: Any) -> list[tuple[int, str]]:
     """Place and name of each argument that an operator writes."""
-    arguments = enumerate(func._schema.arguments)  # noqa: SLF001
+    arguments = enumerate(schema(func).arguments)
     return [(i, one.name) for i, one in arguments if one.alias_info and one.alias_info.is_write]
 
 

@@ -281,7 +281,10 @@ def test_an_override_of_torch_functions():
 @needs_core
 def test_in_one_graph():
     """Of sizes that change, too."""
-    for initializer in (winit.XavierUniform(-1.0), winit.LecunNormal(groups=2), winit.Sparse(0.5)):
+    initializers = [winit.XavierUniform(-1.0), winit.Sparse(0.5)]
+    if torch.__version__ >= (2, 5):  # before, no bounds of a size that changes
+        initializers.append(winit.LecunNormal(groups=2))
+    for initializer in initializers:
         torch._dynamo.reset()
         compiled = torch.compile(
             lambda tensor, one=initializer: one(tensor, key=KEY), backend="eager", fullgraph=True

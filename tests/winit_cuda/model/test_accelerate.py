@@ -321,7 +321,8 @@ def test_onlookers_see_torch_s_operators():
         with FakeTensorMode():
             fake = torch.empty(4, 4)
         fake.normal_()
-        nn.init.orthogonal_(fake)
+        if torch.__version__ >= (2, 5):  # torch's own takes none before
+            nn.init.orthogonal_(fake)
         torch.func.vmap(lambda x: x.clone().normal_(), randomness="same")(tensor)
 
 

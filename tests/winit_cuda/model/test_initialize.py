@@ -360,7 +360,7 @@ def test_errors_leave_all_as_it_was(model, arguments, error, message):
         assert_as_before(model, before)
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
 def test_what_has_no_functions_of_python():
     model = nn.Sequential(torch.jit.trace(nn.Linear(3, 3), torch.ones(1, 3)), nn.Linear(3, 3))
     values = model[0].weight.clone()

@@ -54,6 +54,8 @@ def into_its_transpose():
 
 def factors_by_position():
     two = torch.full((4,), 2.0)
+    if torch.__version__ < (2, 5):  # its fake tensors take no others
+        return {"a": torch.rsub(two, 1, alpha=3)}
     return {
         "a": torch.rsub(two, 1, alpha=3),
         "b": torch.ops.aten.add.Scalar(two, 1, 3),
