@@ -11,7 +11,7 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from torch.overrides import TorchFunctionMode
 
 from .._core.torch_init import CODES
-from .fake_tensors import is_fake, keep, without_modes
+from .fake_tensors import is_fake, keep_parameter, without_modes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -111,10 +111,11 @@ def _empty(caller: FrameType, args: Any, kwargs: Any) -> torch.Tensor:
 
 def _materialized(lazy: Any, made: torch.Tensor) -> torch.Tensor:
     """Make a lazy tensor the fake one that is to be its data."""
+    made = made.detach()  # which is kept so that it may be swapped
     if isinstance(lazy, nn.Parameter):
         made = nn.Parameter(made, lazy.requires_grad)
     torch.utils.swap_tensors(lazy, made)  # type: ignore[no-untyped-call]
-    keep(lazy)
+    keep_parameter(lazy)
     lazy.cls_to_become = type(lazy)  # what torch makes of it next
     data: torch.Tensor = lazy.data
     return data

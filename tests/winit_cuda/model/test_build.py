@@ -76,6 +76,16 @@ def lazy():
     return model
 
 
+def converted_after_views():
+    """Views of a parameter, and what is computed from it, hold on to it as long as they live."""
+    model = nn.ModuleList([nn.Embedding(3, 4, padding_idx=0), nn.Linear(3, 4)])
+    with torch.no_grad():
+        model[1].weight[0].zero_()
+    model[1].weight.square()[0]
+    model.append(parametrizations.spectral_norm(nn.Linear(3, 4)))
+    return model.to(torch.bfloat16)
+
+
 def scaled_with_a_copy_of_rows():
     layer = nn.Linear(64, 64)
     with torch.no_grad():
@@ -99,6 +109,7 @@ def scaled_with_a_copy_of_rows():
         reduced,
         of_rows,
         lazy,
+        converted_after_views,
         scaled_with_a_copy_of_rows,
     ],
 )
