@@ -62,7 +62,7 @@ class FakeMode(FakeTensorMode):  # type: ignore[no-untyped-call]
         themselves, and all others by weak references.
         """
         blank: Any = self.from_tensor(torch.empty(0, device="cpu"))
-        self.attributes = {*vars(blank), "_is_param"}
+        self.attributes = {*vars(blank), "_is_param", "cls_to_become"}
         """What fake tensors have of attributes that real ones have not."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -115,6 +115,7 @@ def _materialized(lazy: Any, made: torch.Tensor) -> torch.Tensor:
     if isinstance(lazy, nn.Parameter):
         made = nn.Parameter(made, lazy.requires_grad)
     torch.utils.swap_tensors(lazy, made)  # type: ignore[no-untyped-call]
+    vars(lazy).update(vars(made))  # what it had of attributes
     keep_parameter(lazy)
     lazy.cls_to_become = type(lazy)  # what torch makes of it next
     data: torch.Tensor = lazy.data

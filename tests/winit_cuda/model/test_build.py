@@ -37,6 +37,7 @@ def like_planned(factory, seed=3):
         assert name == its_name
         assert type(mine) is type(other), name
         assert (mine.dtype, mine.stride()) == (other.dtype, other.stride()), name
+        assert vars(mine) == vars(other), name
         assert mine.requires_grad == other.requires_grad, name
         assert mine.untyped_storage().nbytes() == other.untyped_storage().nbytes(), name
         assert torch.equal(mine, other), name
