@@ -164,7 +164,7 @@ def _fitting(reading: Reading, shape: tuple[int, ...]) -> Reading:
     pieces = tuple(
         replace(part, reading=_fitting(part.reading, part.sizes))
         for part in reading.pieces
-        if constant is None or constant_value(part.reading.initializer) != constant
+        if constant is None or part.reading.initializer != law  # Zeros() is not Constant(-0.0)
     )
     return replace(reading, initializer=law, scheme=None, pieces=pieces)
 
