@@ -45,8 +45,8 @@ def build(
     Raises:
         TypeError: `factory` is a Module or not callable, it returns no Module, or `seed` is neither
             an integer nor a Key.
-        ValueError: A tensor has no values, as a parameter of `torch.empty` that nothing writes, or
-            a rule is wrong.
+        ValueError: `factory` hands out a model that exists, a tensor has no values, as a parameter
+            of `torch.empty` that nothing writes, or a rule is wrong.
         RuntimeError: The factory fails on fake tensors, or makes what cannot be made real.
 
     Example:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -53,14 +54,13 @@ class FunctionMode(TorchFunctionMode):
             return _empty(_caller(), args, kwargs)
         if self._is_to_be_real and func is torch.Tensor.detach:
             _check_class(_caller())
-        if args and is_fake(args[0]):
-            if func is torch.Tensor.__deepcopy__:
-                return _deep_copy(*args)
-            if func in _VALUES:
-                values = func(self._values(args[0]), *args[1:], **kwargs)
-                if hasattr(values, "flags"):
-                    values.flags.writeable = False  # a write would be lost: let it raise
-                return values
+        if func is torch.Tensor.__deepcopy__:
+            return _deep_copy(*args)
+        if func in _VALUES and is_fake(args[0]):
+            values = func(self._values(args[0]), *args[1:], **kwargs)
+            if hasattr(values, "flags"):
+                values.flags.writeable = False  # a write would be lost: let it raise
+            return values
         return func(*args, **kwargs)
 
 
@@ -83,13 +83,16 @@ def _deep_copy(tensor: torch.Tensor, memo: dict[int, Any]) -> torch.Tensor:
     if id(tensor) in memo:
         found: torch.Tensor = memo[id(tensor)]
         return found
-    copy = tensor.detach().clone(memory_format=torch.preserve_format)
+    if not is_fake(tensor):
+        with without_modes():  # a copy of a tensor with memory has memory, too
+            return copy.deepcopy(tensor, memo)
+    made = tensor.detach().clone(memory_format=torch.preserve_format)
     if isinstance(tensor, nn.Parameter):
-        copy = nn.Parameter(copy, tensor.requires_grad)
+        made = nn.Parameter(made, tensor.requires_grad)
     elif tensor.requires_grad:
-        copy.requires_grad_()
-    memo[id(tensor)] = copy
-    return copy
+        made.requires_grad_()
+    memo[id(tensor)] = made
+    return made
 
 
 def _caller() -> FrameType:

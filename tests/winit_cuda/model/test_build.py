@@ -279,6 +279,23 @@ def test_tensors_with_memory():
     assert model.weight.data_ptr() == weights.data_ptr()
 
 
+def test_copies_of_a_model_that_exists():
+    """They have its values, as `from_pretrained` has those of its tensor."""
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+    made = like_planned(lambda: nn.Sequential(copy.deepcopy(model), nn.Linear(4, 5)))
+    for (name, mine), (_, other) in zip(tensors(made[0]), tensors(model), strict=True):
+        assert mine is not other, name
+        assert torch.equal(mine, other), name
+
+
+@pytest.mark.parametrize("wrapped", [lambda model: model, nn.Sequential])
+def test_a_model_that_exists(wrapped):
+    model = nn.Linear(2, 2)
+    with pytest.raises(ValueError, match=r"build: factory must be .* \(initialize takes one"):
+        winit.build(lambda: wrapped(model), 0)
+    assert isinstance(winit.build(nn.ReLU, 0), nn.ReLU)  # has no tensor at all
+
+
 def keep_what_was_divided(model):
     model.whole = torch.randn(6, 2)
     model.first = nn.Parameter(model.whole[:3].clone())
