@@ -205,6 +205,20 @@ def test_tensors_that_are_no_parameters():
     assert model.call(1).tolist() == [3.0, 3.0]
 
 
+@pytest.mark.filterwarnings("ignore:.* a random value is read")
+def test_what_is_computed_from_a_parameter():
+    """It has the values that follow from those of the parameter, whose draw is turned around."""
+
+    def add(model):
+        weight = model.layer.weight.data.neg_()
+        weight.std().item()
+        model.table = {"spread": weight.std(), "twice": weight[1:] * 2}
+
+    model = like_planned(lambda: Module(add))
+    assert torch.equal(model.table["spread"], model.layer.weight.detach().std())
+    assert torch.equal(model.table["twice"], model.layer.weight.detach()[1:] * 2)
+
+
 def test_memory_of_parameters_that_something_else_has_too():
     def add(model):
         model.flat = torch.randn(20)
@@ -315,6 +329,14 @@ FAULTS = {
     r"build: q has no law \(partly unset": lambda model: (
         setattr(model, "q", torch.empty(3)),
         model.q[:2].fill_(1),
+    ),
+    "build: a tensor of shape .6, 2. that no attribute leads to has no law .*of": lambda model: (
+        keep_what_was_divided(model),
+        setattr(model, "call", functools.partial(torch.add, vars(model).pop("whole"))),
+    ),
+    "build: spread has no law .*of which a parameter has a part": lambda model: (
+        setattr(model, "spread", model.layer.weight.data.std()),
+        model.layer.weight.data.neg_(),
     ),
     "build: whole has no law .*of which a parameter has a part": keep_what_was_divided,
     "build: p cannot .* on meta": lambda model: setattr(model, "p", torch.ones(2, device="meta")),
