@@ -45,8 +45,8 @@ def build(
     Raises:
         TypeError: `factory` is a Module or not callable, it returns no Module, or `seed` is neither
             an integer nor a Key.
-        ValueError: A tensor has no values, as a parameter of `torch.empty` that nothing writes, or
-            a rule is wrong.
+        ValueError: `factory` hands out a model that exists, a tensor has no values, as a parameter
+            of `torch.empty` that nothing writes, or a rule is wrong.
         RuntimeError: The factory fails on fake tensors, or makes what cannot be made real.
 
     Example:
@@ -88,10 +88,16 @@ def build(
 def _check(entries: list[Entry]) -> None:
     """Raise where the constructor leaves what is no scratch memory without values."""
     faults = [
-        f"{entry.name} has no law{f' ({entry.note})' if entry.note else ''}"
+        f"{_described(entry)} has no law{f' ({entry.note})' if entry.note else ''}"
         for entry in entries
         if not entry.is_planned and not (entry.is_buffer and entry.note == NEVER_WRITTEN)
     ]
     if faults:
         hint = "rules may give parameters one"
         raise ValueError(f"build: {'; '.join(faults[:5])} ({len(faults)} in all); {hint}")
+
+
+def _described(entry: Entry) -> str:
+    """Where a tensor is, or its shape where no path of attributes leads to it."""
+    is_named = not entry.name.startswith("#")
+    return entry.name if is_named else f"a tensor of shape {entry.shape} that no attribute leads to"

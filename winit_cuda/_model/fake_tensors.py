@@ -70,10 +70,15 @@ class FakeMode(FakeTensorMode):  # type: ignore[no-untyped-call]
         self.watching_thread: int | None = None
         """The thread in which the mode above hands on an operator."""
         self.has_missed_writes = False
-        self.made: dict[int, torch.Tensor] | None = None
-        """All tensors of the mode by their identity, where they are to be made real."""
+        self.made: dict[int, torch.Tensor | weakref.ref[torch.Tensor]] | None = None
+        """The tensors of the mode by their identity, where they are to be made real.
+
+        `Module.to` swaps no parameter that has a weak reference, nor one that a view of it or what
+        is computed from it still holds on to. So parameters, which are made by `detach`, are kept
+        themselves, and all others by weak references.
+        """
         blank: Any = self.from_tensor(torch.empty(0, device="cpu"))
-        self.attributes = {*vars(blank), "_is_param"}
+        self.attributes = {*vars(blank), "_is_param", "cls_to_become"}
         """What fake tensors have of attributes that real ones have not."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -81,10 +86,20 @@ class FakeMode(FakeTensorMode):  # type: ignore[no-untyped-call]
         if schema(func).is_mutable and self.watching_thread != get_ident():
             self.has_missed_writes = True
         found = self._run(func, types, args, kwargs or {})
-        if self.made is not None:
-            tensors = found if isinstance(found, (tuple, list)) else (found,)
-            self.made.update((id(tensor), tensor) for tensor in tensors if is_fake(tensor))
+        for tensor in found if isinstance(found, (tuple, list)) else (found,):
+            if is_fake(tensor):
+                self.keep(tensor, may_be_swapped=func is _DETACH)
         return found
+
+    def keep(self, tensor: torch.Tensor, *, may_be_swapped: bool) -> None:
+        """Count a fake tensor among those that the mode has made, where it counts them."""
+        if self.made is None:
+            return
+        known = self.made.get(id(tensor))
+        if known is tensor or (isinstance(known, weakref.ref) and known() is tensor):
+            return
+        self.made.pop(id(tensor), None)  # of one that is gone: the new one goes to the end
+        self.made[id(tensor)] = tensor if may_be_swapped else weakref.ref(tensor)
 
     def _run(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
         # Of each parameter; torch's mode comes to the same by way of a cache, which takes longer.
@@ -106,14 +121,15 @@ class FakeMode(FakeTensorMode):  # type: ignore[no-untyped-call]
         The mode keeps no more of them.
         """
         made, self.made = self.made or {}, None
-        found = []
+        references = []
         while made:
-            reference = weakref.ref(made.popitem()[1])
-            tensor = reference()
-            if tensor is not None:
-                tensor._fix_weakref()  # type: ignore[attr-defined]  # noqa: SLF001
-                found.append(tensor)
-        return found[::-1]
+            each = made.popitem()[1]
+            references.append(each if isinstance(each, weakref.ref) else weakref.ref(each))
+            del each
+        found = [tensor for each in references[::-1] if (tensor := each()) is not None]
+        for tensor in found:
+            tensor._fix_weakref()  # type: ignore[attr-defined]  # noqa: SLF001
+        return found
 
 
 def is_fake(value: object) -> bool:
@@ -130,15 +146,13 @@ def as_fake(mode: Any, tensor: torch.Tensor) -> torch.Tensor:
     """A fake tensor like a real one."""
     with without_modes():
         made: torch.Tensor = mode.from_tensor(tensor)
-    keep(made)
+    mode.keep(made, may_be_swapped=False)
     return made
 
 
-def keep(tensor: Any) -> None:
-    """Count a fake tensor among those that its mode has made, where it counts them."""
-    made = tensor.fake_mode.made
-    if made is not None:
-        made[id(tensor)] = tensor
+def keep_parameter(tensor: Any) -> None:
+    """Have its mode keep a fake tensor that became a parameter in another way than others."""
+    tensor.fake_mode.keep(tensor, may_be_swapped=True)
 
 
 def become_real(fake: Any, real: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter, is_l
 from torch.overrides import TorchFunctionMode
 
 from .._core.torch_init import CODES
-from .fake_tensors import is_fake, keep, without_modes
+from .fake_tensors import is_fake, keep_parameter, without_modes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,14 +54,13 @@ class FunctionMode(TorchFunctionMode):
             return _empty(_caller(), args, kwargs)
         if self._is_to_be_real and func is torch.Tensor.detach:
             _check_class(_caller())
-        if args and is_fake(args[0]):
-            if func is torch.Tensor.__deepcopy__:
-                return _deep_copy(*args)
-            if func in _VALUES:
-                values = func(self._values(args[0]), *args[1:], **kwargs)
-                if hasattr(values, "flags"):
-                    values.flags.writeable = False  # a write would be lost: let it raise
-                return values
+        if func is torch.Tensor.__deepcopy__:
+            return _deep_copy(*args)
+        if func in _VALUES and is_fake(args[0]):
+            values = func(self._values(args[0]), *args[1:], **kwargs)
+            if hasattr(values, "flags"):
+                values.flags.writeable = False  # a write would be lost: let it raise
+            return values
         if args and is_lazy(args[0]):
             with without_modes():  # torch 2.4 gives a result the class, but not that of a mode
                 return func(*args, **kwargs)
@@ -86,13 +86,16 @@ def _deep_copy(tensor: torch.Tensor, memo: dict[int, Any]) -> torch.Tensor:
     if id(tensor) in memo:
         found: torch.Tensor = memo[id(tensor)]
         return found
-    copy = tensor.detach().clone(memory_format=torch.preserve_format)
+    if not is_fake(tensor):
+        with without_modes():  # a copy of a tensor with memory has memory, too
+            return copy.deepcopy(tensor, memo)
+    made = tensor.detach().clone(memory_format=torch.preserve_format)
     if isinstance(tensor, nn.Parameter):
-        copy = nn.Parameter(copy, tensor.requires_grad)
+        made = nn.Parameter(made, tensor.requires_grad)
     elif tensor.requires_grad:
-        copy.requires_grad_()
-    memo[id(tensor)] = copy
-    return copy
+        made.requires_grad_()
+    memo[id(tensor)] = made
+    return made
 
 
 def _caller() -> FrameType:
@@ -114,10 +117,12 @@ def _empty(caller: FrameType, args: Any, kwargs: Any) -> torch.Tensor:
 
 def _materialized(lazy: Any, made: torch.Tensor) -> torch.Tensor:
     """Make a lazy tensor the fake one that is to be its data."""
+    made = made.detach()  # which is kept so that it may be swapped
     if isinstance(lazy, nn.Parameter):
         made = nn.Parameter(made, lazy.requires_grad)
     torch.utils.swap_tensors(lazy, made)  # type: ignore[no-untyped-call]
-    keep(lazy)
+    vars(lazy).update(vars(made))  # what it had of attributes
+    keep_parameter(lazy)
     lazy.cls_to_become = type(lazy)  # what torch makes of it next
     data: torch.Tensor = lazy.data
     return data

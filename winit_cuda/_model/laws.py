@@ -332,7 +332,9 @@ def _only_value(tensor: torch.Tensor) -> float:
         flat = tensor.detach().flatten()
         if not tensor.is_complex() and bool((flat == flat[0]).all()):
             number: float = flat[0].item()
-            return number
+            signs = flat.float().signbit() if number == 0 else flat[:1]  # -0.0 is equal to 0.0
+            if bool((signs == signs[0]).all()):
+                return number
     raise NoLawError("from data of the constructor")
 
 

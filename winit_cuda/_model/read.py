@@ -19,6 +19,7 @@ from .coding import program
 from .draws import NoLawError
 from .entries import LAZY, NEVER_WRITTEN, Entry, Piece
 from .laws import Reader, Reading, constant_value
+from .log import INITIALIZER, Step
 from .slots import Slot, buffer_slots, slots
 from .trace import trace
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from .log import Layout, Log, Step, View
+    from .log import Layout, Log, View
     from .trace import Tracer
 
 # A step that draws, and which elements of what it draws.
@@ -88,23 +89,60 @@ def read(made: Model, function: str = "plan") -> list[Entry]:
     planned = _settled(log, found(made.parameters, False) + found(made.buffers, True))
     entries = _entries(log, planned, names)
     if made.others:
-        others = _beside(log, planned, found(made.others, True))
+        others = _beside(log, planned, found(made.others, True), names)
         entries += _entries(log, others, names)
     return entries
 
 
-def _beside(log: Log, planned: list[_Found], others: list[_Found]) -> list[_Found]:
+def _beside(
+    log: Log, planned: list[_Found], others: list[_Found], names: dict[_Draw, str]
+) -> list[_Found]:
     """The other tensors beside those that are planned, which stay as they are."""
     memory = {each.view.storage for each in planned if each.view is not None}
 
     def beside(each: _Found) -> _Found:
-        is_apart = each.view is not None and each.view.storage not in memory
-        if is_apart and each.steps and _conflicts(log, [*planned, each]):
+        if each.view is None or each.view.storage in memory or not each.steps:
+            return each
+        if _conflicts(log, [*planned, each]):
+            laws = _with_laws(log, planned, names)
+            steps = tuple(laws.needed(each.view, len(laws.steps)))
+            from_laws = each._replace(steps=steps)
+            if not _conflicts(log, [*planned, from_laws]):
+                return from_laws
             note = "has elements of a draw of which a parameter has a part, too"
             return _Found(each.slot, True, each.view, Reading(None), note=note)
         return each
 
     return [beside(each) for each in _settled(log, planned + others)[len(planned) :]]
+
+
+def _with_laws(log: Log, planned: list[_Found], names: dict[_Draw, str]) -> Log:
+    """The log with the law of each tensor, under its key, in the place of its last write.
+
+    So what is computed from its values then is computed from those that its law gives it.
+    """
+    steps = list(log.steps)
+    for view, reading in ((each.view, each.reading) for each in planned):
+        if view is None or reading.draw is None or reading.pieces:
+            continue
+        base, later = log.writes_of(view, len(steps))
+        last = later[-1] if later else base
+        if last is None or not all(view.covers(written) for written in last.writes):
+            continue
+        given = {INITIALIZER: reading.initializer}
+        steps[last.index] = Step(
+            INITIALIZER,
+            None,
+            (view,),
+            given,
+            [view],
+            [view],
+            last.line,
+            is_random=True,
+            index=last.index,
+        )
+        names[last.index, view.layout] = names[reading.draw, reading.region]
+    return replace(log, steps=steps)
 
 
 def _entries(log: Log, found: list[_Found], names: dict[_Draw, str]) -> list[Entry]:
@@ -164,7 +202,7 @@ def _fitting(reading: Reading, shape: tuple[int, ...]) -> Reading:
     pieces = tuple(
         replace(part, reading=_fitting(part.reading, part.sizes))
         for part in reading.pieces
-        if constant is None or constant_value(part.reading.initializer) != constant
+        if constant is None or part.reading.initializer != law  # Zeros() is not Constant(-0.0)
     )
     return replace(reading, initializer=law, scheme=None, pieces=pieces)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from .._core.checks import warn
+from .._core.checks import warn, wrong
 from .fake_tensors import become_real, is_fake
 from .read import look_at, read
 from .slots import Slot
@@ -77,6 +77,7 @@ def _like(fake: torch.Tensor, view: View, storage: Any) -> torch.Tensor:
 def traced(factory: Callable[[], Any]) -> Traced:
     """Construct a model on fake tensors, and read it."""
     with trace(factory, is_to_be_real=True) as (model, tracer):
+        _check_is_made(model, factory)
         made = look_at(model, tracer)
         living = tracer.mode.living()
         living += [
@@ -97,6 +98,23 @@ def traced(factory: Callable[[], Any]) -> Traced:
     empty |= {id(slot.tensor) for slot, _ in others}
     entries = read(made._replace(others=others), "build")
     return Traced(model, slots, entries, len(own), empty, views, names, made.log.nbytes)
+
+
+def _check_is_made(model: nn.Module, factory: Callable[[], Any]) -> None:
+    """Raise where a factory hands out what exists, as `lambda: model` does."""
+    tensors = [*model.parameters(), *model.buffers()]
+    if not tensors or any(map(is_fake, tensors)):
+        return
+    # New modules may have tensors that exist, as `Embedding.from_pretrained` makes them. Only a
+    # factory that hands out modules that exist hands out the same ones again.
+    if _modules_with_tensors(model) & _modules_with_tensors(factory()):
+        requirement = "a callable that makes the model (initialize takes one that exists)"
+        raise wrong("build", "factory", requirement, factory)
+
+
+def _modules_with_tensors(model: nn.Module) -> set[nn.Module]:
+    names = [name for name, _ in (*model.named_parameters(), *model.named_buffers())]
+    return {model.get_submodule(name.rpartition(".")[0]) for name in names}
 
 
 def _span(tensor: torch.Tensor) -> torch.Tensor:

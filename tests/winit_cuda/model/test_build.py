@@ -37,6 +37,7 @@ def like_planned(factory, seed=3):
         assert name == its_name
         assert type(mine) is type(other), name
         assert (mine.dtype, mine.stride()) == (other.dtype, other.stride()), name
+        assert vars(mine) == vars(other), name
         assert mine.requires_grad == other.requires_grad, name
         assert mine.untyped_storage().nbytes() == other.untyped_storage().nbytes(), name
         assert torch.equal(mine, other), name
@@ -76,6 +77,16 @@ def lazy():
     return model
 
 
+def converted_after_views():
+    """Views of a parameter, and what is computed from it, hold on to it as long as they live."""
+    model = nn.ModuleList([nn.Embedding(3, 4, padding_idx=0), nn.Linear(3, 4)])
+    with torch.no_grad():
+        model[1].weight[0].zero_()
+    model[1].weight.square()[0]
+    model.append(parametrizations.spectral_norm(nn.Linear(3, 4)))
+    return model.to(torch.bfloat16)
+
+
 def scaled_with_a_copy_of_rows():
     layer = nn.Linear(64, 64)
     with torch.no_grad():
@@ -99,6 +110,7 @@ def scaled_with_a_copy_of_rows():
         reduced,
         of_rows,
         lazy,
+        converted_after_views,
         scaled_with_a_copy_of_rows,
     ],
 )
@@ -193,6 +205,20 @@ def test_tensors_that_are_no_parameters():
     assert model.call(1).tolist() == [3.0, 3.0]
 
 
+@pytest.mark.filterwarnings("ignore:.* a random value is read")
+def test_what_is_computed_from_a_parameter():
+    """It has the values that follow from those of the parameter, whose draw is turned around."""
+
+    def add(model):
+        weight = model.layer.weight.data.neg_()
+        weight.std().item()
+        model.table = {"spread": weight.std(), "twice": weight[1:] * 2}
+
+    model = like_planned(lambda: Module(add))
+    assert torch.equal(model.table["spread"], model.layer.weight.detach().std())
+    assert torch.equal(model.table["twice"], model.layer.weight.detach()[1:] * 2)
+
+
 def test_memory_of_parameters_that_something_else_has_too():
     def add(model):
         model.flat = torch.randn(20)
@@ -268,6 +294,23 @@ def test_tensors_with_memory():
     assert model.weight.data_ptr() == weights.data_ptr()
 
 
+def test_copies_of_a_model_that_exists():
+    """They have its values, as `from_pretrained` has those of its tensor."""
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+    made = like_planned(lambda: nn.Sequential(copy.deepcopy(model), nn.Linear(4, 5)))
+    for (name, mine), (_, other) in zip(tensors(made[0]), tensors(model), strict=True):
+        assert mine is not other, name
+        assert torch.equal(mine, other), name
+
+
+@pytest.mark.parametrize("wrapped", [lambda model: model, nn.Sequential])
+def test_a_model_that_exists(wrapped):
+    model = nn.Linear(2, 2)
+    with pytest.raises(ValueError, match=r"build: factory must be .* \(initialize takes one"):
+        winit.build(lambda: wrapped(model), 0)
+    assert isinstance(winit.build(nn.ReLU, 0), nn.ReLU)  # has no tensor at all
+
+
 def keep_what_was_divided(model):
     model.whole = torch.randn(6, 2)
     model.first = nn.Parameter(model.whole[:3].clone())
@@ -287,6 +330,14 @@ FAULTS = {
     r"build: q has no law \(partly unset": lambda model: (
         setattr(model, "q", torch.empty(3)),
         model.q[:2].fill_(1),
+    ),
+    "build: a tensor of shape .6, 2. that no attribute leads to has no law .*of": lambda model: (
+        keep_what_was_divided(model),
+        setattr(model, "call", functools.partial(torch.add, vars(model).pop("whole"))),
+    ),
+    "build: spread has no law .*of which a parameter has a part": lambda model: (
+        setattr(model, "spread", model.layer.weight.data.std()),
+        model.layer.weight.data.neg_(),
     ),
     "build: whole has no law .*of which a parameter has a part": keep_what_was_divided,
     "build: p cannot .* on meta": lambda model: setattr(model, "p", torch.ones(2, device="meta")),

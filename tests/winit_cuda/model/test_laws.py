@@ -111,6 +111,7 @@ def test_other_shapes_and_dtypes():
         (lambda w: [w.normal_()[0].mul_(2)], "computed by mul_ of a part"),
         (lambda w: w.copy_(torch.arange(24.0).view(4, 6)), "computed by arange"),
         (lambda _: torch.tensor([1.0, 2.0]), "computed from data of the constructor"),
+        (lambda _: torch.tensor([-0.0, 0.0]), "computed from data of the constructor"),
         (lambda _: None, "never written"),
         (lambda w: [w[:2].zero_()], "partly unset"),
     ],
@@ -219,6 +220,29 @@ def test_pieces():
     columns = plan["columns"]
     assert columns.initializer == winit.Zeros()
     assert columns.pieces == (winit.Piece((0, 2), (4, 3), winit.Normal(std=0.1), "columns"),)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda w: w.copy_(torch.tensor([-0.0, 0.0])),
+        lambda w: w.copy_(torch.tensor([-0.0, -0.0])),
+        lambda w: [w.zero_(), w[1:].fill_(-0.0)],
+        lambda w: [w.fill_(-0.0), w[1:].zero_()],
+    ],
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+def test_zeros_that_differ_by_their_sign(write, dtype):
+    def factory():
+        module = nn.Module()
+        module.w = nn.Parameter(torch.empty(2, dtype=dtype))
+        write(module.w.data)
+        return module
+
+    expected = factory().w.signbit().tolist()
+    model = factory()
+    winit.plan(factory).run(model, 0)
+    assert model.w.signbit().tolist() == expected
 
 
 def test_buffers():
