@@ -71,6 +71,19 @@ def is_watched() -> bool:
     return _is_compiling() or dispatch_modes() > 0 or transforms_active() or is_jit_tracing()
 
 
+spectral_norm_types = tuple(
+    kind
+    for kind in (getattr(torch.nn.utils.parametrizations, "_SpectralNorm", None),)
+    if kind is not None
+)
+"""The class of the parametrization `spectral_norm`, which no function gives."""
+
+
+def forward_pre_hooks(module: torch.nn.Module) -> list[Any]:
+    """What a module calls before its forward, the older `spectral_norm` among them."""
+    return list(module._forward_pre_hooks.values())  # noqa: SLF001
+
+
 below_autograd = torch._C._AutoDispatchBelowAutograd  # noqa: SLF001
 """A context in which operators pass autograd by."""
 

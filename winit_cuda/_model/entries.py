@@ -82,6 +82,13 @@ class Entry:
         return {own.name: getattr(self, own.name) for own in fields(self)}
 
     @property
+    def keys(self) -> set[str]:
+        """What names the keys that it has values from."""
+        own = set() if self.initializer is None else {self.key_name or self.name}
+        pieces = {piece.key_name for piece in self.pieces}
+        return own | pieces | set(self.program.keys if self.program else ())
+
+    @property
     def is_planned(self) -> bool:
         """Whether a run can fill it: all its elements have a law, or are computed."""
         if self.initializer is not None or self.program is not None or not self.pieces:

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from .._core.torch_internals import increment_version, is_dtensor
 from .._dispatch.items import Job
@@ -13,6 +14,7 @@ from .._dispatch.many import Batch
 from .._dispatch.single import negate
 from .._distributed.dtensor import local_part
 from .._initializers.boxes import box_fills, narrowed
+from .spectral import stale
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,6 +81,21 @@ def fill(found: list[tuple[Slot, Entry]], base: Key, shards: Mapping[str, Shard 
     increment_version(written)
     for slot, values in assigned:
         slot.assign(values)
+    _find_vectors(found, base, shards)
+
+
+def _find_vectors(
+    found: list[tuple[Slot, Entry]], base: Key, shards: Mapping[str, Shard | Shards]
+) -> None:
+    """Give the weights of `spectral_norm` the singular vectors of their new values."""
+    for slot, entry, own in stale(found):
+        weight = slot.tensor
+        if slot.name in shards or is_dtensor(weight):  # they are of the whole, and nothing is sent
+            weight = torch.empty(entry.shape, dtype=weight.dtype, device=weight.device)
+            fill([(slot._replace(tensor=weight, owner=nn.Module()), entry)], base, {})
+        for values, buffer in zip(own.values(weight, base), (own.u, own.v), strict=True):
+            _copy(values, buffer, None)
+            increment_version((buffer,))
 
 
 def _batch(jobs: list[Job], found: list[tuple[Slot, Entry]]) -> Batch:

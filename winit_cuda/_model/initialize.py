@@ -159,4 +159,4 @@ def _unwritten(plan: Plan, report: Report, buffers: bool) -> list[str]:
         if entry.note == NEVER_WRITTEN and (buffers or not entry.is_buffer)
     ]
     report.without_law = [name for name in report.without_law if name not in names]
-    return [name for name in names if name not in report.skipped]
+    return [name for name in names if name not in (*report.skipped, *report.filled)]

@@ -42,14 +42,15 @@ def entries_of_model(model: nn.Module) -> list[Entry]:
     """
     parameters = functools.partial(slots, is_wanted=lambda _: False)
     with tracing() as tracer, parametrize.cached(), stand_ins(model, tracer):
-        parameters(model)  # parametrized weights are computed once, and then written as others are
+        for slot in parameters(model):
+            slot.seen()  # parametrized ones are computed once, and then written as others are
         with torch.no_grad():
             _Resets(model).run()
         tracer.end()
         tracer.check_shared()
         made = Model(
             tracer.log,
-            [(one, tracer.view(one.tensor)) for one in parameters(model) if is_fake(one.tensor)],
+            [(one, tracer.view(one.seen())) for one in parameters(model) if is_fake(one.tensor)],
             [(one, tracer.view(one.tensor)) for one in buffer_slots(model) if is_fake(one.tensor)],
         )
     return read(made, "initialize")

@@ -17,6 +17,7 @@ from .._keys.keys import Key, key
 from .entries import NEVER_WRITTEN
 from .fill import fill
 from .slots import Slot, buffer_slots, slots
+from .spectral import stale
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -80,6 +81,12 @@ def run(
     fill(found, base, shards)
     report.filled = [slot.name for slot, _ in found]
     report.elements = sum(math.prod(entry.shape) for _, entry in found)
+    for _, _, own in stale(found):
+        for name, tensor in zip(own.names, (own.u, own.v), strict=True):
+            if name not in report.filled:
+                report.filled.append(name)
+                report.elements += tensor.numel()
+        report.skipped = [name for name in report.skipped if name not in own.names]
     return report
 
 

@@ -2,7 +2,8 @@
 
 What wrappers put into a name (`_orig_mod.`, `_fsdp_wrapped_module.`) comes off, so that a model has
 the same names compiled, sharded and wrapped. A tied parameter has one name, the first, with the
-others beside it. A parametrized weight has its own name, not those of what it is computed from.
+others beside it. A parametrized weight has its own name, not those of what it is computed from;
+under `spectral_norm`, it is the tensor that was there before.
 """
 
 from __future__ import annotations
@@ -13,7 +14,12 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
-from .._core.torch_internals import own_buffers, own_modules, own_parameters
+from .._core.torch_internals import (
+    own_buffers,
+    own_modules,
+    own_parameters,
+    spectral_norm_types,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,6 +46,13 @@ class Slot(NamedTuple):
     """Whether it is a parametrized weight, computed from other tensors."""
     around: tuple[nn.Module, ...] = ()
     """The modules around its owner, the innermost first."""
+
+    def seen(self) -> torch.Tensor:
+        """What the module itself sees under the name."""
+        leaf = self.name.rpartition(".")[2]
+        if leaf in getattr(self.owner, "parametrizations", ()):
+            return _computed(self.owner, leaf)
+        return self.tensor
 
     @property
     def can_be_assigned(self) -> bool:
@@ -100,9 +113,12 @@ def _all_slots(model: nn.Module, is_wanted: Callable[[str], bool]) -> Iterator[S
         if "parametrizations" in own_modules(module) and parametrize.is_parametrized(module):
             parametrizations: Any = module.parametrizations
             for name, own in parametrizations.items():
-                slot = Slot(
-                    _joined(prefix, name), _computed(module, name), module, (), True, around
-                )
+                path = _joined(prefix, name)
+                if _is_before(own):
+                    inside.update(own.modules())
+                    yield Slot(path, own.original, module, around=around)
+                    continue
+                slot = Slot(path, _computed(module, name), module, (), True, around)
                 if slot.can_be_assigned or is_wanted(slot.name):
                     inside.update(own.modules())
                     yield slot
@@ -125,6 +141,11 @@ def _modules(
         if child is not None:
             is_wrapped = step in _WRAPPERS or (calls_it_module and step == "module")
             yield from _modules(child, name if is_wrapped else _joined(name, step), chain)
+
+
+def _is_before(parametrizations: Any) -> bool:
+    """Whether what a weight is computed from is the weight as it was before."""
+    return len(parametrizations) == 1 and isinstance(parametrizations[0], spectral_norm_types)
 
 
 def _computed(module: Any, name: str) -> torch.Tensor:

@@ -1,0 +1,81 @@
+"""The singular vectors that `spectral_norm` keeps of a weight, found anew where the weight is new.
+
+A layer in evaluation divides by u^T W v and iterates no more: with the vectors of another weight
+it would have any norm.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch.nn import functional
+from torch.nn.utils.spectral_norm import SpectralNorm as Hook
+
+from .._core.torch_internals import forward_pre_hooks, spectral_norm_types
+from .._initializers.elementwise import Normal
+from .._keys.keys import Key, fold_in
+
+if TYPE_CHECKING:
+    from .entries import Entry
+    from .slots import Slot
+
+_ITERATIONS = 15  # as torch's constructors do
+
+
+class Vectors(NamedTuple):
+    """Those of one weight: buffers, of which the layer has its singular value."""
+
+    prefix: str
+    """What their names begin with."""
+    u: torch.Tensor
+    v: torch.Tensor
+    dim: int
+    """The dimension of the weight that is the rows of the matrix."""
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """Their names in the model."""
+        return f"{self.prefix}_u", f"{self.prefix}_v"
+
+    def values(self, weight: torch.Tensor, base: Key) -> tuple[torch.Tensor, torch.Tensor]:
+        """Both for a weight, by the power method from draws with the keys of their names."""
+        matrix = weight.detach().movedim(self.dim, 0).flatten(1)
+        matrix = matrix.to(torch.promote_types(matrix.dtype, torch.float32))
+        u, v = matrix.new_empty(matrix.shape[0]), matrix.new_empty(matrix.shape[1])
+        for name, start in zip(self.names, (u, v), strict=True):
+            Normal()(start, key=fold_in(base, name))
+        v = functional.normalize(v, dim=0)
+        for _ in range(_ITERATIONS):
+            u = functional.normalize(matrix @ v, dim=0)
+            v = functional.normalize(matrix.mH @ u, dim=0)
+        return u, v
+
+
+def vectors(slot: Slot) -> Vectors | None:
+    """The vectors of a weight, if it is that of a `spectral_norm`."""
+    owner: Any = slot.owner
+    path, _, leaf = slot.name.rpartition(".")
+    prefix = f"{path}." if path else ""
+    if not slot.is_computed and leaf in getattr(owner, "parametrizations", ()):
+        norm = owner.parametrizations[leaf][0]
+        if isinstance(norm, spectral_norm_types) and hasattr(norm, "_u"):  # not of one dimension
+            step = f"{prefix}parametrizations.{leaf}.0."
+            return Vectors(step, norm.get_buffer("_u"), norm.get_buffer("_v"), norm.dim)
+    for hook in forward_pre_hooks(owner):  # of the older function
+        if isinstance(hook, Hook) and leaf == f"{hook.name}_orig":
+            own = owner.get_buffer(f"{hook.name}_u"), owner.get_buffer(f"{hook.name}_v")
+            return Vectors(prefix + hook.name, *own, hook.dim)
+    return None
+
+
+def stale(found: list[tuple[Slot, Entry]]) -> list[tuple[Slot, Entry, Vectors]]:
+    """The weights that are filled, whose vectors are not computed of the same draws beside them."""
+    programs = {id(slot.tensor): entry.program for slot, entry in found if entry.program}
+    pairs = [(slot, entry, vectors(slot)) for slot, entry in found]
+
+    def follows(own: Vectors, entry: Entry) -> bool:
+        both = [programs.get(id(own.u)), programs.get(id(own.v))]
+        return all(each is not None and entry.keys & set(each.keys) for each in both)
+
+    return [(slot, entry, own) for slot, entry, own in pairs if own and not follows(own, entry)]
