@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from .._core.checks import wrong
+from .._distributed.fsdp import reshard
 from .._keys.keys import Key, key
 from .compare import Summary, summary
 from .entries import NEVER_WRITTEN
@@ -111,6 +112,7 @@ def initialize(
     if lazy:
         raise RuntimeError(f"initialize: lazy, call the model first: {listed(lazy)}")
     skipped = list(globs(function, skip))
+    reshard(model)
     # Imported where it is needed: it is the only part that needs torch's fake tensors.
     plan = Plan(importlib.import_module(".resets", __package__).entries_of_model(model))
     for glob in skipped:

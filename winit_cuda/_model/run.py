@@ -12,6 +12,7 @@ from torch.nn.parameter import is_lazy
 
 from .._core.checks import wrong
 from .._core.torch_internals import is_dtensor, is_tracing_tensor
+from .._distributed.fsdp import reshard
 from .._distributed.shard import Shard, Shards
 from .._keys.keys import Key, key
 from .entries import NEVER_WRITTEN
@@ -65,6 +66,7 @@ def run(
     if not isinstance(model, nn.Module):
         raise wrong("Plan.run", "model", "a torch.nn.Module", model, TypeError)
     base = seed if isinstance(seed, Key) else key(seed)
+    reshard(model)
     if not buffers:
         entries = [entry for entry in entries if not entry.is_buffer]
     patterns = globs("Plan.run", skip)
