@@ -56,7 +56,7 @@ class Rule:
             return None
         found: Any = self._choice
         if not isinstance(found, Initializer):
-            found = found(name, tensor, modules) if self._types else found(name, tensor)
+            found = self._called(found, name, tensor, modules)
         if found is None:
             return None
         if not isinstance(found, Initializer) or type(found) is Initializer:
@@ -65,6 +65,14 @@ class Rule:
             raise wrong("plan", what, requirement, found, TypeError)
         self.is_idle = False
         return found
+
+    def _called(self, choose: Any, name: str, tensor: torch.Tensor, modules: Modules) -> Any:
+        try:
+            return choose(name, tensor, modules) if self._types else choose(name, tensor)
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            message = f"plan: the rule of {self} failed for {name}, {reason}"
+            raise RuntimeError(message) from error
 
     def __str__(self) -> str:
         names = ", ".join(one.__name__ for one in self._types)

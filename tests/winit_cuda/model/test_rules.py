@@ -141,3 +141,17 @@ def test_files_that_are_none(model, tmp_path, name, text, error, message):
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(ValueError, match=r"plan: rules must be a file of JSON or TOML"):
         winit.plan(model, path)
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        ({"w*": lambda *_: 1 / 0}, r"rule of 'w\*' failed for weight, ZeroDivisionError"),
+        ({"*": lambda _: winit.Zeros()}, r"rule of '\*' failed for weight, TypeError: .*2 were"),
+        ({nn.Linear: lambda *_: [][0]}, "rule of Linear failed for weight, IndexError"),
+    ],
+)
+def test_functions_that_fail(rule, message):
+    with pytest.raises(RuntimeError, match=f"^plan: the {message}") as caught:
+        winit.plan(nn.Linear(3, 2), rule)
+    assert caught.value.__cause__ is not None
