@@ -20,6 +20,13 @@ NEVER_WRITTEN = "never written"
 LAZY = "lazy: the factory is to call the model once"
 
 
+# What the objects of a file may have.
+_MEMBERS = frozenset(
+    ("name", "shape", "dtype", "law", "aliases", "key", "pieces", "buffer", "note", "program")
+)
+_PIECE_MEMBERS = frozenset(("offsets", "sizes", "law", "key"))
+
+
 @dataclass(frozen=True)
 class Piece:
     """A box of a parameter that has a law of its own."""
@@ -177,6 +184,7 @@ def as_dict(entry: Entry) -> dict[str, Any]:
 
 def from_dict(described: dict[str, Any]) -> Entry:
     """The entry of `as_dict`."""
+    _check_members(described, _MEMBERS)
     law, dtype = described["law"], described["dtype"]
     if not isinstance(dtype, str) or not isinstance(getattr(torch, dtype, None), torch.dtype):
         raise TypeError(f"no dtype: {dtype!r}")
@@ -200,6 +208,7 @@ def from_dict(described: dict[str, Any]) -> Entry:
 
 
 def _piece(described: dict[str, Any], shape: tuple[int, ...]) -> Piece:
+    _check_members(described, _PIECE_MEMBERS)
     offsets, sizes = _integers(described["offsets"]), _integers(described["sizes"])
     initializer = Initializer.from_dict(described["law"])
     ends = [a + b for a, b in zip(offsets, sizes, strict=False)]
@@ -210,6 +219,13 @@ def _piece(described: dict[str, Any], shape: tuple[int, ...]) -> Piece:
         raise TypeError(f"a piece at {offsets} of sizes {sizes} in a tensor of shape {shape}")
     initializer.law(sizes)
     return Piece(offsets, sizes, initializer, _member(described, "key", ""))
+
+
+def _check_members(described: dict[str, Any], known: frozenset[str]) -> None:
+    """Raise where an object has another member, which would be lost without a word."""
+    unknown = sorted(described.keys() - known)
+    if unknown:
+        raise ValueError(f"no member of a plan: {', '.join(map(repr, unknown))}")
 
 
 def _member(described: dict[str, Any], name: str, default: Any) -> Any:

@@ -183,6 +183,9 @@ class Plan:
         if (described.get("version"), described.get("stream")) != (_VERSION, _STREAM):
             received = described.get("version"), described.get("stream")
             raise wrong(function, "version and stream", f"{_VERSION} and {_STREAM}", received)
+        unknown = sorted(described.keys() - {"format", "version", "stream", "entries"})
+        if unknown:
+            raise wrong(function, "text", "an object of a plan's members only", unknown)
         given = described.get("entries")
         if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
             raise wrong(function, "entries", "a list of objects", given)
@@ -230,7 +233,8 @@ def plan(
             or the factory needs arguments or returns no Module.
         ValueError: If `strict`, a parameter has no rule, or a rule matches nothing; or a parameter
             has a shape that its initializer does not take.
-        RuntimeError: The factory fails on fake tensors; the error names its line.
+        RuntimeError: The factory fails on fake tensors, and the error names its line; or a function
+            of a rule fails.
 
     Example:
         >>> import torch, winit_cuda as winit

@@ -49,6 +49,13 @@ def test_pieces_that_are_none(offsets):
         winit.Plan.from_json(json.dumps(described))
 
 
+def test_a_member_of_a_piece_that_is_none():
+    described = json.loads(winit.plan(lambda: nn.Embedding(6, 4, padding_idx=2)).to_json())
+    described["entries"][0]["pieces"][0]["value"] = 1
+    with pytest.raises(ValueError, match="weight: no member of a plan: 'value'"):
+        winit.Plan.from_json(json.dumps(described))
+
+
 def test_other_laws_for_what_was_read():
     """Copies of what gets another law stay copies of each other, and leave its key to it."""
 

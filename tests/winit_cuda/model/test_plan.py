@@ -182,6 +182,8 @@ def test_saved_and_loaded(model, tmp_path):
         ({"entries": [{"name": "w"}]}, "Plan.from_json: w: 'law' is missing"),
         ({"entries": [3]}, "entries must be a list of objects"),
         ({"entries": {}}, "entries must be a list of objects"),
+        ({"note": ""}, r"an object of a plan's members only, got \['note'\]"),
+        ({"entries": [{"name": "w", "std": 1}]}, "w: no member of a plan: 'std'"),
     ],
 )
 def test_files_of_other_things(model, change, message):
