@@ -79,6 +79,17 @@ spectral_norm_types = tuple(
 """The class of the parametrization `spectral_norm`, which no function gives."""
 
 
+def has_right_inverse(parametrization: torch.nn.Module) -> bool:
+    """Whether a weight can be set through a parametrization.
+
+    That of torch's `orthogonal` only raises without a base, for maps that torch cannot undo.
+    """
+    own_map = getattr(getattr(parametrization, "orthogonal_map", None), "name", None)
+    if own_map in ("matrix_exp", "cayley") and not hasattr(parametrization, "base"):
+        return False
+    return hasattr(parametrization, "right_inverse")
+
+
 def forward_pre_hooks(module: torch.nn.Module) -> list[Any]:
     """What a module calls before its forward, the older `spectral_norm` among them."""
     return list(module._forward_pre_hooks.values())  # noqa: SLF001

@@ -122,6 +122,7 @@ def initialize(
         plan = plan.with_rules(rules)
     planned = {entry.name for entry in plan if entry.is_planned}
     before = _summaries(model, planned)
+    buffers_before = {slot.name: slot.tensor for slot in buffer_slots(model)}
     report = plan.run(model, base, strict=strict, buffers=buffers, skip=skipped)
     after = _summaries(model, planned.intersection(report.filled))
     differs = {
@@ -129,7 +130,13 @@ def initialize(
         for name, found in after.items()
         if before[name].differs(found, *_bounds(plan[name]))
     }
-    unwritten = _unwritten(plan, report, buffers)
+    # Some parametrizations replace theirs when the weight is set.
+    new = {
+        slot.name
+        for slot in buffer_slots(model)
+        if slot.tensor is not buffers_before.get(slot.name)
+    }
+    unwritten = [name for name in _unwritten(plan, report, buffers) if name not in new]
     return InitializeReport(**vars(report), unwritten=unwritten, differs=differs, plan=plan)
 
 

@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from .._core.torch_internals import (
+    has_right_inverse,
     own_buffers,
     own_modules,
     own_parameters,
@@ -58,8 +59,7 @@ class Slot(NamedTuple):
     def can_be_assigned(self) -> bool:
         """Whether what a parametrized weight is computed from can be found from its values."""
         parametrizations: Any = self.owner.parametrizations
-        own = parametrizations[_step(self)]
-        return all(hasattr(each, "right_inverse") for each in own)
+        return all(map(has_right_inverse, parametrizations[_step(self)]))
 
     def check(self, values: torch.Tensor) -> None:
         """Raise what `assign` would, before anything is written."""

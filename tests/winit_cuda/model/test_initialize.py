@@ -237,6 +237,16 @@ def test_parametrized_weights():
     assert "weight_orig" in winit.initialize(old, seed=0).filled
 
 
+def test_a_base_that_setting_the_weight_replaces():
+    layer = parametrizations.orthogonal(nn.Linear(6, 6), orthogonal_map="matrix_exp")
+    before = layer.parametrizations.weight[0].base
+    report = winit.initialize(layer, seed=0)
+    assert layer.parametrizations.weight[0].base is not before
+    assert not report.unwritten
+    kept = winit.initialize(layer, seed=0, skip=["weight"])
+    assert kept.unwritten == ["parametrizations.weight.0.base"]
+
+
 class Tied(nn.Module):
     """The weight is tied when both modules have written theirs, as in transformers."""
 

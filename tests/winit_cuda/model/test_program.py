@@ -245,6 +245,25 @@ def test_a_parametrization_that_cannot_be_undone():
     assert model.parametrizations.weight[0].scale == 2
 
 
+@pytest.mark.parametrize("kind", ["matrix_exp", "cayley"])
+def test_orthogonal_maps_that_torch_cannot_undo(kind):
+    """Their `right_inverse` only raises."""
+
+    def factory():
+        return parametrizations.orthogonal(
+            nn.Linear(4, 4), orthogonal_map=kind, use_trivialization=False
+        )
+
+    plan, model = planned(factory), factory()
+    path = "parametrizations.weight.original"
+    assert plan[path].initializer == winit.KaimingUniform(a=5**0.5)
+    plan.run(model, seed=0)
+    assert torch.equal(model.weight, winit.build(factory, 0).weight)
+    before = model.weight.detach().clone()
+    assert path in winit.initialize(model, seed=1).unwritten
+    assert torch.equal(model.weight, before)
+
+
 def test_other_laws_keep_keys_apart():
     plan = planned(Drawn).with_rules({"v": winit.Ones()})
     assert plan["g"].program.keys != ["v"]
