@@ -71,12 +71,16 @@ def is_watched() -> bool:
     return _is_compiling() or dispatch_modes() > 0 or transforms_active() or is_jit_tracing()
 
 
-spectral_norm_types = tuple(
-    kind
-    for kind in (getattr(torch.nn.utils.parametrizations, "_SpectralNorm", None),)
-    if kind is not None
-)
+def _parametrizations(name: str) -> tuple[Any, ...]:
+    found = getattr(torch.nn.utils.parametrizations, name, None)
+    return () if found is None else (found,)
+
+
+spectral_norm_types = _parametrizations("_SpectralNorm")
 """The class of the parametrization `spectral_norm`, which no function gives."""
+
+weight_norm_types = _parametrizations("_WeightNorm")
+"""That of `weight_norm`."""
 
 
 def has_right_inverse(parametrization: torch.nn.Module) -> bool:

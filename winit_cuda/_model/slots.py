@@ -20,6 +20,7 @@ from .._core.torch_internals import (
     own_modules,
     own_parameters,
     spectral_norm_types,
+    weight_norm_types,
 )
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class Slot(NamedTuple):
 
     def seen(self) -> torch.Tensor:
         """What the module itself sees under the name."""
-        leaf = self.name.rpartition(".")[2]
+        leaf = _step(self)
         if leaf in getattr(self.owner, "parametrizations", ()):
             return _computed(self.owner, leaf)
         return self.tensor
@@ -70,8 +71,13 @@ class Slot(NamedTuple):
 
     def assign(self, values: torch.Tensor) -> None:
         """Set a parametrized weight: its parametrizations find the tensors that give the values."""
+        leaf = _step(self)
+        parametrizations: Any = self.owner.parametrizations
+        if any(isinstance(each, weight_norm_types) for each in parametrizations[leaf]):
+            # Of rows of zeros, v g / |v| is 0 / 0; both v and g are 0 there.
+            values = values.masked_fill(values.isnan(), 0)
         with torch.no_grad():
-            setattr(self.owner, _step(self), values)
+            setattr(self.owner, leaf, values)
 
 
 def slots(model: nn.Module, is_wanted: Callable[[str], bool] = lambda _: True) -> list[Slot]:

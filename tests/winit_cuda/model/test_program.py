@@ -204,6 +204,23 @@ def test_parametrized_weights():
     assert torch.allclose(found.original0, drawn.norm(dim=1, keepdim=True), atol=1e-6)
 
 
+def test_a_row_of_zeros_under_weight_norm():
+    """It has no direction, and torch's own forward has no value for it either."""
+
+    def factory():
+        layer = nn.Linear(3, 4)
+        nn.init.zeros_(layer.weight[1])
+        return parametrizations.weight_norm(layer)
+
+    model = factory()
+    winit.plan(factory).run(model, seed=0)
+    for made in (model, winit.build(factory, 0)):
+        found = made.parametrizations.weight
+        assert (found.original0 == 0).flatten().tolist() == [False, True, False, False]
+        assert torch.equal(found.original1[1], torch.zeros(3))
+        assert found.original1.isfinite().all()
+
+
 @pytest.mark.parametrize("kind", ["orthogonal", "spectral_norm"])
 def test_parametrizations_that_torch_has(kind):
     def factory():
