@@ -23,10 +23,17 @@ if TYPE_CHECKING:
     from .._keys.keys import Key
     from .entries import Entry
     from .slots import Slot
+    from .spectral import Vectors
 
 
-def fill(found: list[tuple[Slot, Entry]], base: Key, shards: Mapping[str, Shard | Shards]) -> None:
-    """Write all tensors, in as few calls of the core as there are devices, and so all pieces."""
+def fill(
+    found: list[tuple[Slot, Entry]], base: Key, shards: Mapping[str, Shard | Shards]
+) -> list[Vectors]:
+    """Write all tensors, in as few calls of the core as there are devices, and so all pieces.
+
+    Returns:
+        The vectors of `spectral_norm` that were found anew for their weights.
+    """
     jobs: list[Job] = []
     names: list[str] = []
     first: list[Job] = []  # of values that are assigned
@@ -81,14 +88,15 @@ def fill(found: list[tuple[Slot, Entry]], base: Key, shards: Mapping[str, Shard 
     increment_version(written)
     for slot, values in assigned:
         slot.assign(values)
-    _find_vectors(found, base, shards)
+    return _find_vectors(found, base, shards)
 
 
 def _find_vectors(
     found: list[tuple[Slot, Entry]], base: Key, shards: Mapping[str, Shard | Shards]
-) -> None:
+) -> list[Vectors]:
     """Give the weights of `spectral_norm` the singular vectors of their new values."""
-    for slot, entry, own in stale(found):
+    stale_ones = stale(found)
+    for slot, entry, own in stale_ones:
         weight = slot.tensor
         if slot.name in shards or is_dtensor(weight):  # they are of the whole, and nothing is sent
             weight = torch.empty(entry.shape, dtype=weight.dtype, device=weight.device)
@@ -96,6 +104,7 @@ def _find_vectors(
         for values, buffer in zip(own.values(weight, base), (own.u, own.v), strict=True):
             _copy(values, buffer, None)
             increment_version((buffer,))
+    return [own for _, _, own in stale_ones]
 
 
 def _batch(jobs: list[Job], found: list[tuple[Slot, Entry]]) -> Batch:

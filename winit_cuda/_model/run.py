@@ -18,7 +18,6 @@ from .._keys.keys import Key, key
 from .entries import NEVER_WRITTEN
 from .fill import fill
 from .slots import Slot, buffer_slots, slots
-from .spectral import stale
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -80,10 +79,10 @@ def run(
     if faults:
         raise ValueError(f"Plan.run: {'; '.join(faults[:5])} ({len(faults)} in all)")
     _check_memory(found)
-    fill(found, base, shards)
+    found_anew = fill(found, base, shards)
     report.filled = [slot.name for slot, _ in found]
     report.elements = sum(math.prod(entry.shape) for _, entry in found)
-    for _, _, own in stale(found):
+    for own in found_anew:
         for name, tensor in zip(own.names, (own.u, own.v), strict=True):
             if name not in report.filled:
                 report.filled.append(name)

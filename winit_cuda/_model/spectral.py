@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional
 from torch.nn.utils.spectral_norm import SpectralNorm as Hook
 
-from .._core.torch_internals import forward_pre_hooks, spectral_norm_types
+from .._core.torch_internals import forward_pre_hooks, own_modules, spectral_norm_types
 from .._initializers.elementwise import Normal
 from .._keys.keys import Key, fold_in
 
@@ -39,13 +39,10 @@ class Vectors(NamedTuple):
         return f"{self.prefix}_u", f"{self.prefix}_v"
 
     def values(self, weight: torch.Tensor, base: Key) -> tuple[torch.Tensor, torch.Tensor]:
-        """Both for a weight, by the power method from draws with the keys of their names."""
+        """Both for a weight, by the power method from a draw with the key of v's name."""
         matrix = weight.detach().movedim(self.dim, 0).flatten(1)
         matrix = matrix.to(torch.promote_types(matrix.dtype, torch.float32))
-        u, v = matrix.new_empty(matrix.shape[0]), matrix.new_empty(matrix.shape[1])
-        for name, start in zip(self.names, (u, v), strict=True):
-            Normal()(start, key=fold_in(base, name))
-        v = functional.normalize(v, dim=0)
+        v = Normal()(matrix.new_empty(matrix.shape[1]), key=fold_in(base, self.names[1]))
         for _ in range(_ITERATIONS):
             u = functional.normalize(matrix @ v, dim=0)
             v = functional.normalize(matrix.mH @ u, dim=0)
@@ -55,6 +52,9 @@ class Vectors(NamedTuple):
 def vectors(slot: Slot) -> Vectors | None:
     """The vectors of a weight, if it is that of a `spectral_norm`."""
     owner: Any = slot.owner
+    hooks = [each for each in forward_pre_hooks(owner) if isinstance(each, Hook)]
+    if not hooks and "parametrizations" not in own_modules(owner):
+        return None  # of nearly all
     path, _, leaf = slot.name.rpartition(".")
     prefix = f"{path}." if path else ""
     if not slot.is_computed and leaf in getattr(owner, "parametrizations", ()):
@@ -62,8 +62,8 @@ def vectors(slot: Slot) -> Vectors | None:
         if isinstance(norm, spectral_norm_types) and hasattr(norm, "_u"):  # not of one dimension
             step = f"{prefix}parametrizations.{leaf}.0."
             return Vectors(step, norm.get_buffer("_u"), norm.get_buffer("_v"), norm.dim)
-    for hook in forward_pre_hooks(owner):  # of the older function
-        if isinstance(hook, Hook) and leaf == f"{hook.name}_orig":
+    for hook in hooks:  # of the older function
+        if leaf == f"{hook.name}_orig":
             own = owner.get_buffer(f"{hook.name}_u"), owner.get_buffer(f"{hook.name}_v")
             return Vectors(prefix + hook.name, *own, hook.dim)
     return None
