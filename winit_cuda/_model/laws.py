@@ -167,7 +167,7 @@ class Reader:
             return self._truncated(step, reading)
         if name not in _SCALINGS or step.operator is None:
             raise NoLawError(f"by {step.name}")
-        factor, summand = -1.0, 0.0
+        factor, summand = -1.0, -0.0  # 0.0 as a summand would turn -0.0 into 0.0
         if name != "neg":
             one, other = _factors(step)
             if "out" in step.kwargs and one != step.writes[0]:
@@ -179,8 +179,8 @@ class Reader:
             if name == "div" and value == 0:
                 raise NoLawError("by a division by 0")
             factor, summand = {
-                "mul": (value, 0.0),
-                "div": (1 / value if value else math.inf, 0.0),
+                "mul": (value, -0.0),
+                "div": (1 / value if value else math.inf, -0.0),
                 "add": (1.0, alpha * value),
                 "sub": (1.0, -alpha * value),
                 "rsub": (-alpha, value),
@@ -274,6 +274,7 @@ def _scaled_law(
     value = constant_value(initializer)
     if value is not None:
         return _constant(value * factor + summand, dtype)
+    summand += 0.0  # the laws of draws have 0.0, as they are written
     if factor == 0.0:
         return _constant(summand, dtype)
     if (factor, summand) == (1.0, 0.0):

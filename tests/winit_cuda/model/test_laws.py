@@ -229,6 +229,9 @@ def test_pieces():
         lambda w: w.copy_(torch.tensor([-0.0, -0.0])),
         lambda w: [w.zero_(), w[1:].fill_(-0.0)],
         lambda w: [w.fill_(-0.0), w[1:].zero_()],
+        lambda w: w.zero_().neg_(),
+        lambda w: w.fill_(-0.0).div_(2).sub_(0.0),
+        lambda w: w.fill_(-0.0).add_(0.0),
     ],
 )
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
