@@ -1,12 +1,11 @@
 """A model that exists, initialized again by its own functions."""
 
-from __future__ import annotations
-
 import fnmatch
 import importlib
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from torch import nn
 from torch.nn.parameter import is_lazy
@@ -15,18 +14,12 @@ from .._core.checks import wrong
 from .._distributed.fsdp import reshard
 from .._keys.keys import Key, key
 from .compare import Summary, summary
-from .entries import NEVER_WRITTEN
+from .entries import NEVER_WRITTEN, Entry
 from .plan import Plan
+from .rules import Rules
 from .run import Report, globs, listed
 from .slots import buffer_slots, slots
 from .table import as_one, in_words, template
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
-
-    from .entries import Entry
-    from .rules import Rules
 
 
 @dataclass
