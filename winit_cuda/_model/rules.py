@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from .._core.checks import wrong
+from .._core.checks import WrongTypeError, WrongValueError, wrong
 from .._initializers.base import Initializer
 from .rule_files import read
 
@@ -69,6 +69,8 @@ class Rule:
     def _called(self, choose: Any, name: str, tensor: torch.Tensor, modules: Modules) -> Any:
         try:
             return choose(name, tensor, modules) if self._types else choose(name, tensor)
+        except (WrongValueError, WrongTypeError):
+            raise  # of a preset: it says what is wrong itself
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"
             message = f"plan: the rule of {self} failed for {name}, {reason}"
