@@ -17,10 +17,11 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from .fake_tensors import is_fake
+from .frames import described
 from .read import Model, read
 from .slots import buffer_slots, slots
 from .stand_ins import stand_ins
-from .trace import described, tracing
+from .trace import tracing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,15 +7,11 @@ log, by the few steps from which they follow.
 
 from __future__ import annotations
 
-import contextlib
-import copy
 import functools
 import pickle
 import random
 import sys
-import traceback
 from contextlib import contextmanager
-from pathlib import Path
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
@@ -24,9 +20,8 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from .._core.checks import wrong
-from .._core.torch_init import CODES
 from .._core.torch_internals import schema
-from . import replay
+from . import frames, replay
 from .fake_tensors import (
     NEED_VALUES,
     FakeMode,
@@ -48,33 +43,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
-# Those that are made of many operators, some of which need values.
-_WHOLE = ("trunc_normal_", "orthogonal_", "sparse_", "dirac_", "eye_")
-_NUMBERS = ("mean", "std", "a", "b", "gain", "sparsity", "groups")
-# Those that are one operator with numbers found from the shape.
-_SCHEMES = {
-    "kaiming_uniform_": ("a", "mode", "nonlinearity"),
-    "kaiming_normal_": ("a", "mode", "nonlinearity"),
-    "xavier_uniform_": ("gain",),
-    "xavier_normal_": ("gain",),
-}
-_WHOLE_CODES = {CODES[name]: name for name in _WHOLE}
-if "_no_grad_trunc_normal_" in CODES:  # which libraries call, too
-    _WHOLE_CODES[CODES["_no_grad_trunc_normal_"]] = "trunc_normal_"
-_SCHEME_CODES = {CODES[name]: name for name in _SCHEMES}
 # They write what is there, and on fake tensors nothing.
 _FILLS = frozenset({"normal_", "uniform_", "fill_", "zero_", "exponential_"})
 # They change where a tensor's elements are, or how it is differentiated, and write none.
 _LAYOUTS = frozenset({"detach_", "set_", "transpose_", "t_", "squeeze_", "unsqueeze_", "swapaxes_"})
 # Results are Python's, so values are needed.
 _QUESTIONS = frozenset({"equal", "is_nonzero", "allclose"})
-_LIBRARIES = (
-    *(str(Path(file).parent) + "/" for file in (torch.__file__, str(Path(__file__).parent))),
-    copy.__file__,
-    contextlib.__file__,
-    functools.__file__,
-    str(Path(torch.__file__).parents[1] / "typing_extensions.py"),
-)
 
 
 class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -113,7 +87,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         view = self.view(tensor)
         steps = self.log.needed(view, len(self.log.steps))
         if any(step.is_random for step in steps):
-            line = _stack()[0]
+            line = frames.stack()[0]
             self.log.warnings.append(
                 f"a random value is read, the plan holds for one of it: {line}"
             )
@@ -136,7 +110,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         name = schema(func).name.removeprefix("aten::")
         if name == "detach" and is_fake(args[0]):
             return func(*args, **kwargs)  # of every parameter, and writes nothing
-        line, whole, scheme = _stack()
+        line, whole, scheme = frames.stack()
         given = [value for value in _flat((args, kwargs)) if isinstance(value, torch.Tensor)]
         if given and not any(map(is_fake, given)) and not name.startswith("lift"):
             if torch.Tag.nondeterministic_seeded in func.tags:
@@ -208,16 +182,14 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if writes:
             is_random = torch.Tag.nondeterministic_seeded in func.tags
             args, kwargs = arguments
-            known = _arguments(scheme)
+            known = frames.scheme_call(scheme)
             step = Step(name, func, args, kwargs, results, writes, line, known, is_random)
             step.default_dtype = torch.get_default_dtype()
             self.log.add(step)
 
     def _add_whole(self, frame: FrameType, line: Line | None) -> None:
-        tensor = frame.f_locals["tensor"]
+        name, tensor, numbers = frames.whole_call(frame)
         if is_fake(tensor):
-            name = _WHOLE_CODES[frame.f_code]
-            numbers = {key: frame.f_locals[key] for key in _NUMBERS if key in frame.f_locals}
             view = self.view(tensor)
             is_random = name not in ("dirac_", "eye_")
             step = Step(name, None, (view,), numbers, [view], [view], line, None, is_random)
@@ -255,7 +227,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         made = as_fake(self.mode, value)
         view = self.view(made)
         clone = torch.ops.aten.clone.default
-        self.log.add(Step("clone", clone, (Outside(value),), {}, [view], [view], _stack()[0]))
+        self.log.add(Step("clone", clone, (Outside(value),), {}, [view], [view], frames.stack()[0]))
         return made
 
     def _frozen(self, generator: str, line: Line | None) -> None:
@@ -313,19 +285,11 @@ def _made(factory: Callable[[], Any]) -> nn.Module:
         model = factory()
     except Exception as error:
         raise RuntimeError(
-            f"plan: the constructor failed on fake tensors, {described(error)}"
+            f"plan: the constructor failed on fake tensors, {frames.described(error)}"
         ) from error
     if not isinstance(model, nn.Module):
         raise wrong("plan", "what the factory returns", "a torch.nn.Module", model, TypeError)
     return model
-
-
-def described(error: Exception) -> str:
-    """An error, with the line of the user's code that it comes from."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not frame.filename.startswith(_LIBRARIES)]
-    where = own[-1] if own else frames[-1]
-    return f"at {where.filename}:{where.lineno} in {where.name}: {type(error).__name__}: {error}"
 
 
 @contextmanager
@@ -350,35 +314,6 @@ def _generators_kept(log: Log) -> Iterator[None]:
                 "that has no effect on the plan"
             )
             torch.set_rng_state(cpu)
-
-
-def _stack() -> tuple[Line | None, FrameType | None, FrameType | None]:
-    """The user's line, and the function of torch.nn.init that is known as a whole, or a scheme."""
-    frame: FrameType | None = sys._getframe(2)  # noqa: SLF001
-    whole = scheme = line = None
-    while frame is not None:
-        code = frame.f_code
-        if code in _WHOLE_CODES:
-            whole = frame
-        elif code in _SCHEME_CODES:
-            scheme = frame
-        if line is None and not _is_library(code.co_filename):
-            line = Line(code.co_filename, frame.f_lineno, code.co_name)
-            break  # user code has no torch.nn.init outside of it
-        frame = frame.f_back
-    return line, whole, scheme
-
-
-@functools.cache
-def _is_library(file: str) -> bool:
-    return file.startswith(_LIBRARIES)
-
-
-def _arguments(frame: FrameType | None) -> tuple[str, dict[str, Any]] | None:
-    if frame is None:
-        return None
-    name = _SCHEME_CODES[frame.f_code]
-    return name, {argument: frame.f_locals[argument] for argument in _SCHEMES[name]}
 
 
 def _flat(value: Any) -> list[Any]:
