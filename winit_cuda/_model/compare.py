@@ -8,11 +8,14 @@ has bounds, one element beyond them is enough.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
 from .._core.torch_internals import is_dtensor, local_tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 # Of a larger tensor, so many elements are looked at, in runs that lie apart.
 _SAMPLE = 1 << 14
@@ -72,8 +75,27 @@ class Summary(NamedTuple):
         return f"std {std:.3g}" if is_centered else f"mean {mean:.3g}, std {std:.3g}"
 
 
-def summary(tensor: torch.Tensor) -> Summary | None:
-    """The summary of this rank's part of a tensor; None where it has no elements."""
+def summaries(tensors: Sequence[torch.Tensor]) -> list[Summary | None]:
+    """The summary of this rank's part of each tensor; None where it has no elements.
+
+    Devices are waited for once each.
+    """
+    found: list[Summary | None] = [None] * len(tensors)
+    on_devices: dict[torch.device, list[tuple[int, int, torch.Tensor]]] = {}
+    for i, tensor in enumerate(tensors):
+        sample = _sample(tensor)
+        if sample is not None:
+            row = (i, len(sample), _numbers(sample))
+            on_devices.setdefault(sample.device, []).append(row)
+    for own in on_devices.values():
+        rows = torch.stack([numbers for *_, numbers in own]).tolist()
+        for (i, size, _), numbers in zip(own, rows, strict=True):
+            found[i] = Summary(size, tuple(numbers[:3]), tuple(numbers[3:6]), *numbers[6:])
+    return found
+
+
+def _sample(tensor: torch.Tensor) -> torch.Tensor | None:
+    """Elements of this rank's part, as float32."""
     local = local_tensor(tensor) if is_dtensor(tensor) else tensor
     flat = local.detach().reshape(-1)
     if flat.numel() == 0 or flat.is_meta or flat.is_complex():
@@ -81,8 +103,11 @@ def summary(tensor: torch.Tensor) -> Summary | None:
     if flat.numel() > _SAMPLE:
         width = flat.numel() // _RUNS
         flat = flat[: width * _RUNS].view(_RUNS, width)[:, : _SAMPLE // _RUNS].reshape(-1)
-    values = flat.to(torch.float32)
+    return flat.to(torch.float32)
+
+
+def _numbers(values: torch.Tensor) -> torch.Tensor:
+    """What a summary has of a sample, still on its device."""
     pairs = [torch.var_mean(each, correction=0) for each in (values, values.abs(), values * values)]
     variances, means = zip(*pairs, strict=True)
-    numbers = torch.stack((*means, *variances, *values.aminmax())).tolist()
-    return Summary(len(values), tuple(numbers[:3]), tuple(numbers[3:6]), *numbers[6:])
+    return torch.stack((*means, *variances, *values.aminmax()))

@@ -13,7 +13,7 @@ from torch.nn.parameter import is_lazy
 from .._core.checks import wrong
 from .._distributed.fsdp import reshard
 from .._keys.keys import Key, key
-from .compare import Summary, summary
+from .compare import Summary, summaries
 from .entries import NEVER_WRITTEN, Entry
 from .plan import Plan
 from .rules import Rules
@@ -135,12 +135,13 @@ def initialize(
 
 def _summaries(model: nn.Module, names: set[str]) -> dict[str, Summary]:
     """What stands in the tensors of these names."""
-    found = {
-        slot.name: summary(slot.tensor)
+    tensors = {
+        slot.name: slot.tensor
         for slot in [*slots(model), *buffer_slots(model)]
         if slot.name in names
     }
-    return {name: each for name, each in found.items() if each is not None}
+    found = zip(tensors, summaries(list(tensors.values())), strict=True)
+    return {name: each for name, each in found if each is not None}
 
 
 def _bounds(entry: Entry) -> tuple[float, float]:
@@ -155,10 +156,11 @@ def _bounds(entry: Entry) -> tuple[float, float]:
 
 def _unwritten(plan: Plan, report: Report, buffers: bool) -> list[str]:
     """Those that nothing writes; the report has them no longer among those without a law."""
-    names = [
-        entry.name
+    names = {
+        entry.name: None
         for entry in plan
         if entry.note == NEVER_WRITTEN and (buffers or not entry.is_buffer)
-    ]
+    }
     report.without_law = [name for name in report.without_law if name not in names]
-    return [name for name in names if name not in (*report.skipped, *report.filled)]
+    others = {*report.skipped, *report.filled}
+    return [name for name in names if name not in others]

@@ -5,7 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from winit_cuda._model.compare import summary
+from winit_cuda._model.compare import summaries
+
+
+def summary(tensor):
+    return summaries([tensor])[0]
 
 
 def drawn(law, shape, seed):
@@ -81,3 +85,9 @@ def test_parts_of_a_large_tensor_are_all_looked_at():
     changed[512:] *= 2
     assert summary(whole).differs(summary(changed))
     assert summary(whole).size < 1 << 15
+
+
+def test_each_tensor_has_its_own():
+    tensors = [torch.ones(3), torch.empty(0), torch.arange(20.0)]
+    assert summaries(tensors) == [summary(each) for each in tensors]
+    assert [each and each.high for each in summaries(tensors)] == [1.0, None, 19.0]
