@@ -89,7 +89,7 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], align: 
 
 
 class Progress:
-    """A bar on stderr, drawn only when something begins; without a terminal, a line a minute.
+    """A bar on stderr, drawn when something begins; where that cannot be, a line a minute.
 
     Nothing runs beside the measurements: the bar is not refreshed by a thread.
     """
@@ -116,7 +116,7 @@ class Progress:
             auto_refresh=False,
             redirect_stdout=False,
             redirect_stderr=False,
-            disable=not console.is_terminal,
+            disable=not console.is_terminal or console.is_dumb_terminal,
         )
         self._task = self._bar.add_task("", total=total)
         self._total, self._begun = total, 0

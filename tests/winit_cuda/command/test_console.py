@@ -85,10 +85,14 @@ class _Terminal(io.StringIO):
         return True
 
 
-def test_progress_without_a_terminal_is_a_line_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", ["none", "dumb"])
+def test_progress_without_a_terminal_is_a_line_a_minute(
+    monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setenv("TERM", "dumb")
     now = 1000.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    log = io.StringIO()
+    log = io.StringIO() if kind == "none" else _Terminal()
     progress = Progress(9, log)
     for number in range(9):
         progress.step(f"case {number}")
@@ -97,7 +101,8 @@ def test_progress_without_a_terminal_is_a_line_a_minute(monkeypatch: pytest.Monk
     assert log.getvalue().splitlines() == ["3 of 9 done, now case 3", "6 of 9 done, now case 6"]
 
 
-def test_progress_is_drawn_on_a_terminal_only() -> None:
+def test_progress_is_drawn_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
     terminal, log = _Terminal(), io.StringIO()
     for stream in (terminal, log):
         progress = Progress(2, stream)
