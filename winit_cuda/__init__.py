@@ -35,10 +35,12 @@ from ._model.entries import Entry, Piece
 from ._model.initialize import InitializeReport, initialize
 from ._model.plan import Plan, plan
 from ._model.run import Report
+from ._version import STREAM_VERSION
 from ._version import __version__ as __version__
 from .init import *  # noqa: F403
 
 __all__ = [
+    "STREAM_VERSION",
     "BackendInfo",
     "Box",
     "Composite",

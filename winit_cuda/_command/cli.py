@@ -9,7 +9,7 @@ import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
-from .._version import __version__
+from .._version import STREAM_VERSION, __version__
 from . import demo, info, plan
 from .console import CommandError
 
@@ -47,7 +47,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="winit-cuda", description="torch.nn.init with one seed, one set of weights, anywhere."
     )
-    parser.add_argument("--version", action="version", version=f"winit_cuda {__version__}")
+    versions = f"winit_cuda {__version__}, stream version {STREAM_VERSION}"
+    parser.add_argument("--version", action="version", version=versions)
     commands = parser.add_subparsers(
         dest="command", required=True, metavar="{info,demo,plan,bench}"
     )

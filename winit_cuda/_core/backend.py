@@ -30,7 +30,7 @@ from typing import Any, Literal
 
 import torch
 
-from .._version import __version__
+from .._version import STREAM_VERSION, __version__
 from . import cuda_support
 from .checks import warn, wrong
 
@@ -174,6 +174,8 @@ class BackendInfo:
     """What was built, what loads, what each device uses and why; `print` it to read it."""
 
     version: str
+    stream_version: int
+    """Which values a key gives: `STREAM_VERSION`."""
     torch_version: str
     choice: Choice
     build: dict[str, Any]
@@ -190,7 +192,8 @@ class BackendInfo:
 
     def __str__(self) -> str:
         lines = [
-            f"winit_cuda  {self.version}, torch {self.torch_version}",
+            f"winit_cuda  {self.version}, stream version {self.stream_version}, "
+            f"torch {self.torch_version}",
             f"built       {self.build.get('reason', 'no record of the build')}",
             f"core        {self._core_line()}",
         ]
@@ -229,6 +232,7 @@ def backend_info() -> BackendInfo:
     core_says = dict(loaded.build_info()) if loaded is not None else {}
     return BackendInfo(
         version=__version__,
+        stream_version=STREAM_VERSION,
         torch_version=str(torch.__version__),
         choice=_choice,
         build=_build_record(),

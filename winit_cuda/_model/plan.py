@@ -14,6 +14,7 @@ from torch.nn.parameter import is_lazy
 from .._core.checks import unfit, warn, wrong
 from .._distributed.shard import Shard, Shards
 from .._keys.keys import Key
+from .._version import STREAM_VERSION
 from .entries import LAZY, Entry, as_dict, entry_of, from_dict, with_own_keys
 from .rules import Rules, chosen, parsed
 from .run import Report, run
@@ -22,7 +23,6 @@ from .table import table
 
 _FORMAT = "winit_cuda plan"
 _VERSION = 1
-_STREAM = 1
 
 
 class Plan:
@@ -148,7 +148,7 @@ class Plan:
     def to_json(self) -> str:
         """Return the plan as JSON, from which `from_json` makes it again."""
         entries = [as_dict(entry) for entry in self]
-        head = {"format": _FORMAT, "version": _VERSION, "stream": _STREAM}
+        head = {"format": _FORMAT, "version": _VERSION, "stream": STREAM_VERSION}
         return json.dumps({**head, "entries": entries}, indent=1)
 
     def save(self, path: str | Path) -> None:
@@ -180,9 +180,10 @@ class Plan:
         head = described.get("format") if isinstance(described, dict) else None
         if head != _FORMAT:
             raise wrong(function, "text", f"an object of the format {_FORMAT!r}", head)
-        if (described.get("version"), described.get("stream")) != (_VERSION, _STREAM):
-            received = described.get("version"), described.get("stream")
-            raise wrong(function, "version and stream", f"{_VERSION} and {_STREAM}", received)
+        required = _VERSION, STREAM_VERSION
+        received = described.get("version"), described.get("stream")
+        if received != required:
+            raise wrong(function, "version and stream", "{} and {}".format(*required), received)
         unknown = sorted(described.keys() - {"format", "version", "stream", "entries"})
         if unknown:
             raise wrong(function, "text", "an object of a plan's members only", unknown)

@@ -25,7 +25,6 @@ from laws import Law
 from reference import Key
 
 FILE = Path(__file__).parents[2] / "data" / "golden.json"
-STREAM_VERSION = 1
 COUNT = 4099
 LAWS = [
     Law("uniform", (0.0, 1.0)),
@@ -127,7 +126,7 @@ def test_the_stream_is_frozen(place):
 
 def test_the_file_has_every_case():
     stored = json.loads(FILE.read_text())
-    assert stored["stream_version"] == STREAM_VERSION
+    assert stored["stream_version"] == winit.STREAM_VERSION
     assert list(stored["hashes"]) == list(CASES)
 
 
@@ -140,7 +139,7 @@ def test_writing_changes_no_hash(tmp_path):
     file = tmp_path / "golden.json"
     first, second = list(CASES)[:2]
     hashes = {first: digest(CASES[first](CPU)), second: "0" * 32}
-    text = json.dumps({"stream_version": STREAM_VERSION, "hashes": hashes})
+    text = json.dumps({"stream_version": winit.STREAM_VERSION, "hashes": hashes})
     file.write_text(text)
     with pytest.raises(SystemExit, match="new stream version"):
         write(file)
@@ -165,7 +164,7 @@ def write(file):
             "give other weights. That is a new stream version, with hashes of its own beside "
             f"these; {file.name} is left as it was."
         )
-    content = {"stream_version": STREAM_VERSION, "hashes": made}
+    content = {"stream_version": winit.STREAM_VERSION, "hashes": made}
     file.write_text(json.dumps(content, indent=1) + "\n")
     print(f"{len(made.keys() - stored.keys())} hashes added, {len(made)} in {file}")
 

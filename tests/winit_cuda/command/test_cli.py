@@ -11,6 +11,8 @@ import pytest
 import winit_cuda
 from winit_cuda._command import cli, info
 
+VERSIONS = f"winit_cuda {winit_cuda.__version__}, stream version {winit_cuda.STREAM_VERSION}\n"
+
 
 def test_console_script_is_installed() -> None:
     (script,) = entry_points(group="console_scripts", name="winit-cuda")
@@ -21,7 +23,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         cli.main(["--version"])
     assert stop.value.code == 0
-    assert capsys.readouterr().out == f"winit_cuda {winit_cuda.__version__}\n"
+    assert capsys.readouterr().out == VERSIONS
 
 
 def test_info_says_what_each_device_uses(capsys: pytest.CaptureFixture[str]) -> None:
@@ -84,7 +86,7 @@ def test_module_is_the_command() -> None:
         text=True,
         check=True,
     )
-    assert done.stdout == f"winit_cuda {winit_cuda.__version__}\n"
+    assert done.stdout == VERSIONS
 
 
 def test_seed_that_torch_does_not_take(capsys: pytest.CaptureFixture[str]) -> None:

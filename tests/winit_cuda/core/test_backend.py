@@ -49,7 +49,8 @@ def test_info_with_the_core():
     assert info.core == backend.loaded.build_info()
     assert info.devices[0] == backend.DeviceUse("cpu", "native", "served by the native core")
     lines = str(info).splitlines()
-    assert lines[0] == f"winit_cuda  {winit.__version__}, torch {torch.__version__}"
+    versions = f"{winit.__version__}, stream version {winit.STREAM_VERSION}"
+    assert lines[0] == f"winit_cuda  {versions}, torch {torch.__version__}"
     assert "core        loaded" in str(info)
     assert "cpu         native: served by the native core" in lines
 
