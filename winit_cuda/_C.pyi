@@ -471,3 +471,9 @@ class FillList:
         with `keys_there`, of the device's. `memory` is the address, on the device, of a copy of
         what `write` wrote; 0 launches in parts.
         """
+
+    def run_named(self, names: list[str], seed: int, stream: int, threads: int, /) -> None:
+        """Write all tensors of a list on the CPU, item i with the child `names[i]` of a key.
+
+        ValueError: there are more or fewer names than items, or one has a lone surrogate.
+        """

@@ -6,13 +6,17 @@ import functools
 import json
 import math
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
+from .._dispatch.items import checked_code
 from .._initializers.base import Initializer, Law
 from .._initializers.composite import Composite
 from .program import Program, from_described
+
+if TYPE_CHECKING:
+    from .._fills.fill import Fill, Numbers
 
 # The note of a tensor that a constructor leaves as it was allocated.
 NEVER_WRITTEN = "never written"
@@ -38,6 +42,18 @@ class Piece:
     """Its law, as that of a tensor with its sizes."""
     key_name: str
     """What names its key."""
+
+
+class WholeFill(NamedTuple):
+    """What writes all of a parameter, but for the tensor."""
+
+    fill: Fill
+    function: str
+    """What errors name."""
+    numbers: Numbers
+    checked: int
+    """The code of the dtype in which the numbers are checked."""
+    key_name: str
 
 
 @dataclass(frozen=True)
@@ -83,6 +99,20 @@ class Entry:
         Found once: runs ask each time.
         """
         return None if self.initializer is None else self.initializer.law(self.shape)
+
+    @functools.cached_property
+    def whole(self) -> WholeFill | None:
+        """The one fill that writes a parameter; None where it takes more than that.
+
+        Found when the plan is made.
+        """
+        law = self.law
+        if law is None or law.is_negative or self.pieces or self.program is not None:
+            return None
+        fill, numbers, _ = law
+        function = f"Plan.run: {self.name}: {type(self.initializer).__name__}"
+        code = checked_code(fill, getattr(torch, self.dtype), numbers)
+        return WholeFill(fill, function, numbers, code, self.key_name or self.name)
 
     def __getstate__(self) -> dict[str, Any]:
         """The fields alone: a copy's law is to be made of the same fills."""

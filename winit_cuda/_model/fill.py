@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from .._core.torch_internals import increment_version, is_dtensor
-from .._dispatch.items import Job
+from .._dispatch.items import Job, new_job
 from .._dispatch.many import Batch
 from .._dispatch.single import negate
 from .._distributed.dtensor import local_part
@@ -39,8 +39,14 @@ def fill(
     first: list[Job] = []  # of values that are assigned
     first_names: list[str] = []
     later, later_names = [], []
-    negative, negative_later, assigned, computed = [], [], [], []
+    negative, negative_later, assigned, computed, written = [], [], [], [], []
     for slot, entry in found:
+        whole = entry.whole
+        if whole is not None and not (shards or slot.is_computed):  # as nearly all
+            what, function, numbers, checked, key_name = whole
+            jobs.append(new_job((what, function, slot.tensor, numbers, checked)))
+            names.append(key_name)
+            continue
         initializer: Any = entry.initializer
         shard = shards.get(slot.name)
         tensor = slot.tensor
@@ -61,6 +67,8 @@ def fill(
                 negative.append(tensor)
         if entry.program is not None:
             computed.append((slot, tensor, entry.program))
+        if entry.pieces or entry.program:
+            written.append(slot.tensor)
         for piece in entry.pieces:
             own_law = piece.initializer
             for one in box_fills(piece.offsets, piece.sizes, own_law, tensor, shard):
@@ -76,7 +84,8 @@ def fill(
     batches[0].run_named(base, first_names)
     for slot, values in assigned:
         _check_assigned(slot, values)
-    batches[1].run_named(base, names)
+    # Parametrizations are code of others, which may do anything to the model.
+    batches[1].run_named(base, names, may_have_moved=bool(assigned))
     for tensor in negative:
         negate(tensor)
     batches[2].run_named(base, later_names)
@@ -84,8 +93,7 @@ def fill(
         negate(tensor)
     for tensor, shard, values in programs:
         _copy(values, tensor, shard)
-    written = tuple(slot.tensor for slot, entry in found if entry.pieces or entry.program)
-    increment_version(written)
+    increment_version(tuple(written))
     for slot, values in assigned:
         slot.assign(values)
     return _find_vectors(found, base, shards)

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from .._core.checks import wrong
-from .._core.torch_internals import is_dtensor, is_tracing_tensor
+from .._core.torch_internals import ORDINARY, is_dtensor, is_tracing_tensor
 from .._distributed.fsdp import reshard
 from .._distributed.shard import Shard, Shards
 from .._keys.keys import Key, key
@@ -20,7 +20,7 @@ from .fill import fill
 from .slots import Slot, buffer_slots, slots
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from .entries import Entry
 
@@ -52,7 +52,7 @@ class Report:
 
 
 def run(
-    entries: list[Entry],
+    by_name: Mapping[str, Entry],
     model: nn.Module,
     seed: int | Key,
     *,
@@ -61,16 +61,16 @@ def run(
     shards: Mapping[str, Shard | Shards],
     skip: Iterable[str],
 ) -> Report:
-    """Fill the parameters of a model by the entries of a plan."""
+    """Fill the parameters of a model by the entries of a plan, each under all of its names."""
     if not isinstance(model, nn.Module):
         raise wrong("Plan.run", "model", "a torch.nn.Module", model, TypeError)
     base = seed if isinstance(seed, Key) else key(seed)
     reshard(model)
     if not buffers:
-        entries = [entry for entry in entries if not entry.is_buffer]
+        by_name = {name: entry for name, entry in by_name.items() if not entry.is_buffer}
     patterns = globs("Plan.run", skip)
-    report, found = _matched(entries, model, patterns, buffers)
-    faults = _left_over(entries, report, patterns) if strict else []
+    report, found = _matched(by_name, model, patterns, buffers)
+    faults = _left_over(by_name, report, patterns) if strict else []
     for name, shard in _items(shards):
         if not isinstance(shard, (Shard, Shards)):
             requirement = "a winit_cuda.Shard or winit_cuda.Shards"
@@ -81,7 +81,7 @@ def run(
     _check_memory(found)
     found_anew = fill(found, base, shards)
     report.filled = [slot.name for slot, _ in found]
-    report.elements = sum(math.prod(entry.shape) for _, entry in found)
+    report.elements = sum([math.prod(entry.shape) for _, entry in found])
     for own in found_anew:
         for name, tensor in zip(own.names, (own.u, own.v), strict=True):
             if name not in report.filled:
@@ -91,9 +91,11 @@ def run(
     return report
 
 
-def _left_over(entries: list[Entry], report: Report, patterns: dict[str, bool]) -> list[str]:
+def _left_over(
+    by_name: Mapping[str, Entry], report: Report, patterns: dict[str, bool]
+) -> list[str]:
     """What a strict run does not leave alone."""
-    notes = {entry.name: entry.note for entry in entries}
+    notes = {name: by_name[name].note if name in by_name else "" for name in report.without_law}
     return [
         *(f"{pattern!r}, of skip, matches nothing" for pattern, idle in patterns.items() if idle),
         *(f"{name} is only in the plan" for name in report.only_in_plan),
@@ -111,6 +113,10 @@ def _misfits(found: list[tuple[Slot, Entry]], shards: Mapping[str, Shard | Shard
     faults = [f"{name}, of shards, is not filled" for name in sorted(unknown)]
     for slot, entry in found:
         tensor = slot.tensor
+        if type(tensor) in ORDINARY and not (shards or slot.is_computed):  # as nearly all
+            if tensor.shape != entry.shape:
+                faults.append(_misshapen(slot, entry, tensor.shape))
+            continue
         if is_lazy(tensor):
             faults.append(f"{slot.name} is lazy, and has no shape yet: call the model once before")
             continue
@@ -120,14 +126,19 @@ def _misfits(found: list[tuple[Slot, Entry]], shards: Mapping[str, Shard | Shard
             continue
         shape: tuple[int, ...] = tensor.shape if shard is None else shard.global_shape
         if shape != entry.shape:
-            faults.append(f"{slot.name} has shape {tuple(shape)}, planned is {entry.shape}")
+            faults.append(_misshapen(slot, entry, shape))
         if slot.is_computed and not slot.can_be_assigned:
             faults.append(f"{slot.name} has a parametrization without right_inverse")
     return faults
 
 
+def _misshapen(slot: Slot, entry: Entry, shape: Sequence[int]) -> str:
+    return f"{slot.name} has shape {tuple(shape)}, planned is {entry.shape}"
+
+
 def _check_memory(found: list[tuple[Slot, Entry]]) -> None:
-    fakes = [slot.name for slot, _ in found if is_tracing_tensor(slot.tensor)]
+    odd = [slot for slot, _ in found if type(slot.tensor) not in ORDINARY]
+    fakes = [slot.name for slot in odd if is_tracing_tensor(slot.tensor)]
     if fakes:
         hint = "does the constructor keep tensors, such as by lru_cache, that a plan has made?"
         raise RuntimeError(f"Plan.run: fake tensors: {listed(fakes)}; {hint}")
@@ -166,23 +177,18 @@ def _is_skipped(slot: Slot, patterns: dict[str, bool]) -> bool:
 
 
 def _matched(
-    entries: list[Entry], model: nn.Module, patterns: dict[str, bool], buffers: bool
+    by_name: Mapping[str, Entry], model: nn.Module, patterns: dict[str, bool], buffers: bool
 ) -> tuple[Report, list[tuple[Slot, Entry]]]:
     """The parameters with their entries, and what is left over on either side."""
-    by_name: dict[str, Entry] = {}
-    for entry in entries:
-        by_name[entry.name] = entry
-        for alias in entry.aliases:
-            by_name[alias] = entry
     report, found, seen = Report(), [], set()
     own_buffers = buffer_slots(model) if buffers else []
     is_buffer = {id(slot.tensor) for slot in own_buffers}
     for slot in [*slots(model, by_name.__contains__), *own_buffers]:
         own = by_name.get(slot.name)
-        if own is None and slot.aliases:
+        if own is None:
             own = next((by_name[name] for name in slot.aliases if name in by_name), None)
-        if own is None and id(slot.tensor) in is_buffer:
-            continue  # a plan need not have it
+            if own is None and id(slot.tensor) in is_buffer:
+                continue  # a plan need not have it
         if own is not None:
             seen.add(own.name)
         is_loaded = getattr(slot.tensor, "_is_hf_initialized", False)
@@ -190,11 +196,13 @@ def _matched(
             report.skipped.append(slot.name)
         elif own is None:
             report.only_in_model.append(slot.name)
-        elif own.is_planned:
+        elif own.initializer or own.is_planned:
             found.append((slot, own))
         elif not (own.is_buffer and own.note == NEVER_WRITTEN):  # nor is that in a plain build
             report.without_law.append(slot.name)
-    report.only_in_plan = [entry.name for entry in entries if entry.name not in seen]
+    if unseen := by_name.keys() - seen:
+        own_names = [name for name, entry in by_name.items() if name == entry.name]
+        report.only_in_plan = [name for name in own_names if name in unseen]
     return report, found
 
 
