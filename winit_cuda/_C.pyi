@@ -436,6 +436,21 @@ def cuda_current_device() -> int:
 def set_cuda_device(device: int, /) -> None:
     """Make a CUDA device current in this thread; for use inside of `torch.cuda.device`."""
 
+def addresses(
+    exchange: object,
+    classes: tuple[type, ...],
+    objects: list[Any],
+    sizes: list[tuple[int, ...]],
+    dtypes: list[int],
+    /,
+) -> list[int]:
+    """The addresses of contiguous tensors on the CPU, read by DLPack; 0 for all other objects.
+
+    `exchange` is the capsule `__dlpack_c_exchange_api__` of the classes. An object is a tensor if
+    its class is one of these, it has at least one element, and it has the sizes and the dtype, a
+    code as above, that are asked for; a code below 0 asks for none.
+    """
+
 class FillList:
     """Fills of one device, set up once and run many times with other keys.
 

@@ -113,6 +113,7 @@ class DeviceFillList {
     const py::tuple kept(names);  // whatever others do to the list meanwhile
     if (kept.size() != list_.fills.size())
       throw std::invalid_argument(std::to_string(list_.fills.size()) + " fills need as many names");
+    if (list_.fills.empty()) return;
     std::vector<std::string_view> texts;
     texts.reserve(kept.size());
     for (const py::handle name : kept) texts.push_back(utf8_of(name.ptr()));

@@ -150,9 +150,7 @@ def dispatches_itself(tensor: torch.Tensor) -> bool:
     return type(tensor).__torch_dispatch__ is not _PLAIN_DISPATCH
 
 
-ORDINARY = frozenset({torch.Tensor, torch.nn.Parameter})
-"""The classes of tensors that are no more than tensors."""
-
+_ORDINARY = frozenset({torch.Tensor, torch.nn.Parameter})
 # A class can only be met once its module is loaded, so nothing is imported to ask.
 _TRACING = (
     ("torch._subclasses.fake_tensor", "FakeTensor"),
@@ -170,12 +168,12 @@ _STRIDED_SHARD = tuple((module, "_StridedShard") for module in _PLACEMENTS)
 
 def is_tracing_tensor(tensor: torch.Tensor) -> bool:
     """Whether the tensor stands for one in a traced program, with no values to write."""
-    return type(tensor) not in ORDINARY and _is_any(tensor, _TRACING)
+    return type(tensor) not in _ORDINARY and _is_any(tensor, _TRACING)
 
 
 def is_dtensor(tensor: torch.Tensor) -> bool:
     """Whether the tensor is a `torch.distributed.tensor.DTensor`."""
-    return type(tensor) not in ORDINARY and _is_any(tensor, _DTENSOR)
+    return type(tensor) not in _ORDINARY and _is_any(tensor, _DTENSOR)
 
 
 def _is_any(tensor: torch.Tensor, classes: tuple[tuple[str, str], ...]) -> bool:
@@ -205,7 +203,7 @@ def is_zero_tensor(tensor: torch.Tensor) -> bool:
 def local_tensor(dtensor: Any) -> torch.Tensor:
     """The memory of a DTensor on this rank, once what is still being received has come."""
     local: Any = dtensor._local_tensor  # noqa: SLF001
-    if type(local) not in ORDINARY and _is_any(local, _PENDING):
+    if type(local) not in _ORDINARY and _is_any(local, _PENDING):
         local = local.wait()
     return cast("torch.Tensor", local)
 

@@ -12,6 +12,7 @@ import torch
 
 from .._core import backend, target
 from .._core.dtypes import CODES
+from .._core.subnormals import SMALLEST
 from .._core.target import address
 from .._core.torch_internals import (
     dispatches_itself,
@@ -37,6 +38,8 @@ CPU = -1
 
 # An item of the core's list, as _C.FillList takes it.
 Item = tuple[Any, ...]
+# (pointer, dtype, numel, box) of it.
+_Place = tuple[int, int, int, Any]
 # A device and the items of one job there: one, or one for each box of a shard.
 Items = tuple[int, list[Item]]
 
@@ -57,24 +60,30 @@ class Job(NamedTuple):
     """What is written; a shape that the function has found fit."""
     numbers: Numbers
     """What the fill takes."""
-    checked: int = -1
-    """The code of the dtype in which two numbers are known to be floats that pass `fill.check`."""
+    item: Item | None = None
+    """Its item in a list of the CPU, where all is checked."""
 
 
 # Job(*fields) in half of the time: without the step through Python that named tuples take.
-new_job: Callable[[tuple[Fill, str, torch.Tensor, Numbers, int]], Job]
+new_job: Callable[[tuple[Fill, str, torch.Tensor, Numbers, Item]], Job]
 new_job = partial(tuple.__new__, Job)
 
 
-def checked_code(fill: Fill, dtype: torch.dtype, numbers: Numbers) -> int:
-    """What is `checked` of a job with these numbers and a tensor of this dtype; raises nothing."""
+def checked_numbers(
+    fill: Fill, dtype: torch.dtype, numbers: Numbers
+) -> tuple[str, int, Numbers] | None:
+    """Law, dtype and numbers of the items of all ordinary tensors of a dtype.
+
+    None where each tensor is to be looked at by itself, which may raise.
+    """
     code = CODES.get(dtype, -1)
-    if code < 0 or fill not in _LISTED:
-        return -1
+    if code < 0 or fill not in _LISTED or not SMALLEST:
+        return None
     try:
-        return code if _is_plain(fill, "", code, numbers) else -1
-    except (TypeError, ValueError):  # which the call for a tensor raises
-        return -1
+        law, _, _, _, _, *listed = _item(fill, "", (0, code, 0, None), dtype, numbers)
+    except (TypeError, ValueError):
+        return None
+    return law, code, tuple(listed)
 
 
 class Listed(NamedTuple):
@@ -89,40 +98,48 @@ def ordinary_items(jobs: Sequence[Job]) -> tuple[dict[int, Listed], list[int]]:
     """By device, the items of ordinary tensors and fills; and the jobs that have more to check."""
     by_device: dict[int, Listed] = {}
     others: list[int] = []
-    if backend.core is None or _is_compiling():
-        return {}, list(range(len(jobs)))
-    last = CPU - 1
-    for i, (fill, function, tensor, numbers, checked) in enumerate(jobs):
-        pointer = address(tensor)
-        code = CODES.get(tensor.dtype, -1) if pointer else -1
-        if code < 0 or fill not in _LISTED or not tensor.is_contiguous() or tensor.is_neg():
+    items: list[Any] = [job.item for job in jobs]
+    if jobs and None not in items:
+        return {CPU: Listed(items, list(range(len(jobs))))}, others
+    for i, job in enumerate(jobs):
+        found = ordinary_item(job) if job.item is None else (CPU, job.item)
+        if found is None:
             others.append(i)
             continue
-        device = CPU if tensor.is_cpu else tensor.get_device()
-        if device != last:
-            if device != CPU and not (tensor.is_cuda and backend.cuda_problem(device) is None):
-                others.append(i)
-                continue
-            items, indices = by_device.setdefault(device, Listed([], []))
-            last = device
-        if code == checked or _is_plain(fill, function, code, numbers):
-            first, second = numbers
-            item = (fill.name, pointer, code, tensor.numel(), None, first, second)
-        else:
-            place = (pointer, code, tensor.numel(), None)
-            item = _listed(fill, place, fill.prepared(function, tensor.dtype, numbers))
-        items.append(item)
-        indices.append(i)
+        device, item = found
+        own = by_device.setdefault(device, Listed([], []))
+        own.items.append(item)
+        own.indices.append(i)
     return by_device, others
 
 
-def _is_plain(fill: Fill, function: str, code: int, numbers: Numbers) -> bool:
-    """Whether the core's list takes the numbers as they are; raise where they do not fit."""
-    return (
+def ordinary_item(job: Job) -> tuple[int, Item] | None:
+    """Device and item of an ordinary tensor and fill; None where there is more to check."""
+    fill, function, tensor, numbers, _ = job
+    if fill not in _LISTED or backend.core is None or _is_compiling():
+        return None
+    pointer = address(tensor)
+    code = CODES.get(tensor.dtype, -1) if pointer else -1
+    if code < 0 or not tensor.is_contiguous() or tensor.is_neg():
+        return None
+    device = CPU
+    if not tensor.is_cpu:
+        device = tensor.get_device()
+        if not tensor.is_cuda or backend.cuda_problem(device) is not None:
+            return None
+    place = (pointer, code, tensor.numel(), None)
+    return device, _item(fill, function, place, tensor.dtype, numbers)
+
+
+def _item(fill: Fill, function: str, place: _Place, dtype: torch.dtype, numbers: Numbers) -> Item:
+    """The item of a fill; raise where the numbers do not fit the dtype."""
+    if (
         len(numbers) == 2
         and type(numbers[0]) is type(numbers[1]) is float
-        and fill.check(function, code, numbers)
-    )
+        and fill.check(function, place[1], numbers)
+    ):
+        return fill.name, *place, *numbers
+    return _listed(fill, place, fill.prepared(function, dtype, numbers))
 
 
 def items_of(job: Job) -> Items:
@@ -161,7 +178,7 @@ def local_job(job: Job) -> Job:
     return Job(job.fill.part(shard), job.function, local, job.numbers)
 
 
-def _listed(fill: Fill, place: tuple[int, int, int, Any], numbers: Numbers) -> Item:
+def _listed(fill: Fill, place: _Place, numbers: Numbers) -> Item:
     """The item of a fill with checked numbers."""
     value = fill.only_value(place[1], numbers)
     if value is None:

@@ -137,6 +137,7 @@ class Batch:
     def _renew(self) -> None:
         """Set up anew what no longer holds."""
         if not self._is_current():
+            self._given = tuple(job._replace(item=None) for job in self._given)
             self._set_up()
 
     def _write(self, words: array[int], singles: Mapping[int, Key | None]) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-from .._dispatch.items import checked_code
+from .._dispatch.items import checked_numbers
 from .._initializers.base import Initializer, Law
 from .._initializers.composite import Composite
 from .program import Program, from_described
@@ -51,9 +51,13 @@ class WholeFill(NamedTuple):
     function: str
     """What errors name."""
     numbers: Numbers
-    checked: int
-    """The code of the dtype in which the numbers are checked."""
     key_name: str
+    law: str
+    """What the core calls the law that it is in the planned dtype."""
+    code: int
+    """The code of that dtype."""
+    listed: Numbers
+    """The numbers of the law, which are checked."""
 
 
 @dataclass(frozen=True)
@@ -101,18 +105,25 @@ class Entry:
         return None if self.initializer is None else self.initializer.law(self.shape)
 
     @functools.cached_property
-    def whole(self) -> WholeFill | None:
-        """The one fill that writes a parameter; None where it takes more than that.
+    def elements(self) -> int:
+        """How many elements it has."""
+        return math.prod(self.shape)
 
-        Found when the plan is made.
-        """
+    @functools.cached_property
+    def whole(self) -> WholeFill | None:
+        """The one fill that writes all of it in the planned dtype; None where it takes more."""
         law = self.law
         if law is None or law.is_negative or self.pieces or self.program is not None:
             return None
-        fill, numbers, _ = law
+        checked = checked_numbers(law.fill, getattr(torch, self.dtype), law.numbers)
+        if checked is None:
+            return None
         function = f"Plan.run: {self.name}: {type(self.initializer).__name__}"
-        code = checked_code(fill, getattr(torch, self.dtype), numbers)
-        return WholeFill(fill, function, numbers, code, self.key_name or self.name)
+        return WholeFill(law.fill, function, law.numbers, self.key_name or self.name, *checked)
+
+    def prepare(self) -> None:
+        """Find what runs ask for, when the plan is made."""
+        _ = self.elements, self.whole
 
     def __getstate__(self) -> dict[str, Any]:
         """The fields alone: a copy's law is to be made of the same fills."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,7 +18,7 @@ from .._initializers.boxes import box_fills, narrowed
 from .spectral import stale
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from .._distributed.shard import Shard, Shards
     from .._keys.keys import Key
@@ -27,9 +28,18 @@ if TYPE_CHECKING:
 
 
 def fill(
-    found: list[tuple[Slot, Entry]], base: Key, shards: Mapping[str, Shard | Shards]
+    found: list[tuple[Slot, Entry]],
+    base: Key,
+    shards: Mapping[str, Shard | Shards],
+    addresses: Sequence[int] = (),
 ) -> list[Vectors]:
     """Write all tensors, in as few calls of the core as there are devices, and so all pieces.
+
+    Args:
+        found: The tensors with their entries.
+        base: The key that the others are children of.
+        shards: Which parts the tensors with these names are.
+        addresses: Those of tensors that one call fills, which all checks are made of; 0 for others.
 
     Returns:
         The vectors of `spectral_norm` that were found anew for their weights.
@@ -40,14 +50,15 @@ def fill(
     first_names: list[str] = []
     later, later_names = [], []
     negative, negative_later, assigned, computed, written = [], [], [], [], []
-    for slot, entry in found:
-        whole = entry.whole
-        if whole is not None and not (shards or slot.is_computed):  # as nearly all
-            what, function, numbers, checked, key_name = whole
-            jobs.append(new_job((what, function, slot.tensor, numbers, checked)))
+    for (slot, entry), address in zip(found, addresses or repeat(0), strict=False):
+        if address:  # as of nearly all
+            what, function, numbers, key_name, law_name, code, listed = entry.whole  # type: ignore[misc]
+            item = (law_name, address, code, entry.elements, None, *listed)
+            jobs.append(new_job((what, function, slot.tensor, numbers, item)))
             names.append(key_name)
             continue
-        initializer: Any = entry.initializer
+        law: Any = entry.law
+        initializer = entry.initializer
         shard = shards.get(slot.name)
         tensor = slot.tensor
         if slot.is_computed:
@@ -57,7 +68,6 @@ def fill(
         if shard is not None:
             shard.check(function, tensor.shape)
         if initializer is not None:
-            law: Any = entry.law
             whole_or_part = law.fill if shard is None else law.fill.part(shard)
             (first if slot.is_computed else jobs).append(
                 Job(whole_or_part, function, tensor, law.numbers)

@@ -55,7 +55,7 @@ class Plan:
         self._entries = {entry.name: entry for entry in entries}
         aliases: dict[str, Entry] = {}
         for entry in self:
-            _ = entry.whole
+            entry.prepare()
             aliases.update(dict.fromkeys(entry.aliases, entry))
         self._by_any_name = {**aliases, **self._entries}
 

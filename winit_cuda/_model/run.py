@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import fnmatch
-import math
 from dataclasses import dataclass, field
+from itertools import compress
+from operator import not_
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from .._core import target
 from .._core.checks import wrong
-from .._core.torch_internals import ORDINARY, is_dtensor, is_tracing_tensor
+from .._core.torch_internals import is_dtensor, is_tracing_tensor
 from .._distributed.fsdp import reshard
 from .._distributed.shard import Shard, Shards
 from .._keys.keys import Key, key
@@ -20,7 +22,7 @@ from .fill import fill
 from .slots import Slot, buffer_slots, slots
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from .entries import Entry
 
@@ -75,13 +77,15 @@ def run(
         if not isinstance(shard, (Shard, Shards)):
             requirement = "a winit_cuda.Shard or winit_cuda.Shards"
             raise wrong("Plan.run", f"shards[{name!r}]", requirement, shard, TypeError)
-    faults += _misfits(found, shards)
+    addresses = [0] * len(found) if shards else _addresses(found)
+    others = list(compress(found, map(not_, addresses)))  # few, which have more to check
+    faults += _misfits(others, shards)
     if faults:
         raise ValueError(f"Plan.run: {'; '.join(faults[:5])} ({len(faults)} in all)")
-    _check_memory(found)
-    found_anew = fill(found, base, shards)
+    _check_memory(others)
+    found_anew = fill(found, base, shards, addresses)
     report.filled = [slot.name for slot, _ in found]
-    report.elements = sum([math.prod(entry.shape) for _, entry in found])
+    report.elements = sum([entry.elements for _, entry in found])
     for own in found_anew:
         for name, tensor in zip(own.names, (own.u, own.v), strict=True):
             if name not in report.filled:
@@ -107,16 +111,24 @@ def _left_over(
     ]
 
 
+def _addresses(found: list[tuple[Slot, Entry]]) -> list[int]:
+    """The addresses of what fits its entry and one fill writes; 0 for others."""
+    return target.addresses(
+        [slot.tensor for slot, _ in found],
+        [entry.shape for _, entry in found],
+        [
+            -1 if slot.is_computed or entry.whole is None else entry.whole.code
+            for slot, entry in found
+        ],
+    )
+
+
 def _misfits(found: list[tuple[Slot, Entry]], shards: Mapping[str, Shard | Shards]) -> list[str]:
     """Parameters that are not what was planned, and shards of none."""
     unknown = set(shards).difference(slot.name for slot, _ in found) if shards else ()
     faults = [f"{name}, of shards, is not filled" for name in sorted(unknown)]
     for slot, entry in found:
         tensor = slot.tensor
-        if type(tensor) in ORDINARY and not (shards or slot.is_computed):  # as nearly all
-            if tensor.shape != entry.shape:
-                faults.append(_misshapen(slot, entry, tensor.shape))
-            continue
         if is_lazy(tensor):
             faults.append(f"{slot.name} is lazy, and has no shape yet: call the model once before")
             continue
@@ -126,19 +138,14 @@ def _misfits(found: list[tuple[Slot, Entry]], shards: Mapping[str, Shard | Shard
             continue
         shape: tuple[int, ...] = tensor.shape if shard is None else shard.global_shape
         if shape != entry.shape:
-            faults.append(_misshapen(slot, entry, shape))
+            faults.append(f"{slot.name} has shape {tuple(shape)}, planned is {entry.shape}")
         if slot.is_computed and not slot.can_be_assigned:
             faults.append(f"{slot.name} has a parametrization without right_inverse")
     return faults
 
 
-def _misshapen(slot: Slot, entry: Entry, shape: Sequence[int]) -> str:
-    return f"{slot.name} has shape {tuple(shape)}, planned is {entry.shape}"
-
-
 def _check_memory(found: list[tuple[Slot, Entry]]) -> None:
-    odd = [slot for slot, _ in found if type(slot.tensor) not in ORDINARY]
-    fakes = [slot.name for slot in odd if is_tracing_tensor(slot.tensor)]
+    fakes = [slot.name for slot, _ in found if is_tracing_tensor(slot.tensor)]
     if fakes:
         hint = "does the constructor keep tensors, such as by lru_cache, that a plan has made?"
         raise RuntimeError(f"Plan.run: fake tensors: {listed(fakes)}; {hint}")
