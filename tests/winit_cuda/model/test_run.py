@@ -384,3 +384,16 @@ def test_memory_that_moves_during_a_run():
     assert torch.equal(old, before)
     assert torch.equal(model[0].weight, values["0.weight"])
     assert torch.equal(model[1].weight, values["1.weight"])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_tensors_that_are_read_one_by_one(plan, dtype, monkeypatch):
+    """As before torch 2.10, and in another dtype than was planned."""
+    if dtype == torch.float32:
+        monkeypatch.setattr(target, "_exchange", None)
+    model = Model().to(dtype)
+    versions = [parameter._version for parameter in model.parameters()]
+    plan.run(model, seed=0)
+    assert_filled(model, expected(plan, dtype=dtype))
+    after = [parameter._version for parameter in model.parameters()]
+    assert all(old < new for old, new in zip(versions, after, strict=True))
