@@ -115,7 +115,7 @@ def _find_vectors(
     """Give the weights of `spectral_norm` the singular vectors of their new values."""
     stale_ones = stale(found)
     for slot, entry, own in stale_ones:
-        weight = slot.tensor
+        weight = own.weight(slot)
         if slot.name in shards or is_dtensor(weight):  # they are of the whole, and nothing is sent
             weight = torch.empty(entry.shape, dtype=weight.dtype, device=weight.device)
             fill([(slot._replace(tensor=weight, owner=nn.Module()), entry)], base, {})

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from .._core import target
-from .._core.checks import wrong
+from .._core.checks import told_as, wrong
 from .._core.torch_internals import is_dtensor, is_tracing_tensor
 from .._distributed.fsdp import reshard
 from .._distributed.shard import Shard, Shards
@@ -20,6 +20,7 @@ from .._keys.keys import Key, key
 from .entries import NEVER_WRITTEN
 from .fill import fill
 from .slots import Slot, buffer_slots, slots
+from .spectral import vectors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -66,7 +67,8 @@ def run(
     """Fill the parameters of a model by the entries of a plan, each under all of its names."""
     if not isinstance(model, nn.Module):
         raise wrong("Plan.run", "model", "a torch.nn.Module", model, TypeError)
-    base = seed if isinstance(seed, Key) else key(seed)
+    with told_as("Plan.run", "key"):
+        base = seed if isinstance(seed, Key) else key(seed)
     reshard(model)
     if not buffers:
         by_name = {name: entry for name, entry in by_name.items() if not entry.is_buffer}
@@ -139,6 +141,8 @@ def _misfits(found: list[tuple[Slot, Entry]], shards: Mapping[str, Shard | Shard
         shape: tuple[int, ...] = tensor.shape if shard is None else shard.global_shape
         if shape != entry.shape:
             faults.append(f"{slot.name} has shape {tuple(shape)}, planned is {entry.shape}")
+        if shard is not None and any(own.chain is not None for own in vectors(slot)):
+            faults.append(f"{slot.name}, of shards, is under spectral_norm and others at once")
         if slot.is_computed and not slot.can_be_assigned:
             faults.append(f"{slot.name} has a parametrization without right_inverse")
     return faults

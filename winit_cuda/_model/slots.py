@@ -8,8 +8,9 @@ under `spectral_norm`, it is the tensor that was there before.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
 from torch import nn
@@ -165,18 +166,42 @@ def _is_before(parametrizations: Any) -> bool:
     return len(parametrizations) == 1 and isinstance(parametrizations[0], spectral_norm_types)
 
 
+def reaching(chain: Any, place: int) -> torch.Tensor:
+    """What reaches one of the parametrizations of a weight from those before it."""
+    with _evaluated(chain):
+        if place == 0:
+            original: torch.Tensor = chain.original
+            return original
+        values: Any = chain[0](*_originals(chain))
+        for each in list(chain)[1:place]:
+            values = each(values)
+        return cast("torch.Tensor", values)
+
+
+def _originals(chain: Any) -> list[torch.Tensor]:
+    names = [f"original{place}" for place in range(0 if chain.is_tensor else chain.ntensors)]
+    return [getattr(chain, name) for name in names or ("original",)]
+
+
 def _computed(module: Any, name: str) -> torch.Tensor:
-    """The values of a parametrized weight; those that a forward pass changes are left alone."""
-    inside = [each for each in module.parametrizations[name].modules() if each.training]
+    """The values of a parametrized weight."""
+    with _evaluated(module.parametrizations[name]):
+        values: torch.Tensor = getattr(module, name)
+    return values
+
+
+@contextmanager
+def _evaluated(chain: nn.Module) -> Iterator[None]:
+    """Leave alone what a forward pass of parametrizations changes."""
+    inside = [each for each in chain.modules() if each.training]
     for each in inside:  # in training, spectral_norm goes on with its power iteration
         each.training = False
     try:
         with torch.no_grad():
-            values: torch.Tensor = getattr(module, name)
+            yield
     finally:
         for each in inside:
             each.training = True
-    return values
 
 
 def _step(slot: Slot) -> str:

@@ -9,16 +9,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
+from torch import nn
 from torch.nn import functional
+from torch.nn.utils.parametrize import ParametrizationList
 from torch.nn.utils.spectral_norm import SpectralNorm as Hook
 
 from .._core.torch_internals import forward_pre_hooks, own_modules, spectral_norm_types
 from .._initializers.elementwise import Normal
 from .._keys.keys import Key, fold_in
+from .slots import reaching
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from .entries import Entry
     from .slots import Slot
 
@@ -34,11 +35,19 @@ class Vectors(NamedTuple):
     v: torch.Tensor
     dim: int
     """The dimension of the weight that is the rows of the matrix."""
+    chain: Any = None
+    """The parametrizations that the weight has, where this one is not the only one."""
+    place: int = 0
+    """Which of them it is."""
 
     @property
     def names(self) -> tuple[str, str]:
         """Their names in the model."""
         return f"{self.prefix}_u", f"{self.prefix}_v"
+
+    def weight(self, slot: Slot) -> torch.Tensor:
+        """The weight that they belong to."""
+        return slot.tensor if self.chain is None else reaching(self.chain, self.place)
 
     def values(self, weight: torch.Tensor, base: Key) -> tuple[torch.Tensor, torch.Tensor]:
         """Both for a weight, by the power method from a draw with the key of v's name."""
@@ -51,27 +60,41 @@ class Vectors(NamedTuple):
         return u, v
 
 
-def vectors(slot: Slot) -> Vectors | None:
-    """The vectors of a weight, if it is that of a `spectral_norm`."""
+def vectors(slot: Slot) -> list[Vectors]:
+    """The vectors of a weight, of each `spectral_norm` that it is under, the innermost first."""
     owner: Any = slot.owner
-    hooks = [each for each in forward_pre_hooks(owner).values() if isinstance(each, Hook)]
     path, _, leaf = slot.name.rpartition(".")
     prefix = f"{path}." if path else ""
-    if not slot.is_computed and leaf in getattr(owner, "parametrizations", ()):
-        norm = owner.parametrizations[leaf][0]
-        if isinstance(norm, spectral_norm_types) and hasattr(norm, "_u"):  # not of one dimension
-            step = f"{prefix}parametrizations.{leaf}.0."
-            return Vectors(step, norm.get_buffer("_u"), norm.get_buffer("_v"), norm.dim)
-    for hook in hooks:  # of the older function
-        if leaf == f"{hook.name}_orig":
-            own = owner.get_buffer(f"{hook.name}_u"), owner.get_buffer(f"{hook.name}_v")
-            return Vectors(prefix + hook.name, *own, hook.dim)
-    return None
+    if isinstance(owner, ParametrizationList):
+        return _of_chain(owner, prefix)
+    if leaf in getattr(owner, "parametrizations", ()):
+        return _of_chain(owner.parametrizations[leaf], f"{prefix}parametrizations.{leaf}.")
+    return [
+        Vectors(prefix + hook.name, *_buffers(owner, hook.name), hook.dim)
+        for hook in forward_pre_hooks(owner).values()  # of the older function
+        if isinstance(hook, Hook) and leaf == f"{hook.name}_orig"
+    ]
+
+
+def _of_chain(chain: Any, prefix: str) -> list[Vectors]:
+    around = chain if len(chain) > 1 else None
+    return [
+        Vectors(f"{prefix}{place}.", *_buffers(norm, ""), norm.dim, around, place)
+        for place, norm in enumerate(chain)
+        if isinstance(norm, spectral_norm_types) and hasattr(norm, "_u")  # not of one dimension
+    ]
+
+
+def _buffers(owner: nn.Module, name: str) -> tuple[torch.Tensor, torch.Tensor]:
+    return owner.get_buffer(f"{name}_u"), owner.get_buffer(f"{name}_v")
 
 
 def _may_have_norm(owner: nn.Module) -> bool:
-    """Whether a module may have a `spectral_norm`."""
-    return bool(forward_pre_hooks(owner)) or "parametrizations" in own_modules(owner)
+    """Whether what a module has may be under a `spectral_norm`."""
+    is_inside = isinstance(owner, ParametrizationList)
+    return (
+        is_inside or bool(forward_pre_hooks(owner)) or "parametrizations" in own_modules(owner)
+    )
 
 
 def stale(found: list[tuple[Slot, Entry]]) -> list[tuple[Slot, Entry, Vectors]]:
@@ -81,10 +104,16 @@ def stale(found: list[tuple[Slot, Entry]]) -> list[tuple[Slot, Entry, Vectors]]:
     if not normed:  # of nearly all models
         return []
     programs = {id(slot.tensor): entry.program for slot, entry in found if entry.program}
-    pairs = [(slot, entry, vectors(slot)) for slot, entry in found if id(slot.owner) in normed]
+    # By the vectors: a weight may be computed from several tensors.
+    pairs = {
+        id(own.u): (slot, entry, own)
+        for slot, entry in found
+        if id(slot.owner) in normed
+        for own in vectors(slot)
+    }
 
     def follows(own: Vectors, entry: Entry) -> bool:
         both = [programs.get(id(own.u)), programs.get(id(own.v))]
         return all(each is not None and entry.keys & set(each.keys) for each in both)
 
-    return [(slot, entry, own) for slot, entry, own in pairs if own and not follows(own, entry)]
+    return [(slot, entry, own) for slot, entry, own in pairs.values() if not follows(own, entry)]

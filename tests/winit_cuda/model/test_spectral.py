@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
-from torch.nn.utils import parametrizations
+from torch.nn.utils import parametrizations, parametrize
 
 import winit_cuda as winit
 from initializers import needs_core
@@ -98,3 +98,77 @@ def test_vectors_of_a_part():
     assert torch.equal(part.parametrizations.weight.original, drawn()[3:8])
     for name, buffer in part.named_buffers():
         assert torch.allclose(buffer, whole.get_buffer(name), atol=1e-5), name
+
+
+class Doubled(nn.Module):
+    def forward(self, values):
+        return 2 * values
+
+    def right_inverse(self, values):
+        return values / 2
+
+
+class Upper(nn.Module):
+    """One through which no weight can be set."""
+
+    def forward(self, values):
+        return values.triu()
+
+
+def under(*parametrizations_in_order):
+    layer = nn.Linear(24, 16)
+    for one in parametrizations_in_order:
+        if isinstance(one, nn.Module):
+            parametrize.register_parametrization(layer, "weight", one)
+        else:
+            one(layer)
+    return layer
+
+
+CHAINS = {
+    "then doubled": (lambda: under(parametrizations.spectral_norm, Doubled()), 2),
+    "doubled before": (lambda: under(Doubled(), parametrizations.spectral_norm), 1),
+    "weight_norm before": (
+        lambda: under(parametrizations.weight_norm, parametrizations.spectral_norm),
+        1,
+    ),
+    "twice": (lambda: under(parametrizations.spectral_norm, parametrizations.spectral_norm), 1),
+}
+FILLS = {
+    "initialize": lambda model, _: winit.initialize(model, 0),
+    "rules": lambda model, _: winit.plan(model, RULES).run(model, 0),
+    "build": lambda model, make: model.load_state_dict(winit.build(make, 0).state_dict()),
+    "without buffers": lambda model, make: winit.plan(make).run(model, 0, buffers=False),
+}
+
+
+@pytest.mark.parametrize("chain", CHAINS)
+@pytest.mark.parametrize("fill", FILLS)
+def test_among_other_parametrizations(chain, fill):
+    make, expected = CHAINS[chain]
+    model = make()
+    for buffer in model.buffers():
+        buffer.fill_(float("nan"))
+    FILLS[fill](model, make)
+    assert norm(model) == pytest.approx(expected, rel=0.1)
+
+
+def test_behind_one_through_which_no_weight_can_be_set():
+    def make():
+        return under(Upper(), parametrizations.spectral_norm)
+
+    model = make()
+    for buffer in model.buffers():
+        buffer.fill_(float("nan"))
+    report = winit.plan(make).run(model, 0, buffers=False)
+    assert {name for name, _ in model.named_buffers()} < set(report.filled)
+    assert norm(model) == pytest.approx(1, rel=0.1)
+
+
+def test_a_part_among_other_parametrizations():
+    make, _ = CHAINS["doubled before"]
+    part = make()
+    shards = {"weight": winit.Shard((32, 24), (3, 0))}
+    plan = winit.plan(nn.Linear(24, 32), RULES)
+    with pytest.raises(ValueError, match=r"weight, of shards, is under spectral_norm and others"):
+        plan.run(part, 0, shards=shards)
