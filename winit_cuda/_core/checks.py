@@ -14,9 +14,13 @@ import inspect
 import math
 import operator
 import warnings
-from typing import Any, NoReturn
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # Tuples of types, here and elsewhere: torch.compile 2.4 does not trace `int | float`.
 _SHOWN_AS_THEY_ARE = (str, int, float, complex, list, tuple, dict)
@@ -76,6 +80,18 @@ def reraise(function: str, error: BaseException) -> NoReturn:
     is_of_cuda = isinstance(error, torch.cuda.OutOfMemoryError)
     named = torch.cuda.OutOfMemoryError if is_of_cuda else RuntimeError
     raise named(f"{function}: {str(error) or 'out of memory'}") from error
+
+
+@contextmanager
+def told_as(function: str, *inner: str) -> Iterator[None]:
+    """Let the errors of functions that another one calls name that one."""
+    try:
+        yield
+    except (TypeError, ValueError, RuntimeError) as error:
+        name, _, rest = str(error).partition(": ")
+        if name in inner:
+            error.args = (f"{function}: {rest}",)
+        raise
 
 
 def warn(message: str, category: type[Warning] = UserWarning) -> None:

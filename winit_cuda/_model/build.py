@@ -8,11 +8,11 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from .._core.checks import wrong
+from .._core.checks import told_as, wrong
 from .._keys.keys import Key, key
 from .entries import NEVER_WRITTEN, Entry
 from .fill import fill
-from .plan import Plan
+from .plan import Plan, check_arguments, ruled
 from .rules import Rules
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -60,13 +60,21 @@ def build(
     if isinstance(factory, nn.Module) or not callable(factory):
         requirement = "a callable that makes a torch.nn.Module (initialize takes one that exists)"
         raise wrong("build", "factory", requirement, factory, TypeError)
-    base = seed if isinstance(seed, Key) else key(seed)
+    check_arguments("build", "factory", factory)
+    with told_as("build", "key", "plan", "Plan.run"):
+        base = seed if isinstance(seed, Key) else key(seed)
+        return _built(factory, base, rules, strict)
+
+
+def _built(
+    factory: Callable[[], Model], base: Key, rules: Rules | str | Path | None, strict: bool
+) -> Model:
     # Imported where it is needed: it needs torch's fake tensors.
     realize = importlib.import_module(".realize", __package__)
     made = realize.traced(factory)
     entries = made.entries
     if rules is not None:
-        entries = list(Plan(entries).with_rules(rules, strict=strict))
+        entries = list(ruled("build", Plan(entries), rules, strict))
     _check(entries)
     made.become_real()
     pairs = zip(made.slots, made.entries, entries, strict=True)

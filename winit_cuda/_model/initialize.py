@@ -10,12 +10,12 @@ from pathlib import Path
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from .._core.checks import wrong
+from .._core.checks import told_as, wrong
 from .._distributed.fsdp import reshard
 from .._keys.keys import Key, key
 from .compare import Summary, summaries
 from .entries import NEVER_WRITTEN, Entry
-from .plan import Plan
+from .plan import Plan, ruled
 from .rules import Rules
 from .run import Report, globs, listed
 from .slots import buffer_slots, slots
@@ -29,7 +29,10 @@ class InitializeReport(Report):
     unwritten: list[str] = field(default_factory=list)
     """Parameters and buffers that no function of the model writes, left as they are."""
     differs: dict[str, str] = field(default_factory=dict)
-    """What stood there, of those filled whose values were of another law than they have now."""
+    """What stood there, of those filled whose values were of another law than they have now.
+
+    Means and scales are compared, in up to 16,384 elements of each.
+    """
     plan: Plan = field(default_factory=lambda: Plan(()))
     """What was read of the model's functions."""
 
@@ -100,19 +103,31 @@ def initialize(
     function = "initialize"
     if not isinstance(model, nn.Module):
         raise wrong(function, "model", "a torch.nn.Module", model, TypeError)
-    base = seed if isinstance(seed, Key) else key(seed)
     lazy = [name for name, tensor in model.named_parameters() if is_lazy(tensor)]
     if lazy:
         raise RuntimeError(f"initialize: lazy, call the model first: {listed(lazy)}")
     skipped = list(globs(function, skip))
+    with told_as(function, "key", "plan", "Plan.run"):
+        base = seed if isinstance(seed, Key) else key(seed)
+        return _initialized(model, base, rules, strict, buffers, skipped)
+
+
+def _initialized(
+    model: nn.Module,
+    base: Key,
+    rules: Rules | str | Path | None,
+    strict: bool,
+    buffers: bool,
+    skipped: list[str],
+) -> InitializeReport:
     reshard(model)
     # Imported where it is needed: it is the only part that needs torch's fake tensors.
     plan = Plan(importlib.import_module(".resets", __package__).entries_of_model(model))
     for glob in skipped:
         if not any(fnmatch.filter((entry.name, *entry.aliases), glob) for entry in plan):
-            raise wrong(function, "skip", "globs that match names of the model", glob)
+            raise wrong("initialize", "skip", "globs that match names of the model", glob)
     if rules is not None:
-        plan = plan.with_rules(rules)
+        plan = ruled("initialize", plan, rules, strict=True)
     planned = {entry.name for entry in plan if entry.is_planned}
     before = _summaries(model, planned)
     buffers_before = {slot.name: slot.tensor for slot in buffer_slots(model)}

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from .._core.checks import unfit, warn, wrong
+from .._core.checks import told_as, unfit, warn, wrong
 from .._distributed.shard import Shard, Shards
 from .._keys.keys import Key
 from .._version import STREAM_VERSION
@@ -132,23 +132,7 @@ class Plan:
         What was a copy of a parameter that gets another law keeps its own law, no longer its
         values. Rules that decide nothing are a ValueError if `strict`, else a warning.
         """
-        found = parsed(rules)
-        entries, changed = [], set()
-        for entry in self:
-            initializer = None
-            if not entry.is_buffer and entry.note != LAZY:
-                dtype = getattr(torch, entry.dtype)
-                stand_in = torch.empty(entry.shape, dtype=dtype, device="meta")
-                initializer = chosen(found, entry.name, stand_in, ())
-            if initializer is None:
-                entries.append(entry)
-            else:
-                entries.append(
-                    _ruled(entry.name, entry.shape, entry.dtype, initializer, entry.aliases)
-                )
-                changed.add(entry.name)
-        _tell("idle rules", [str(rule) for rule in found if rule.is_idle], strict)
-        return Plan(with_own_keys(entries, changed))
+        return ruled("Plan.with_rules", self, rules, strict)
 
     def to_json(self) -> str:
         """Return the plan as JSON, from which `from_json` makes it again."""
@@ -276,15 +260,37 @@ def plan(
         entries.append(_ruled(slot.name, shape, dtype, initializer, slot.aliases))
     unmatched = [entry.name for entry in entries if entry.initializer is None]
     idle = [str(rule) for rule in found if rule.is_idle]
-    _tell("parameters that no rule matches", unmatched, strict)
-    _tell("idle rules", idle, strict)
+    _tell("plan", "parameters that no rule matches", unmatched, strict)
+    _tell("plan", "idle rules", idle, strict)
     return Plan(entries)
 
 
-def _tell(what: str, names: list[str], strict: bool) -> None:
+def ruled(function: str, plan: Plan, rules: Rules | str | Path, strict: bool) -> Plan:
+    """The plan with these rules, for a function that errors and warnings name."""
+    with told_as(function, "plan"):
+        found = parsed(rules)
+        entries, changed = [], set()
+        for entry in plan:
+            initializer = None
+            if not entry.is_buffer and entry.note != LAZY:
+                dtype = getattr(torch, entry.dtype)
+                stand_in = torch.empty(entry.shape, dtype=dtype, device="meta")
+                initializer = chosen(found, entry.name, stand_in, ())
+            if initializer is None:
+                entries.append(entry)
+            else:
+                entries.append(
+                    _ruled(entry.name, entry.shape, entry.dtype, initializer, entry.aliases)
+                )
+                changed.add(entry.name)
+    _tell(function, "idle rules", [str(rule) for rule in found if rule.is_idle], strict)
+    return Plan(with_own_keys(entries, changed))
+
+
+def _tell(function: str, what: str, names: list[str], strict: bool) -> None:
     """Raise or warn where there are any."""
     if names:
-        message = f"plan: {what}: {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}"
+        message = f"{function}: {what}: {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}"
         if strict:
             raise ValueError(f"{message} ({len(names)} in all)")
         warn(f"{message} ({len(names)} in all)")
@@ -294,11 +300,11 @@ def _of_factory(factory: Any, rules: Rules | str | Path | None, strict: bool) ->
     if not callable(factory):
         requirement = "a torch.nn.Module or a callable that makes one"
         raise wrong("plan", "model", requirement, factory, TypeError)
-    _check_arguments(factory)
+    check_arguments("plan", "model", factory)
     # Imported where it is needed: it is the only part that needs torch's fake tensors.
     read = importlib.import_module(".read", __package__)
     found = Plan(read.entries_of(factory))
-    return found if rules is None else found.with_rules(rules, strict=strict)
+    return found if rules is None else ruled("plan", found, rules, strict)
 
 
 def _entry(described: dict[str, Any]) -> Entry:
@@ -310,7 +316,7 @@ def _entry(described: dict[str, Any]) -> Entry:
         raise ValueError(f"Plan.from_json: {described.get('name')}: {reason}") from error
 
 
-def _check_arguments(factory: Callable[..., Any]) -> None:
+def check_arguments(function: str, argument: str, factory: Callable[..., Any]) -> None:
     """Raise where a factory needs arguments, such as a class of modules does."""
     try:
         signature = inspect.signature(factory)
@@ -321,7 +327,7 @@ def _check_arguments(factory: Callable[..., Any]) -> None:
     except TypeError as error:
         name = getattr(factory, "__qualname__", type(factory).__name__)
         requirement = f"a callable without arguments, such as lambda: {name}(...)"
-        raise unfit("plan", "model", requirement, f"{name}: {error}", TypeError) from error
+        raise unfit(function, argument, requirement, f"{name}: {error}", TypeError) from error
 
 
 def _ruled(name: str, shape: tuple[int, ...], *others: Any) -> Entry:

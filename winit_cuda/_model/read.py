@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from torch.nn.parameter import is_lazy
 
 from .._core.checks import warn
+from .._core.torch_internals import is_dtensor
 from .._initializers.elementwise import Zeros
 from .._initializers.structured import DeltaOrthogonal, Dirac, Eye, Orthogonal, Sparse
 from .coding import program
@@ -62,7 +63,17 @@ class Model(NamedTuple):
 
 
 def look_at(model: nn.Module, tracer: Tracer) -> Model:
-    """The parameters and buffers of a model, as long as its trace lasts."""
+    """The parameters and buffers of a model, as long as its trace lasts.
+
+    Raises:
+        RuntimeError: The constructor has divided them: what a rank has of a draw is no law.
+    """
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        if is_dtensor(tensor):
+            raise RuntimeError(
+                f"plan: {name} is a DTensor, but a plan is of whole tensors: leave fully_shard and "
+                "the like out of the factory, and divide a model that is made on meta"
+            )
     parameters = [(slot, tracer.known(slot.tensor)) for slot in slots(model, lambda _: False)]
     buffers = [(slot, tracer.known(slot.tensor)) for slot in buffer_slots(model)]
     return Model(tracer.log, parameters, buffers)

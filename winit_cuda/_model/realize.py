@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .log import View
 
 _REGISTRIES = ("_parameters", "_buffers", "_modules")
+_STORAGES = (torch.UntypedStorage, torch.TypedStorage)
 
 
 @dataclass(frozen=True)
@@ -151,20 +152,22 @@ class _Claimed:
         return {identity for identity, view in largest_first if self.is_new(view)}
 
 
-def _cannot(names: dict[int, str], tensor: torch.Tensor, reason: str) -> RuntimeError:
-    what = names.get(id(tensor), f"a tensor of shape {tuple(tensor.shape)} that no attribute has")
+def _cannot(names: dict[int, str], tensor: Any, reason: str) -> RuntimeError:
+    what = names.get(id(tensor))
+    if what is None:
+        what = f"a tensor of shape {tuple(tensor.shape)} that no attribute has"
     return RuntimeError(f"build: {what} cannot be made real: {reason}")
 
 
-def _check(
-    living: list[torch.Tensor], found: list[tuple[str, torch.Tensor]], names: dict[int, str]
-) -> None:
+def _check(living: list[torch.Tensor], found: list[tuple[str, Any]], names: dict[int, str]) -> None:
     """Raise, before anything is changed, where a tensor cannot be made a real one."""
     known = {id(tensor) for tensor in living}
-    for _, tensor in found:
-        if is_fake(tensor) and id(tensor) not in known:
+    for _, each in found:
+        if is_fake(each) and id(each) not in known:
             reason = "it is one of an earlier plan, which the constructor has kept"
-            raise _cannot(names, tensor, reason)
+            raise _cannot(names, each, reason)
+        if isinstance(each, _STORAGES) and each.device.type == "meta":
+            raise _cannot(names, each, "it is the storage of a tensor, keep the tensor instead")
     for tensor in living:
         if tensor.is_meta:
             raise _cannot(names, tensor, "it is on meta")
@@ -201,8 +204,8 @@ def _others(
     return others
 
 
-def _reachable(model: nn.Module) -> list[tuple[str, torch.Tensor]]:
-    """The tensors that modules, lists and dicts of the model have, each with its first path."""
+def _reachable(model: nn.Module) -> list[tuple[str, Any]]:
+    """The tensors and storages that modules, lists and dicts have, each with its first path."""
     todo: list[tuple[str, Any]] = [("", model)]
     seen = {id(model)}
     found: list[tuple[str, Any]] = []
@@ -211,9 +214,11 @@ def _reachable(model: nn.Module) -> list[tuple[str, torch.Tensor]]:
             if id(each) in seen:
                 continue
             seen.add(id(each))
-            if isinstance(each, (torch.Tensor, nn.Module, list, tuple, dict)):
-                step = f"{path}.{name}" if path else str(name)
-                (found if isinstance(each, torch.Tensor) else todo).append((step, each))
+            step = f"{path}.{name}" if path else str(name)
+            if isinstance(each, (torch.Tensor, *_STORAGES)):
+                found.append((step, each))
+            elif isinstance(each, (nn.Module, list, tuple, dict)):
+                todo.append((step, each))
     return found
 
 

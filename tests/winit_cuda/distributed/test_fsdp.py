@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 from torch.distributed import fsdp
+from torch.distributed.device_mesh import init_device_mesh
 
 import winit_cuda as winit
 from initializers import needs_core
@@ -19,6 +20,17 @@ pytestmark = [
 
 def layers():
     return nn.Sequential(nn.Linear(6, 4), nn.Linear(4, 2))
+
+
+@pytest.mark.usefixtures("fake_ranks")
+@pytest.mark.parametrize("name", ["plan", "build"])
+def test_a_factory_that_divides_its_model(name):
+    def factory():
+        return fsdp.fully_shard(layers(), mesh=init_device_mesh("cpu", (1,)))
+
+    ways = {"plan": winit.plan, "build": lambda factory: winit.build(factory, 0)}
+    with pytest.raises(RuntimeError, match=rf"^{name}: 0.weight is a DTensor, .*leave fully_shard"):
+        ways[name](factory)
 
 
 @pytest.mark.parametrize(

@@ -350,6 +350,9 @@ FAULTS = {
     "build: layer.weight cannot .* holds on": lambda model: setattr(
         model, "graph", graph_of(model.layer.weight)
     ),
+    "build: kept.0 cannot .* the storage of a tensor": lambda model: setattr(
+        model, "kept", [model.layer.weight.untyped_storage()]
+    ),
     "OwnParameter cannot": lambda model: setattr(model, "p", OwnParameter(torch.ones(2))),
 }
 
@@ -379,11 +382,36 @@ def test_a_tensor_of_a_plan():
     ("factory", "seed", "message"),
     [
         (nn.Linear(2, 2), 0, "build: factory must be a callable .*, got Linear"),
+        (
+            nn.Linear,
+            0,
+            r"build: factory must be .* such as lambda: Linear\(\.\.\.\), got Linear: missing",
+        ),
         (3, 0, "build: factory must be a callable .*, got 3"),
-        (lambda: 3, 0, "what the factory returns must be a torch.nn.Module, got 3"),
-        (lambda: nn.Linear(2, 2), "0", "seed must be an integer, got '0'"),
+        (lambda: 3, 0, "build: what the factory returns must be a torch.nn.Module, got 3"),
+        (lambda: nn.Linear(2, 2), "0", "build: seed must be an integer, got '0'"),
     ],
 )
 def test_wrong_types(factory, seed, message):
-    with pytest.raises(TypeError, match=message):
+    with pytest.raises(TypeError, match=f"^{message}"):
         winit.build(factory, seed)
+
+
+def fails():
+    raise KeyError("width")
+
+
+@pytest.mark.parametrize(
+    ("factory", "rules"),
+    [
+        (fails, None),
+        (models.GPT, {"nothing": winit.Zeros()}),
+        (models.GPT, {"*": winit.DeltaOrthogonal()}),
+        (models.GPT, {"*": 3}),
+        (models.GPT, 3),
+    ],
+)
+def test_errors_name_the_function(factory, rules):
+    with pytest.raises((TypeError, ValueError, RuntimeError), match=r"^build: ") as caught:
+        winit.build(factory, 0, rules)
+    assert "plan:" not in str(caught.value)

@@ -153,9 +153,11 @@ def test_files_without_rules(model, tmp_path, text):
 def test_other_rules_for_a_plan(model):
     plan = winit.plan(model, RULES)
     changed = plan.with_rules({"*.out.weight": winit.Orthogonal()})
-    with pytest.raises(ValueError, match=r"plan: idle rules: 'embedding\*' \(1 in all\)"):
+    with pytest.raises(
+        ValueError, match=r"^Plan\.with_rules: idle rules: 'embedding\*' \(1 in all\)"
+    ):
         plan.with_rules({"embedding*": lambda *_: None})
-    with pytest.warns(UserWarning, match="plan: idle rules"):
+    with pytest.warns(UserWarning, match=r"^Plan\.with_rules: idle rules"):
         assert plan.with_rules({nn.Embedding: winit.Ones()}, strict=False) == plan
     assert changed["layers.1.out.weight"].initializer == winit.Orthogonal()
     assert changed["embedding.weight"] == plan["embedding.weight"]
