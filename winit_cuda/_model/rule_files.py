@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ def _initializer(where: str, described: Any) -> Initializer:
 
 def _parsed(path: Path) -> dict[str, Any]:
     """The object that a file has, its globs in their order."""
+    text = ""
     try:
         text = path.read_text(encoding="utf-8")
         if path.suffix.lower() == ".toml":
@@ -39,10 +41,21 @@ def _parsed(path: Path) -> dict[str, Any]:
     except ImportError as error:  # Python 3.10
         raise wrong("plan", "rules", "a JSON file before Python 3.11", str(path)) from error
     except (ValueError, RecursionError) as error:  # of either language, or no UTF-8
-        raise wrong("plan", "rules", f"a file of JSON or TOML ({error})", str(path)) from error
+        reason = f"{error}{_line_of(error, text)}"
+        raise wrong("plan", "rules", f"a file of JSON or TOML ({reason})", str(path)) from error
     if not isinstance(found, dict):
         raise wrong("plan", "rules", "a file with one object of globs", str(path))
     return found
+
+
+def _line_of(error: Exception, text: str) -> str:
+    """The line that TOML's parser stopped at, which does not name a key that is there twice."""
+    place = re.search(r"\(at (?:line (\d+), column \d+|end of document)\)$", str(error))
+    if place is None:
+        return ""
+    lines = text.rstrip().splitlines()
+    number = min(int(place[1] or len(lines)), len(lines))
+    return f": {lines[number - 1].strip()}" if lines else ""
 
 
 def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

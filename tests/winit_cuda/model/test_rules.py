@@ -122,6 +122,19 @@ def test_a_file_with_pieces(tmp_path):
             ValueError,
             "'std' is there twice",
         ),
+        (
+            "a.toml",
+            '"*.a" = "Ones"\n"*.bias" = "Ones"\n"*.bias" = "Zeros"',
+            ValueError,
+            r'Cannot overwrite a value \(at end of document\): "\*\.bias" = "Zeros"',
+        ),
+        (
+            "a.toml",
+            '"a" = "Ones"\n"a" = "Ones"\n',
+            ValueError,
+            r'value \(at line 2.*: "a" = "Ones"',
+        ),
+        ("a.toml", '["*"]\n["*"]', ValueError, r'twice \(at line 2, column \d+\): \["\*"\]'),
         ("a.toml", '"*" = ', ValueError, r"rules must be a file of JSON or TOML \(.*a\.toml"),
         ("a.toml", 'a.bias = "Zeros"', ValueError, r"'a' in .*a\.toml: .*needs quotes in TOML"),
         (
