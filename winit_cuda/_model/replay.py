@@ -94,16 +94,31 @@ def values(log: Log, steps: list[Step], view: View) -> torch.Tensor:
     """The values of a tensor by the steps from which they follow."""
     check_size(log.nbytes, steps)
     with torch.random.fork_rng(devices=[]):
-        return played(log.nbytes, steps).tensor(view)
+        return played(log.nbytes, steps, _by_step()).tensor(view)
 
 
 def result(log: Log, steps: list[Step], operator: Any, args: Any, kwargs: Any) -> Any:
     """The result of an operator on values."""
     check_size(log.nbytes, steps)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
-        memory = played(log.nbytes, steps)
+        memory = played(log.nbytes, steps, _by_step())
         args, kwargs = mapped(memory.real, (args, kwargs))
         return operator(*args, **kwargs)
+
+
+def _by_step() -> Draw:
+    """Seeds of their own for random steps: the same for a step that is read again.
+
+    Else each draw would have the same values, and a constructor that draws until they suit it would
+    never end.
+    """
+    start = int(torch.randint(1 << 62, (), device="cpu"))
+
+    def draw(step: Step, _: Memory) -> bool:
+        torch.default_generator.manual_seed(start + step.index)
+        return False
+
+    return draw
 
 
 def check_size(nbytes: Mapping[int, int], steps: Iterable[Step]) -> None:

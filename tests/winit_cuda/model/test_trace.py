@@ -108,6 +108,25 @@ def test_values_that_are_the_same_for_every_seed():
         assert what in told
 
 
+@pytest.mark.filterwarnings("ignore:.* a random value is read")
+def test_a_constructor_that_draws_until_it_suits_it():
+    drawn = []
+
+    def factory():
+        model = nn.Linear(1, 1)
+        while len(drawn) < 100:
+            nn.init.uniform_(model.weight)
+            drawn.append(model.weight.item())
+            assert model.weight.item() == drawn[-1]
+            if drawn[-1] > 0.9:
+                break
+        return model
+
+    winit.plan(factory)
+    assert 0.9 < drawn[-1] < 1
+    assert len(set(drawn)) == len(drawn)
+
+
 def test_the_first_plan_inside_accelerate():
     """Functions of torch are known by their own code, which they have again afterwards."""
     copies = []
