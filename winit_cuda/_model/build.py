@@ -5,7 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-import torch
 from torch import nn
 
 from .._core.checks import told_as, wrong
@@ -82,13 +81,10 @@ def _built(
         (slot, new) if new.is_planned and (id(slot.tensor) in made.empty or new != old) else None
         for slot, old, new in pairs
     ]
-    on_gpu = {slot.tensor.device for slot in made.slots if slot.tensor.is_cuda}
-    with torch.random.fork_rng(on_gpu):  # to be set, some parametrizations draw
-        torch.default_generator.manual_seed((base.seed ^ base.stream) >> 1)
-        # What is no parameter may be in the memory of one, which then has the last word.
-        for job in filter(None, jobs[made.planned :]):
-            fill([job], base, {})
-        fill(list(filter(None, jobs[: made.planned])), base, {})
+    # What is no parameter may be in the memory of one, which then has the last word.
+    for job in filter(None, jobs[made.planned :]):
+        fill([job], base, {})
+    fill(list(filter(None, jobs[: made.planned])), base, {})
     model: Model = made.model
     return model
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +16,11 @@ from .._dispatch.many import Batch
 from .._dispatch.single import negate
 from .._distributed.dtensor import local_part
 from .._initializers.boxes import box_fills, narrowed
+from .._keys.keys import fold_in
 from .spectral import stale
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from .._distributed.shard import Shard, Shards
     from .._keys.keys import Key
@@ -93,7 +95,8 @@ def fill(
     batches = [Batch(first), _batch(jobs, found), Batch(later)]
     batches[0].run_named(base, first_names)
     for slot, values in assigned:
-        _check_assigned(slot, values)
+        with _own_draws(slot, values, base):
+            _check_assigned(slot, values)
     # Parametrizations are code of others, which may do anything to the model.
     batches[1].run_named(base, names, may_have_moved=bool(assigned))
     for tensor in negative:
@@ -105,7 +108,8 @@ def fill(
         _copy(values, tensor, shard)
     increment_version(tuple(written))
     for slot, values in assigned:
-        slot.assign(values)
+        with _own_draws(slot, values, base):
+            slot.assign(values)
     return _find_vectors(found, base, shards)
 
 
@@ -137,6 +141,15 @@ def _batch(jobs: list[Job], found: list[tuple[Slot, Entry]]) -> Batch:
         names = [slot.name for slot, _ in found if any(slot.tensor is one for one in shared)]
         message = f"Plan.run: {' and '.join(names)} are in the same memory, but not one parameter"
         raise ValueError(message) from error
+
+
+@contextmanager
+def _own_draws(slot: Slot, values: torch.Tensor, base: Key) -> Iterator[None]:
+    """Seed what some parametrizations draw to be set, and leave torch's generators as they were."""
+    own = fold_in(base, slot.name)
+    with torch.random.fork_rng([values.device] if values.is_cuda else []):
+        torch.default_generator.manual_seed((own.seed ^ own.stream) >> 1)
+        yield
 
 
 def _check_assigned(slot: Slot, values: torch.Tensor) -> None:

@@ -106,6 +106,7 @@ def scaled_with_a_copy_of_rows():
         lambda: parametrizations.weight_norm(nn.Linear(4, 5)),
         lambda: parametrizations.spectral_norm(nn.Linear(4, 5)),
         lambda: parametrizations.orthogonal(nn.Linear(4, 4)),
+        lambda: parametrizations.orthogonal(nn.Linear(6, 3), orthogonal_map="householder"),
         lambda: nn.utils.spectral_norm(nn.Linear(4, 5)),
         reduced,
         of_rows,
@@ -121,14 +122,21 @@ def test_as_planned(factory):
 @pytest.mark.filterwarnings("ignore:.* a random value is read")
 def test_parametrizations_that_draw():
     """Where `orthogonal` is set, it draws what completes a square matrix."""
-    states = []
+
+    def factory():
+        return parametrizations.orthogonal(nn.Linear(4, 5))
+
+    plan = winit.plan(factory)
+    models_filled = []
     for seed in range(2):
         torch.manual_seed(seed)
+        model = factory()
         before = torch.get_rng_state()
-        states.append(winit.build(lambda: parametrizations.orthogonal(nn.Linear(4, 5)), 0))
+        plan.run(model, 0)
+        models_filled += [winit.build(factory, 0), model]
         assert torch.equal(torch.get_rng_state(), before)
-    for one, two in zip(*(model.state_dict().values() for model in states), strict=True):
-        assert torch.equal(one, two)
+    for first, *others in zip(*(m.state_dict().values() for m in models_filled), strict=True):
+        assert all(torch.equal(first, other) for other in others)
 
 
 def test_a_buffer_that_is_expanded():
