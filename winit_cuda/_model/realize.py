@@ -164,7 +164,7 @@ def _check(living: list[torch.Tensor], found: list[tuple[str, Any]], names: dict
     known = {id(tensor) for tensor in living}
     for _, each in found:
         if is_fake(each) and id(each) not in known:
-            reason = "it is one of an earlier plan, which the constructor has kept"
+            reason = "it is one of another plan or build, which the constructor has kept or called"
             raise _cannot(names, each, reason)
         if isinstance(each, _STORAGES) and each.device.type == "meta":
             raise _cannot(names, each, "it is the storage of a tensor, keep the tensor instead")

@@ -151,7 +151,10 @@ def _misfits(found: list[tuple[Slot, Entry]], shards: Mapping[str, Shard | Shard
 def _check_memory(found: list[tuple[Slot, Entry]]) -> None:
     fakes = [slot.name for slot, _ in found if is_tracing_tensor(slot.tensor)]
     if fakes:
-        hint = "does the constructor keep tensors, such as by lru_cache, that a plan has made?"
+        hint = (
+            "does a constructor that a plan reads fill its own model, or keep tensors, such as by "
+            "lru_cache, that a plan has made?"
+        )
         raise RuntimeError(f"Plan.run: fake tensors: {listed(fakes)}; {hint}")
     on_meta = [slot.name for slot, _ in found if slot.tensor.is_meta]
     if on_meta:

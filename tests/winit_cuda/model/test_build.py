@@ -382,8 +382,13 @@ def test_a_tensor_of_a_plan():
         return Module(lambda model: setattr(model, "table", kept[0]))
 
     winit.plan(factory)
-    with pytest.raises(RuntimeError, match=r"build: table cannot .* of an earlier plan"):
+    with pytest.raises(RuntimeError, match=r"build: table cannot .* of another plan or build"):
         winit.build(factory, 0)
+
+
+def test_a_build_inside_a_constructor():
+    with pytest.raises(RuntimeError, match=r"build: 0\.weight cannot .* of another plan or build"):
+        winit.build(lambda: nn.Sequential(winit.build(lambda: nn.Linear(2, 2), 0)), 0)
 
 
 @pytest.mark.parametrize(

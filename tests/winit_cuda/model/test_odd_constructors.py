@@ -142,9 +142,21 @@ def test_tensors_that_a_constructor_keeps():
 
     plan = winit.plan(lambda: Holder(lambda: {"w": frequencies()}))
     with pytest.raises(
-        RuntimeError, match=r"Plan\.run: fake tensors: w; does the constructor keep"
+        RuntimeError, match=r"Plan\.run: fake tensors: w; does a constructor .* or keep tensors"
     ):
         plan.run(Holder(lambda: {"w": frequencies()}), seed=0)
+
+
+def test_a_constructor_that_initializes_its_model():
+    class Own(nn.Sequential):
+        def __init__(self):
+            super().__init__(nn.Linear(2, 2))
+            winit.initialize(self, seed=0)
+
+    with pytest.raises(
+        RuntimeError, match=r"^plan: .*initialize: fake tensors: 0\.weight, 0\.bias"
+    ):
+        winit.plan(Own)
 
 
 def test_shared_memory_that_is_written_again():
