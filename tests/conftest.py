@@ -14,7 +14,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     fuzz = parser.getgroup("random calls")
     fuzz.addoption("--fuzz-seed", type=int, help="another seed than the day's date")
     fuzz.addoption("--fuzz-first", type=int, default=0, help="the number of the first call")
-    fuzz.addoption("--fuzz-calls", type=int, help="so many, in place of those of 15 seconds")
+    fuzz.addoption("--fuzz-calls", type=int, help="so many, in place of those of 10 seconds")
 
 
 def pytest_configure() -> None:

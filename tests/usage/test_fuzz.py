@@ -1,4 +1,4 @@
-"""Random calls of the whole public interface: as many as fit 15 seconds, others every day.
+"""Random calls of the whole public interface: as many as fit 10 seconds, others every day.
 
 A failure prints a line that makes one call again. `--fuzz-calls 1000000` makes more of them.
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pytest
 
 AGAIN = "pytest tests/usage/test_fuzz.py"
-SECONDS = 15
+SECONDS = 10
 MOST = 30
 """Kinds of faults after which the run ends."""
 
