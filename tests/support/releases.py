@@ -42,14 +42,16 @@ def main() -> int:
     )
     parser.add_argument("--json", type=Path, help="write the results there")
     options = parser.parse_args()
-    rows = []
+    head = {"commit": commit(), "date": time.strftime("%Y-%m-%d"), "machine": platform.machine()}
+    rows: list[dict[str, object]] = []
     for python in options.python:
         for release in options.releases:
             with tempfile.TemporaryDirectory(prefix=f"torch-{release}-") as folder:
                 installed = install(python, release, options.extras, Path(folder))
                 rows.append({**installed, **run(options.tests, Path(folder))})
             if options.json:  # a later release may fail to install
-                write(options.json, options.tests, rows)
+                found = {**head, "tests": options.tests, "releases": rows}
+                options.json.write_text(json.dumps(found, indent=1) + "\n")
     for row in (dict(zip(rows[0], rows[0], strict=True)), *rows):
         print("".join(f"{row[name]:>12}" for name in ("python", "torch", *COUNTS)))
     return sum((row["failures"], row["errors"]) != (0, 0) for row in rows)
@@ -87,12 +89,10 @@ def run(tests: list[str], folder: Path) -> dict[str, object]:
     return {**counts, "time": round(float(suite.attrib["time"])), "failed": failed}
 
 
-def write(path: Path, tests: list[str], rows: list[dict[str, object]]) -> None:
-    """Write the results to a file."""
-    commit = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
-    what = subprocess.run(commit, check=True, capture_output=True, text=True).stdout.strip()
-    head = {"commit": what, "date": time.strftime("%Y-%m-%d"), "machine": platform.machine()}
-    path.write_text(json.dumps({**head, "tests": tests, "releases": rows}, indent=1) + "\n")
+def commit() -> str:
+    """What is tested."""
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
 if __name__ == "__main__":
