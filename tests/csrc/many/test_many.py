@@ -214,7 +214,7 @@ def test_own_tables_are_kept_once():
     assert list_of(same, DEVICE).memory_bytes == 0
     assert list_of(different, DEVICE).memory_bytes > 0
     for how in RUNS:
-        check(different, how)
+        check(different[::4], how)  # to make a table is most of the work
 
 
 def test_runs_again_with_other_keys():
