@@ -123,7 +123,7 @@ def _with_alias(slot: Slot, name: str) -> Slot:
 
 
 def _all_slots(model: nn.Module, is_wanted: Callable[[str], bool]) -> Iterator[Slot]:
-    inside: set[nn.Module] = set()  # what belongs to a parametrization
+    inside: set[nn.Module] = set()  # lists of parametrizations, whose tensors follow
     for prefix, module, around in _modules(model):
         if module in inside:
             continue
@@ -132,12 +132,12 @@ def _all_slots(model: nn.Module, is_wanted: Callable[[str], bool]) -> Iterator[S
             for name, own in parametrizations.items():
                 path = _joined(prefix, name)
                 if _is_before(own):
-                    inside.update(own.modules())
+                    inside.add(own)
                     yield Slot(path, own.original, module, around=around)
                     continue
                 slot = Slot(path, _computed(module, name), module, (), True, around)
                 if slot.can_be_assigned or is_wanted(slot.name):
-                    inside.update(own.modules())
+                    inside.add(own)
                     yield slot
         for name, tensor in own_parameters(module).items():
             if tensor is not None:
