@@ -92,9 +92,7 @@ def _buffers(owner: nn.Module, name: str) -> tuple[torch.Tensor, torch.Tensor]:
 def _may_have_norm(owner: nn.Module) -> bool:
     """Whether what a module has may be under a `spectral_norm`."""
     is_inside = isinstance(owner, ParametrizationList)
-    return (
-        is_inside or bool(forward_pre_hooks(owner)) or "parametrizations" in own_modules(owner)
-    )
+    return is_inside or bool(forward_pre_hooks(owner)) or "parametrizations" in own_modules(owner)
 
 
 def stale(found: list[tuple[Slot, Entry]]) -> list[tuple[Slot, Entry, Vectors]]:
