@@ -27,9 +27,14 @@ if TYPE_CHECKING:
 
 
 def fill(
-    found: list[tuple[Slot, Entry]], base: Key, shards: Mapping[str, Shard | Shards]
+    found: list[tuple[Slot, Entry]],
+    base: Key,
+    shards: Mapping[str, Shard | Shards],
+    caller: str = "Plan.run",
 ) -> list[Vectors]:
     """Write all tensors, in as few calls of the core as there are devices, and so all pieces.
+
+    Errors name the `caller`.
 
     Returns:
         The vectors of `spectral_norm` that were found anew for their weights.
@@ -47,7 +52,7 @@ def fill(
         if slot.is_computed:
             tensor = torch.empty_like(tensor)
             assigned.append((slot, tensor))
-        function = f"Plan.run: {slot.name}: {type(initializer).__name__}"
+        function = f"{caller}: {slot.name}: {type(initializer).__name__}"
         if shard is not None:
             shard.check(function, tensor.shape)
         if initializer is not None:

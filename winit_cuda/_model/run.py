@@ -69,7 +69,7 @@ def run(
     if not buffers:
         entries = [entry for entry in entries if not entry.is_buffer]
     patterns = globs("Plan.run", skip)
-    report, found = _matched(entries, model, patterns, buffers)
+    report, found = matched(entries, model, patterns, buffers)
     faults = _left_over(entries, report, patterns) if strict else []
     for name, shard in _items(shards):
         if not isinstance(shard, (Shard, Shards)):
@@ -165,15 +165,19 @@ def _is_skipped(slot: Slot, patterns: dict[str, bool]) -> bool:
     return bool(matching)
 
 
-def _matched(
-    entries: list[Entry], model: nn.Module, patterns: dict[str, bool], buffers: bool
+def matched(
+    entries: list[Entry],
+    model: nn.Module,
+    patterns: dict[str, bool],
+    buffers: bool,
+    *,
+    loaded: bool = False,
 ) -> tuple[Report, list[tuple[Slot, Entry]]]:
-    """The parameters with their entries, and what is left over on either side."""
-    by_name: dict[str, Entry] = {}
-    for entry in entries:
-        by_name[entry.name] = entry
-        for alias in entry.aliases:
-            by_name[alias] = entry
+    """The parameters with their entries, and what is left over on either side.
+
+    Those that transformers marks as loaded are skipped, unless `loaded`.
+    """
+    by_name = {name: entry for entry in entries for name in (entry.name, *entry.aliases)}
     report, found, seen = Report(), [], set()
     own_buffers = buffer_slots(model) if buffers else []
     is_buffer = {id(slot.tensor) for slot in own_buffers}
@@ -185,7 +189,7 @@ def _matched(
             continue  # a plan need not have it
         if own is not None:
             seen.add(own.name)
-        is_loaded = getattr(slot.tensor, "_is_hf_initialized", False)
+        is_loaded = not loaded and getattr(slot.tensor, "_is_hf_initialized", False)
         if (patterns and _is_skipped(slot, patterns)) or is_loaded:
             report.skipped.append(slot.name)
         elif own is None:

@@ -104,6 +104,11 @@ def buffer_slots(model: nn.Module) -> list[Slot]:
     return list(found.values())
 
 
+def unwrapped(name: str) -> str:
+    """A name of a state dict without the steps into wrapped modules."""
+    return ".".join(step for step in name.split(".") if step not in _WRAPPERS)
+
+
 def _add(found: dict[Any, Slot], what: object, slot: Slot) -> None:
     """Add a slot, or its name to that of the same tensor."""
     same = found.setdefault(what, slot)
