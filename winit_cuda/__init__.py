@@ -35,6 +35,8 @@ from ._model.entries import Entry, Piece
 from ._model.initialize import InitializeReport, initialize
 from ._model.plan import Plan, plan
 from ._model.run import Report
+from ._verify.verdict import Difference, Verification
+from ._verify.verify import verify
 from ._version import STREAM_VERSION
 from ._version import __version__ as __version__
 from .init import *  # noqa: F403
@@ -46,6 +48,7 @@ __all__ = [
     "Composite",
     "Constant",
     "DeltaOrthogonal",
+    "Difference",
     "Dirac",
     "Entry",
     "Eye",
@@ -68,6 +71,7 @@ __all__ = [
     "TruncNormal",
     "Uniform",
     "VarianceScaling",
+    "Verification",
     "XavierNormal",
     "XavierUniform",
     "Zeros",
@@ -84,5 +88,6 @@ __all__ = [
     "split",
     "uninstall",
     "use_backend",
+    "verify",
 ]
 __all__ += init.__all__

@@ -1,0 +1,92 @@
+"""Which tensor of a state dict each entry of a plan is about."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import TYPE_CHECKING, NamedTuple
+
+from .._core.checks import wrong
+from .._model.slots import unwrapped
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .._model.entries import Entry
+
+# What a weight under `spectral_norm` is called; the parametrization comes before its use.
+_ORIGINAL = re.compile(r"parametrizations\.([^.]+)\.original$")
+
+
+class Matches(NamedTuple):
+    """The names of a state dict, sorted out."""
+
+    prefix: str
+    """What stands before the names of the plan."""
+    pairs: list[tuple[str, Entry]]
+    """Names of the state dict with their entries: of a tied parameter, all that are there."""
+    missing: list[Entry]
+    extra: list[str]
+    """Names behind the prefix that the plan does not have."""
+    apart: int
+    """How many names have another prefix: those of an optimizer, for one."""
+
+
+def matches(entries: Iterable[Entry], names: Iterable[str], prefix: str | None) -> Matches:
+    """Match the names of a state dict, in which wrappers may have left theirs.
+
+    Args:
+        entries: Those of the plan.
+        names: Those of the state dict.
+        prefix: What stands before the names of the model, such as "model."; None to find it.
+
+    Raises:
+        ValueError: The names stand behind several prefixes, or none is behind the given one.
+    """
+    by_name = {name: entry for entry in entries for name in (entry.name, *entry.aliases)}
+    plain = [(_plain(name, by_name), name) for name in names]
+    known = {name for name, _ in plain}
+    prefix = _found(by_name, known) if prefix is None else unwrapped(prefix)
+    behind = [(name.removeprefix(prefix), own) for name, own in plain if name.startswith(prefix)]
+    if plain and not behind:
+        raise wrong("verify", "prefix", f"that of names such as {min(plain)[0]!r}", prefix)
+    pairs = [(own, by_name[name]) for name, own in behind if name in by_name]
+    seen = {entry.name for _, entry in pairs}
+    missing = [entry for entry in by_name.values() if entry.name not in seen]
+    return Matches(
+        prefix,
+        pairs,
+        list({entry.name: entry for entry in missing}.values()),
+        [own for name, own in behind if name not in by_name],
+        len(plain) - len(behind),
+    )
+
+
+def _plain(name: str, planned: dict[str, Entry]) -> str:
+    """A name without wrappers, and without what `spectral_norm` makes of it."""
+    name = unwrapped(name)
+    return name if name in planned else _ORIGINAL.sub(r"\1", name)
+
+
+def _found(planned: dict[str, Entry], known: set[str]) -> str:
+    """The prefix behind which most names of the plan stand."""
+    direct = len(known & planned.keys())
+    if direct == len(planned):
+        return ""
+    by_last_step: dict[str, list[str]] = {}
+    for name in planned:
+        by_last_step.setdefault(name.rpartition(".")[2], []).append(name)
+    counts = Counter(
+        name.removesuffix(own)
+        for name in known
+        for own in by_last_step.get(name.rpartition(".")[2], ())
+        if name.endswith(f".{own}")
+    )
+    most = max(counts.values(), default=0)
+    if direct >= most:
+        return ""
+    best = sorted(prefix for prefix, count in counts.items() if count == most)
+    if len(best) > 1:
+        both = " and ".join(map(repr, best))
+        raise ValueError(f"verify: the names of the plan stand behind {both}; say which as prefix")
+    return best[0]

@@ -1,0 +1,40 @@
+"""Files of `torch.save`: mapped into memory, and unpickled with `weights_only` alone."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from .files import damaged
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Mapping[str, Any]]:
+    """The tensors of a file by name.
+
+    Raises:
+        ValueError: It is no such file, or holds more than tensors and plain data.
+    """
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except pickle.UnpicklingError as error:
+        reason = "refused, as it is not made of tensors and plain data alone"
+        raise damaged(path, f"{reason} ({_first_line(error)})") from error
+    except (RuntimeError, ValueError, EOFError, KeyError, IndexError, TypeError) as error:
+        reason = "no file of torch.save in its format since torch 1.6"
+        raise damaged(path, f"{reason} ({_first_line(error)})") from error
+    if not isinstance(loaded, Mapping):
+        raise damaged(path, f"holds a {type(loaded).__name__}, not a state dict")
+    yield loaded
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__
