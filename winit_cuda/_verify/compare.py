@@ -65,6 +65,11 @@ class Finding:
     reason: str = ""
     """Why it cannot be compared."""
 
+    @property
+    def is_equal(self) -> bool:
+        """Whether it has the planned values."""
+        return not (self.count or self.reason)
+
 
 def is_exact(entry: Entry) -> bool:
     """Whether a plan gives every bit of an entry; orthogonal ones and computed ones it does not."""

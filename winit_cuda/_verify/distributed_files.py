@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from .files import damaged
+from .files import damaged, refused
 from .metadata import saved_tensors
 from .stored import Part, Stored
 
@@ -70,8 +70,7 @@ def _loaded(chunk: Chunk, dtype: torch.dtype) -> torch.Tensor:
             inner: Any = _Slice(file, chunk.offset, chunk.length)
             values = torch.load(inner, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise damaged(chunk.file, f"refused, as it holds more than tensors ({reason})") from error
+        raise refused(chunk.file, error) from error
     except (RuntimeError, ValueError, EOFError, KeyError, IndexError, TypeError) as error:
         raise damaged(chunk.file, f"no tensor at {chunk.offset} ({error!r})") from error
     if not isinstance(values, torch.Tensor):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 
@@ -10,6 +11,16 @@ def damaged(path: Path, reason: object) -> ValueError:
     text = " ".join(str(reason).split()) or type(reason).__name__
     shown = text if len(text) <= 300 else f"{text[:297]}..."
     return ValueError(f"verify: {path}: {shown}")
+
+
+def refused(path: Path, error: Exception) -> ValueError:
+    """The error for a pickle that torch does not read with `weights_only`.
+
+    Of torch's words only the fault is kept: its hint is to read the file without that.
+    """
+    fault = re.search(r"WeightsUnpickler error: (.*?)( was not an allowed|\n|$)", str(error))
+    what = f" ({fault[1]})" if fault else ""
+    return damaged(path, f"refused, as it holds more than tensors and plain data{what}")
 
 
 def inside(folder: Path, name: object) -> Path:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from .files import damaged
+from .files import damaged, refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,15 +26,11 @@ def opened(path: Path) -> Iterator[Mapping[str, Any]]:
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except pickle.UnpicklingError as error:
-        reason = "refused, as it is not made of tensors and plain data alone"
-        raise damaged(path, f"{reason} ({_first_line(error)})") from error
+        raise refused(path, error) from error
     except (RuntimeError, ValueError, EOFError, KeyError, IndexError, TypeError) as error:
         reason = "no file of torch.save in its format since torch 1.6"
-        raise damaged(path, f"{reason} ({_first_line(error)})") from error
+        first_line = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise damaged(path, f"{reason} ({first_line})") from error
     if not isinstance(loaded, Mapping):
         raise damaged(path, f"holds a {type(loaded).__name__}, not a state dict")
     yield loaded
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__

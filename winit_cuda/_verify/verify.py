@@ -151,16 +151,13 @@ def _findings(
     """What is seen of each tensor, and which have the values of the planned dtype, cast."""
     fit = [item for item in items if item.stored.shape == item.entry.shape]
     findings = _gathered(compare(fit, base, tolerance), ranks)
-    cast = [
-        item
-        for item in fit
-        if findings[item.name].count and item.stored.dtype is not getattr(torch, item.entry.dtype)
-    ]
+    cast = [item for item in fit if findings[item.name].count and _is_of_another_dtype(item)]
     rounded = []
     for name, one in _gathered(compare(cast, base, tolerance, as_planned=True), ranks).items():
-        if not (one.count or one.reason):
-            findings[name] = one
-            rounded.append(name)
+        if not one.reason and one.count < findings[name].count:
+            findings[name] = one  # the nearer of both, also where it differs
+            if not one.count:
+                rounded.append(name)
     return findings, rounded
 
 
@@ -169,16 +166,28 @@ def _of_seeds(
 ) -> dict[str, tuple[int, ...]]:
     """For each tensor that differs, the other seeds whose weights it has."""
     seeds: dict[str, tuple[int, ...]] = {}
+    cast = [item for item in suspects if _is_of_another_dtype(item)]
     for seed, base in others.items():
-        # The first elements tell nearly always; of those that pass, all are compared.
-        first = compare(suspects, base, tolerance, is_probe=True)
-        likely = {name for name, one in first.items() if not (one.count or one.reason)}
-        rest = [item for item in suspects if item.name in likely]
-        whole = {**first, **compare(rest, base, tolerance)}
-        for name, one in _gathered(whole, ranks).items():
-            if not (one.count or one.reason):
-                seeds[name] = (*seeds.get(name, ()), seed)
+        own = _with_values_of(suspects, base, tolerance, ranks, as_planned=False)
+        own |= _with_values_of(cast, base, tolerance, ranks, as_planned=True)
+        for name in own:
+            seeds[name] = (*seeds.get(name, ()), seed)
     return seeds
+
+
+def _with_values_of(
+    items: list[Item], base: Key, tolerance: float, ranks: _Ranks, *, as_planned: bool
+) -> set[str]:
+    """The names of those that have the values of a key."""
+    # The first elements tell nearly always; of tensors that pass, all are compared.
+    found = compare(items, base, tolerance, as_planned=as_planned, is_probe=True)
+    rest = [item for item in items if found[item.name].is_equal]
+    found |= compare(rest, base, tolerance, as_planned=as_planned)
+    return {name for name, one in _gathered(found, ranks).items() if one.is_equal}
+
+
+def _is_of_another_dtype(item: Item) -> bool:
+    return item.stored.dtype is not getattr(torch, item.entry.dtype)
 
 
 def _gathered(findings: dict[str, Finding], ranks: _Ranks) -> dict[str, Finding]:
@@ -222,7 +231,7 @@ def _result(
         one = findings.get(name)
         if head.is_misshapen or one is None:
             one = Finding((), 0, reason=f"has shape {head.shape}, planned is {planned[name]}")
-        if one.count or one.reason:
+        if not one.is_equal:
             numbers = one.count, one.index, one.found, one.planned
             seeds = of_seeds.get(name, ())
             difference = Difference(name, head.dtype, head.shape, *numbers, seeds, one.reason)
