@@ -31,6 +31,7 @@ from ._keys.keys import (
 )
 from ._model.accelerate import accelerate, install, uninstall
 from ._model.build import build
+from ._model.ensemble import Ensemble, ensemble
 from ._model.entries import Entry, Piece
 from ._model.initialize import InitializeReport, initialize
 from ._model.plan import Plan, plan
@@ -50,6 +51,7 @@ __all__ = [
     "DeltaOrthogonal",
     "Difference",
     "Dirac",
+    "Ensemble",
     "Entry",
     "Eye",
     "InitializeReport",
@@ -78,6 +80,7 @@ __all__ = [
     "accelerate",
     "backend_info",
     "build",
+    "ensemble",
     "fold_in",
     "init",
     "initialize",

@@ -3,7 +3,7 @@
 import importlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -64,15 +64,18 @@ def build(
     # Imported where it is needed: it needs torch's fake tensors.
     realize = importlib.import_module(".realize", __package__)
     made = realize.traced(factory)
-    entries = made.entries
-    if rules is not None:
-        entries = list(Plan(entries).with_rules(rules, strict=strict))
-    _check(entries)
+    entries = ruled("build", made.entries, rules, strict)
     made.become_real()
-    pairs = zip(made.slots, made.entries, entries, strict=True)
+    fill_made(made, entries, base)
+    model: Model = made.model
+    return model
+
+
+def fill_made(made: Any, entries: list[Entry], base: Key) -> None:
+    """Fill all tensors of a traced model that has become real, but those that have values."""
     jobs = [
         (slot, new) if new.is_planned and (id(slot.tensor) in made.empty or new != old) else None
-        for slot, old, new in pairs
+        for slot, old, new in zip(made.slots, made.entries, entries, strict=True)
     ]
     on_gpu = {slot.tensor.device for slot in made.slots if slot.tensor.is_cuda}
     with torch.random.fork_rng(on_gpu):  # to be set, some parametrizations draw
@@ -81,12 +84,14 @@ def build(
         for job in filter(None, jobs[made.planned :]):
             fill([job], base, {})
         fill(list(filter(None, jobs[: made.planned])), base, {})
-    model: Model = made.model
-    return model
 
 
-def _check(entries: list[Entry]) -> None:
-    """Raise where the constructor leaves what is no scratch memory without values."""
+def ruled(
+    function: str, entries: list[Entry], rules: Rules | str | Path | None, strict: bool
+) -> list[Entry]:
+    """The entries with the laws of rules; raise where what is no scratch memory has no values."""
+    if rules is not None:
+        entries = list(Plan(entries).with_rules(rules, strict=strict))
     faults = [
         f"{_described(entry)} has no law{f' ({entry.note})' if entry.note else ''}"
         for entry in entries
@@ -94,7 +99,8 @@ def _check(entries: list[Entry]) -> None:
     ]
     if faults:
         hint = "rules may give parameters one"
-        raise ValueError(f"build: {'; '.join(faults[:5])} ({len(faults)} in all); {hint}")
+        raise ValueError(f"{function}: {'; '.join(faults[:5])} ({len(faults)} in all); {hint}")
+    return entries
 
 
 def _described(entry: Entry) -> str:

@@ -14,14 +14,15 @@ from .._dispatch.many import Batch
 from .._dispatch.single import negate
 from .._distributed.dtensor import local_part
 from .._initializers.boxes import box_fills, narrowed
+from .._keys.keys import Key, fold_in
 from .spectral import stale
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from .._distributed.shard import Shard, Shards
-    from .._keys.keys import Key
     from .entries import Entry
+    from .program import Program
     from .slots import Slot
     from .spectral import Vectors
 
@@ -39,61 +40,89 @@ def fill(
     Returns:
         The vectors of `spectral_norm` that were found anew for their weights.
     """
-    jobs: list[Job] = []
-    names: list[str] = []
-    first: list[Job] = []  # of values that are assigned
-    first_names: list[str] = []
-    later, later_names = [], []
-    negative, negative_later, assigned, computed = [], [], [], []
-    for slot, entry in found:
-        initializer: Any = entry.initializer
-        shard = shards.get(slot.name)
-        tensor = slot.tensor
-        if slot.is_computed:
-            tensor = torch.empty_like(tensor)
-            assigned.append((slot, tensor))
-        function = f"{caller}: {slot.name}: {type(initializer).__name__}"
-        if shard is not None:
-            shard.check(function, tensor.shape)
-        if initializer is not None:
-            law: Any = entry.law
-            whole_or_part = law.fill if shard is None else law.fill.part(shard)
-            (first if slot.is_computed else jobs).append(
-                Job(whole_or_part, function, tensor, law.numbers)
-            )
-            (first_names if slot.is_computed else names).append(entry.key_name or entry.name)
-            if law.is_negative:
-                negative.append(tensor)
-        if entry.program is not None:
-            computed.append((slot, tensor, entry.program))
-        for piece in entry.pieces:
-            own_law = piece.initializer
-            for one in box_fills(piece.offsets, piece.sizes, own_law, tensor, shard):
-                later.append(one.job)
-                later_names.append(piece.key_name)
-                if one.is_negative:
-                    negative_later.append(one.job.tensor)
-    programs = [
-        (tensor, shards.get(slot.name), program.values(base)) for slot, tensor, program in computed
-    ]
-    # All is checked before anything of the model is written.
-    batches = [Batch(first), _batch(jobs, found), Batch(later)]
-    batches[0].run_named(base, first_names)
+    fill_members([(found, base)], shards, caller)
+    return _find_vectors(found, base, shards)
+
+
+def fill_members(
+    members: Sequence[tuple[list[tuple[Slot, Entry]], Key]],
+    shards: Mapping[str, Shard | Shards],
+    caller: str,
+) -> None:
+    """Write the tensors of several models, each with the children of its own key, in one go."""
+    first = _Writes()  # of values that are assigned
+    own, later = _Writes(), _Writes()
+    assigned, computed = [], []
+    for found, base in members:
+        for slot, entry in found:
+            initializer: Any = entry.initializer
+            shard = shards.get(slot.name)
+            tensor = slot.tensor
+            if slot.is_computed:
+                tensor = torch.empty_like(tensor)
+                assigned.append((slot, tensor))
+            function = f"{caller}: {slot.name}: {type(initializer).__name__}"
+            if shard is not None:
+                shard.check(function, tensor.shape)
+            if initializer is not None:
+                law: Any = entry.law
+                whole_or_part = law.fill if shard is None else law.fill.part(shard)
+                job = Job(whole_or_part, function, tensor, law.numbers)
+                name = entry.key_name or entry.name
+                (first if slot.is_computed else own).add(job, base, name, law.is_negative)
+            if entry.program is not None:
+                computed.append((slot, tensor, entry.program, base))
+            for piece in entry.pieces:
+                own_law = piece.initializer
+                for one in box_fills(piece.offsets, piece.sizes, own_law, tensor, shard):
+                    later.add(one.job, base, piece.key_name, one.is_negative)
+    fixed: dict[Program, torch.Tensor] = {}  # what has no draws, and is the same for all members
+    programs = []
+    for slot, tensor, program, base in computed:
+        values = fixed[program] if program in fixed else program.values(base)
+        if len(members) > 1 and not program.keys:
+            fixed[program] = values
+        programs.append((tensor, shards.get(slot.name), values))
+    # All is checked before anything of the models is written.
+    pairs = [pair for found, _ in members for pair in found]
+    batches = [Batch(first.jobs), _batch(own.jobs, pairs), Batch(later.jobs)]
+    first.run(batches[0])
     for slot, values in assigned:
         _check_assigned(slot, values)
-    batches[1].run_named(base, names)
-    for tensor in negative:
-        negate(tensor)
-    batches[2].run_named(base, later_names)
-    for tensor in negative_later:
-        negate(tensor)
+    own.run(batches[1])
+    later.run(batches[2])
     for tensor, shard, values in programs:
         _copy(values, tensor, shard)
-    written = tuple(slot.tensor for slot, entry in found if entry.pieces or entry.program)
-    increment_version(written)
+    increment_version(tuple(slot.tensor for slot, entry in pairs if entry.pieces or entry.program))
     for slot, values in assigned:
         slot.assign(values)
-    return _find_vectors(found, base, shards)
+
+
+class _Writes:
+    """Fills that are done together, each with a child of its model's key."""
+
+    def __init__(self) -> None:
+        self.jobs: list[Job] = []
+        self._bases: list[Key] = []
+        self._names: list[str] = []
+        self._negative: list[torch.Tensor] = []
+
+    def add(self, job: Job, base: Key, name: str, is_negative: bool) -> None:
+        """Add a fill, with the name of its key."""
+        self.jobs.append(job)
+        self._bases.append(base)
+        self._names.append(name)
+        if is_negative:
+            self._negative.append(job.tensor)
+
+    def run(self, batch: Batch) -> None:
+        """Write the tensors."""
+        if len(set(map(id, self._bases))) == 1:
+            batch.run_named(self._bases[0], self._names)
+        else:
+            batch.run(list(map(fold_in, self._bases, self._names)))
+        for tensor in self._negative:
+            negate(tensor)
 
 
 def _find_vectors(

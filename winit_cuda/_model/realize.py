@@ -20,7 +20,7 @@ from .slots import Slot
 from .trace import trace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from .entries import Entry
     from .log import View
@@ -46,16 +46,20 @@ class Traced:
     _names: dict[int, str]
     _nbytes: dict[int, int]
 
-    def become_real(self) -> None:
-        """Give all tensors memory, which nothing has written yet."""
+    def become_real(self, on_meta: Collection[torch.Tensor] = ()) -> None:
+        """Give all tensors but those on meta memory, which nothing has written yet."""
+        without = set(map(id, on_meta))
         storages: dict[int, Any] = {}
         latest_first = list(self._living.values())[::-1]
         # What is computed from others holds on to them, and so do views, which are made later.
         for fake, view in sorted(latest_first, key=lambda each: each[0].is_leaf):
-            self._make_real(fake, view, storages)
+            self._make_real(fake, view, None if id(fake) in without else storages)
 
-    def _make_real(self, fake: torch.Tensor, view: View, storages: dict[int, Any]) -> None:
+    def _make_real(self, fake: torch.Tensor, view: View, storages: dict[int, Any] | None) -> None:
         try:
+            if storages is None:
+                become_real(fake, _on_meta(fake, view))
+                return
             if view.storage not in storages:
                 size = self._nbytes[view.storage]
                 made = torch.empty(size, dtype=torch.uint8, device=fake.device)
@@ -68,10 +72,19 @@ class Traced:
 def _like(fake: torch.Tensor, view: View, storage: Any) -> torch.Tensor:
     """A tensor in this memory as a fake one is in its own."""
     real = torch.empty(0, dtype=view.dtype, device=fake.device)
-    real.set_(storage, *view.layout)
+    return _as(fake, real.set_(storage, *view.layout))
+
+
+def _on_meta(fake: torch.Tensor, view: View) -> torch.Tensor:
+    _, shape, stride = view.layout
+    return _as(fake, torch.empty_strided(shape, stride, dtype=view.dtype, device="meta"))
+
+
+def _as(fake: torch.Tensor, made: torch.Tensor) -> torch.Tensor:
+    """A tensor with what a fake one is to autograd."""
     if isinstance(fake, nn.Parameter):
-        return nn.Parameter(real, fake.requires_grad)
-    return real.requires_grad_(fake.requires_grad)
+        return nn.Parameter(made, fake.requires_grad)
+    return made.requires_grad_(fake.requires_grad)
 
 
 def traced(factory: Callable[[], Any]) -> Traced:
