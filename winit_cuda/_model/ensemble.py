@@ -1,9 +1,9 @@
 """Many models at once: one tensor for each parameter, with a dimension more, its first."""
 
-from __future__ import annotations
-
 import importlib
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -12,16 +12,11 @@ from .._core.checks import count, wrong
 from .._core.torch_internals import is_tracing_tensor
 from .._keys.keys import Key, key, split
 from .build import fill_made, ruled
+from .entries import Entry
 from .fill import fill, fill_members
+from .rules import Rules
 from .slots import Slot
 from .spectral import vectors
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
-
-    from .entries import Entry
-    from .rules import Rules
 
 
 class Ensemble(NamedTuple):
