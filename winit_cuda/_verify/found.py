@@ -12,7 +12,7 @@ from .._core.torch_internals import is_dtensor
 from .._distributed.fsdp import reshard
 from .._distributed.shard import Shard, Shards
 from .._model.run import listed, matched
-from .._model.spectral import stale
+from .._model.spectral import stale, vectors_found_anew
 from .compare import Item, is_exact
 from .names import matches
 from .stored import Stored, of_tensor
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from torch import nn
 
     from .._model.entries import Entry
+
+
+_OF_SPECTRAL_NORM = "of spectral_norm"
 
 
 class Found(NamedTuple):
@@ -61,7 +64,7 @@ def of_module(
     ]
     notes = {entry.name: entry.note for entry in entries}
     unplanned = {name: notes.get(name) or "no law" for name in report.without_law}
-    unplanned |= {slot.name: "of spectral_norm" for slot, _ in pairs if slot.name in follow}
+    unplanned |= {slot.name: _OF_SPECTRAL_NORM for slot, _ in pairs if slot.name in follow}
     return Found(items, report.only_in_plan, report.only_in_model, unplanned)
 
 
@@ -73,13 +76,19 @@ def of_mapping(
     prefix: str | None,
 ) -> Found:
     """The tensors of a state dict, or of a checkpoint."""
-    tensors = _flat(given)
+    try:
+        tensors = _flat(given)
+    except RecursionError as error:  # a file may even have one that contains itself
+        raise ValueError("verify: mappings that are nested too deeply") from error
     names = matches(entries, tensors, prefix)
     pairs = [(name, entry) for name, entry in names.pairs if buffers or not entry.is_buffer]
     _check_shards(shards, {name for name, _ in pairs})
+    anew = vectors_found_anew(entries)
     items, unplanned = [], {}
     for name, entry in pairs:
-        if entry.is_planned:
+        if entry.name in anew:
+            unplanned[name] = _OF_SPECTRAL_NORM
+        elif entry.is_planned:
             stored = _stored(name, tensors[name], shards.get(name))
             items.append(Item(name, entry, stored, is_exact(entry)))
         else:

@@ -76,6 +76,7 @@ PROGRAM = """
 import json, sys, warnings
 import torch
 from torch import distributed
+from torch.distributed import checkpoint
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import Shard, distribute_tensor
 import winit_cuda as winit
@@ -93,12 +94,15 @@ shards = {}
 for name, each in whole.items():
     first = rank * -(-len(each) // 2)
     shards[name] = winit.Shard(each.shape, (first, *[0] * (each.dim() - 1)))
+model = torch.nn.ParameterDict({name: torch.nn.Parameter(each) for name, each in state.items()})
 own = {"a": whole["a"]} if rank else {name: whole[name] for name in "bcd"}
 results = [
     winit.verify(state, plan, seed=3, seeds=[5]),
     winit.verify(parts, plan, seed=3, seeds=[5], shards=shards, group=distributed.group.WORLD),
     winit.verify(own, plan, seed=3, seeds=[5], group=distributed.group.WORLD),
+    winit.verify(model, plan, seed=3, seeds=[5]),
 ]
+checkpoint.save({"model": state}, checkpoint_id=f"{folder}/saved")
 print(json.dumps([result.as_dict() for result in results]))
 distributed.destroy_process_group()
 """
@@ -108,7 +112,7 @@ distributed.destroy_process_group()
     not DTensor.__module__.startswith("torch.distributed.tensor"), reason="needs public DTensors"
 )
 def test_two_processes_get_one_result(plan, state, tmp_path):
-    """Of DTensors, of parts, and of the names of two stages of a pipeline."""
+    """Of DTensors, of parts, of two stages of a pipeline, and of what they save together."""
     other = nn.ParameterDict({entry.name: torch.empty(entry.shape) for entry in plan})
     plan.run(other, seed=5)
     state["a"] = other["a"].detach()
@@ -126,6 +130,7 @@ def test_two_processes_get_one_result(plan, state, tmp_path):
         for process in processes:
             process.kill()
     assert not any(process.returncode for process in processes), outputs
+    assert len(list((tmp_path / "saved").glob("*.distcp"))) == 2
     first, second = (json.loads(output.splitlines()[-1]) for output, _ in outputs)
     for one, same in zip(first, second, strict=True):
         assert sorted(one) == sorted(same)
@@ -137,3 +142,7 @@ def test_two_processes_get_one_result(plan, state, tmp_path):
         assert (by_name["d"]["count"], by_name["d"]["index"]) == (1, 3)
         assert one["elements"] == 35 + 24 + 30 + 4
         assert one["missing"] == []
+    saved = winit.verify(tmp_path / "saved", plan, seed=3, seeds=[5])
+    numbers = {one.name: (one.count, one.index, one.seeds) for one in saved.different}
+    assert numbers == {"model.a": (35, 0, (5,)), "model.d": (1, 3, ())}
+    assert saved.elements == first[0]["elements"]

@@ -343,6 +343,28 @@ def test_parametrized_weights():
     assert not winit.verify(model, plan, seed=1).ok
 
 
+@pytest.mark.parametrize(
+    ("normed", "matching"), [(parametrizations.spectral_norm, 6), (nn.utils.spectral_norm, 4)]
+)
+def test_vectors_of_spectral_norm(normed, matching):
+    """They are computed of the draws of the weight, or a run finds them anew."""
+
+    def factory():
+        return nn.Sequential(nn.Linear(2, 3), normed(nn.Linear(3, 4)))
+
+    plan, model = winit.plan(factory), winit.build(factory, seed=3)
+    for what in (model, model.state_dict()):
+        assert len(winit.verify(what, plan, seed=3).matched) == matching
+    weight = next(entry.name for entry in plan if entry.shape == (4, 3))
+    ruled = plan.with_rules({weight: winit.Normal()})
+    ruled.run(model, seed=3)
+    for what in (model, model.state_dict()):
+        result = winit.verify(what, ruled, seed=3)
+        assert result.ok, result
+        assert set(result.unplanned.values()) == {"of spectral_norm"}
+        assert len(result.unplanned) == 2
+
+
 def test_layouts(plan, model):
     """A transposed tensor, a view of another one, and a tensor without dimensions."""
     state = values_of(model)
@@ -401,6 +423,10 @@ def test_what_cannot_be_verified(plan, model):
         winit.verify(Model().to("meta"), plan, seed=0)
     with pytest.raises(RuntimeError, match="verify: on meta, without values: "):
         winit.verify(Model().to("meta").state_dict(), plan, seed=0)
+    within = {}
+    within["more"] = within
+    with pytest.raises(ValueError, match="nested too deeply"):
+        winit.verify(within, plan, seed=0)
     with pytest.raises(FileNotFoundError):
         winit.verify("no.such.file", plan, seed=0)
 
