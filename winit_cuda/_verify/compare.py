@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -50,7 +49,7 @@ class Finding:
 
     boxes: tuple[Box, ...]
     """Which part that is."""
-    elements: int
+    elements: int = 0
     """How many elements were compared."""
     count: int = 0
     """How many of them differ."""
@@ -115,10 +114,8 @@ def compare(
     batch: list[tuple[Item, Tile]] = []
     size = 0
     for item in items:
-        stored = item.stored
-        boxes = tuple((part.offsets, part.sizes) for part in stored.parts)
-        elements = sum(math.prod(sizes) for _, sizes in boxes)
-        finding = findings[item.name] = Finding(boxes, 0 if is_probe else elements)
+        boxes = tuple((part.offsets, part.sizes) for part in item.stored.parts)
+        finding = findings[item.name] = Finding(boxes)
         if item.entry.program is not None:
             _compare_computed(item, key, tolerance, finding)
             continue
@@ -213,6 +210,7 @@ def _note(
     """Add what a tile shows."""
     found = tile.found().contiguous().reshape(-1)
     planned = planned.contiguous().reshape(-1)
+    finding.elements += len(found)
     own, other = _bits(found), _bits(planned)
     if torch.equal(own, other):
         return

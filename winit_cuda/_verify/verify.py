@@ -230,7 +230,7 @@ def _result(
     for name, head in heads.items():
         one = findings.get(name)
         if head.is_misshapen or one is None:
-            one = Finding((), 0, reason=f"has shape {head.shape}, planned is {planned[name]}")
+            one = Finding((), reason=f"has shape {head.shape}, planned is {planned[name]}")
         if not one.is_equal:
             numbers = one.count, one.index, one.found, one.planned
             seeds = of_seeds.get(name, ())

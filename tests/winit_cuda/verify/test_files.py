@@ -74,7 +74,7 @@ def save_index(state, folder):
 def save_distributed(state, folder):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        dcp.save({"model": state, "step": 3}, checkpoint_id=folder / "saved", no_dist=True)
+        dcp.save({"model": state, "step": 3}, checkpoint_id=folder / "saved")
     return folder / "saved"
 
 

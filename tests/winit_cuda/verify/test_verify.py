@@ -188,6 +188,22 @@ def test_other_dtypes(plan, dtype):
     assert {one.seeds for one in result.different} == {(4,)}
 
 
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2], ids=str)
+def test_eight_bits(plan, dtype):
+    model = Model().to(dtype)
+    plan.run(model, seed=3)
+    assert winit.verify(model, plan, seed=3).ok
+    with torch.no_grad():
+        model.sparse.weight.view(torch.uint8)[7, 3] ^= 128
+        model.turn.weight.view(torch.uint8)[7, 3] ^= 128
+    result = winit.verify(model, plan, seed=3)
+    assert [(one.name, one.index, one.count) for one in result.different] == [
+        ("sparse.weight", 143, 1),
+        ("turn.weight", 213, 1),
+    ]
+    assert winit.verify(model, plan, seed=4, seeds=[3]).different[-1].seeds == ()
+
+
 def test_uniform_values_that_were_cast():
     """In bfloat16, uniform_(0, 1) never is 1, which a cast makes of float32 values near it."""
     plan = winit.plan(nn.Linear(300, 300, bias=False), {"*": winit.Uniform(0.0, 1.0)})
