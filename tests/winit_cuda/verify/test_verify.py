@@ -15,6 +15,7 @@ import winit_cuda as winit
 from initializers import needs_core
 from models import GPT, ActorCritic, LoRA, Pieces, mixed
 from winit_cuda._verify import compare
+from winit_cuda._verify.stored import of_tensor
 
 pytestmark = needs_core
 
@@ -134,6 +135,20 @@ def test_the_first_of_several(plan, model):
     assert (found.index, found.position, found.count) == (39, (1, 19), 3)
 
 
+def test_tiles():
+    """Of a sparse matrix whole columns, of an orthogonal one all of it, else rows or less."""
+    laws = {"a": winit.Normal(), "b": winit.Sparse(0.5), "c": winit.Orthogonal()}
+    model = nn.ParameterDict({name: torch.empty(4, 100, 50)[0] for name in laws})
+    model["d"] = torch.empty(3, 2, 700)
+    found = {}
+    for entry in winit.plan(model, {**laws, "d": winit.Zeros()}):
+        item = compare.Item(entry.name, entry, of_tensor("verify", model[entry.name]))
+        found[entry.name] = [tile.sizes for tile in compare._tiles(item, is_probe=True)]
+        whole = [tile.sizes for tile in compare._tiles(item, is_probe=False)]
+        assert sum(map(math.prod, whole)) == model[entry.name].numel()
+    assert found == {"a": [(20, 50)], "b": [(100, 10)], "c": [(100, 50)], "d": [(1, 1, 700)]}
+
+
 def test_one_bit(plan, model):
     state = values_of(model)
     state["sparse.weight"].view(torch.int32)[4, 4] ^= 1
@@ -227,6 +242,8 @@ def test_what_is_close(plan, model):
     (found,) = winit.verify(state, plan, seed=3).different
     assert (found.name, found.index, found.count) == ("turn.weight", 155, 1)
     assert winit.verify(state, plan, seed=3, tolerance=1e-3).ok
+    state["turn.weight"][5, 5] -= 3e-4
+    assert winit.verify(state, plan, seed=3).different[0].index == 155
     with pytest.raises(ValueError, match="verify: tolerance must be finite"):
         winit.verify(state, plan, seed=3, tolerance=-1)
 
