@@ -63,7 +63,7 @@ def build(
     base = seed if isinstance(seed, Key) else key(seed)
     # Imported where it is needed: it needs torch's fake tensors.
     realize = importlib.import_module(".realize", __package__)
-    made = realize.traced(factory)
+    made = realize.traced(factory, "build")
     entries = ruled("build", made.entries, rules, strict)
     made.become_real()
     fill_made(made, entries, base)

@@ -92,7 +92,7 @@ def ensemble(
     keys = split(seed if isinstance(seed, Key) else key(seed), count(function, "n", n))
     # Imported where it is needed: it needs torch's fake tensors.
     realize = importlib.import_module(".realize", __package__)
-    made = realize.traced(factory)
+    made = realize.traced(factory, function)
     entries = ruled(function, made.entries, rules, strict)
     own = _own_tensors(made.model)
     stacks = {name: _stack(tensor, len(keys), device) for name, tensor in own.items()}
@@ -102,7 +102,7 @@ def ensemble(
     else:
         made.become_real()
         _copy_members(made, entries, stacks, own, keys)
-        made = realize.traced(factory)
+        made = realize.traced(factory, function)
         own = _own_tensors(made.model)
     made.become_real(on_meta=list(own.values()))
     for slot, entry in list(zip(made.slots, entries, strict=True))[made.planned :]:

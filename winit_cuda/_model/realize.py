@@ -44,6 +44,8 @@ class Traced:
     _living: dict[int, tuple[torch.Tensor, View]]
     """All fake tensors that something refers to, in the order of making, by their identity."""
     _names: dict[int, str]
+    _function: str
+    """Which one errors name."""
     _nbytes: dict[int, int]
 
     def become_real(self, on_meta: Collection[torch.Tensor] = ()) -> None:
@@ -66,7 +68,7 @@ class Traced:
                 storages[view.storage] = made.untyped_storage()
             become_real(fake, _like(fake, view, storages[view.storage]))
         except (RuntimeError, AssertionError) as error:  # torch asserts that it has CUDA
-            raise _cannot(self._names, fake, str(error)) from error
+            raise _cannot(self._function, self._names, fake, str(error)) from error
 
 
 def _like(fake: torch.Tensor, view: View, storage: Any) -> torch.Tensor:
@@ -87,10 +89,10 @@ def _as(fake: torch.Tensor, made: torch.Tensor) -> torch.Tensor:
     return made.requires_grad_(fake.requires_grad)
 
 
-def traced(factory: Callable[[], Any]) -> Traced:
-    """Construct a model on fake tensors, and read it."""
+def traced(factory: Callable[[], Any], function: str) -> Traced:
+    """Construct a model on fake tensors, and read it; errors name the function."""
     with trace(factory, is_to_be_real=True) as (model, tracer):
-        _check_is_made(model, factory)
+        _check_is_made(function, model, factory)
         made = look_at(model, tracer)
         living = tracer.mode.living()
         living += [
@@ -98,8 +100,8 @@ def traced(factory: Callable[[], Any]) -> Traced:
         ]
     found = _reachable(model)
     names = {id(tensor): path for path, tensor in found}
-    _check(living, found, names)
-    _warn_of_history(living, names)
+    _check(function, living, found, names)
+    _warn_of_history(function, living, names)
     views = {id(tensor): (tensor, tracer.view(tensor)) for tensor in living}
     own = [*made.parameters, *made.buffers]
     claimed = _Claimed()
@@ -109,11 +111,11 @@ def traced(factory: Callable[[], Any]) -> Traced:
     others = _others(model, views, claimed, names, {slot.name for slot, _ in own})
     slots = [slot for slot, _ in (*own, *others)]
     empty |= {id(slot.tensor) for slot, _ in others}
-    entries = read(made._replace(others=others), "build")
-    return Traced(model, slots, entries, len(own), empty, views, names, made.log.nbytes)
+    entries = read(made._replace(others=others), function)
+    return Traced(model, slots, entries, len(own), empty, views, names, function, made.log.nbytes)
 
 
-def _check_is_made(model: nn.Module, factory: Callable[[], Any]) -> None:
+def _check_is_made(function: str, model: nn.Module, factory: Callable[[], Any]) -> None:
     """Raise where a factory hands out what exists, as `lambda: model` does."""
     tensors = [*model.parameters(), *model.buffers()]
     if not tensors or any(map(is_fake, tensors)):
@@ -122,7 +124,7 @@ def _check_is_made(model: nn.Module, factory: Callable[[], Any]) -> None:
     # factory that hands out modules that exist hands out the same ones again.
     if _modules_with_tensors(model) & _modules_with_tensors(factory()):
         requirement = "a callable that makes the model (initialize takes one that exists)"
-        raise wrong("build", "factory", requirement, factory)
+        raise wrong(function, "factory", requirement, factory)
 
 
 def _modules_with_tensors(model: nn.Module) -> set[nn.Module]:
@@ -164,35 +166,40 @@ class _Claimed:
         return {identity for identity, view in largest_first if self.is_new(view)}
 
 
-def _cannot(names: dict[int, str], tensor: torch.Tensor, reason: str) -> RuntimeError:
+def _cannot(
+    function: str, names: dict[int, str], tensor: torch.Tensor, reason: str
+) -> RuntimeError:
     what = names.get(id(tensor), f"a tensor of shape {tuple(tensor.shape)} that no attribute has")
-    return RuntimeError(f"build: {what} cannot be made real: {reason}")
+    return RuntimeError(f"{function}: {what} cannot be made real: {reason}")
 
 
 def _check(
-    living: list[torch.Tensor], found: list[tuple[str, torch.Tensor]], names: dict[int, str]
+    function: str,
+    living: list[torch.Tensor],
+    found: list[tuple[str, torch.Tensor]],
+    names: dict[int, str],
 ) -> None:
     """Raise, before anything is changed, where a tensor cannot be made a real one."""
     known = {id(tensor) for tensor in living}
     for _, tensor in found:
         if is_fake(tensor) and id(tensor) not in known:
             reason = "it is one of an earlier plan, which the constructor has kept"
-            raise _cannot(names, tensor, reason)
+            raise _cannot(function, names, tensor, reason)
     for tensor in living:
         if tensor.is_meta:
-            raise _cannot(names, tensor, "it is on meta")
+            raise _cannot(function, names, tensor, "it is on meta")
         if tensor.layout is not torch.strided or tensor.is_conj() or tensor.is_neg():
-            raise _cannot(names, tensor, "its memory is not laid out by strides")
+            raise _cannot(function, names, tensor, "its memory is not laid out by strides")
         if tensor.is_leaf and tensor.grad is not None:
-            raise _cannot(names, tensor, "it has a gradient")
+            raise _cannot(function, names, tensor, "it has a gradient")
 
 
-def _warn_of_history(living: list[torch.Tensor], names: dict[int, str]) -> None:
+def _warn_of_history(function: str, living: list[torch.Tensor], names: dict[int, str]) -> None:
     """Tell of tensors that autograd knows the history of, which goes with the trace."""
     for tensor in living:
         if not tensor.is_leaf and id(tensor) in names:
             name = names[id(tensor)]
-            warn(f"build: {name} is computed from parameters, and has no gradient to them")
+            warn(f"{function}: {name} is computed from parameters, and has no gradient to them")
 
 
 def _others(

@@ -160,6 +160,9 @@ def test_what_is_wrong():
         winit.ensemble(GPT, 0, 0)
     with pytest.raises(TypeError, match=r"^ensemble: n must be an integer"):
         winit.ensemble(GPT, 2.5, 0)
+    made = nn.Linear(2, 2)
+    with pytest.raises(ValueError, match=r"^ensemble: factory must be a callable that makes"):
+        winit.ensemble(lambda: made, 2, 0)
     unset = lambda: nn.ParameterDict({"a": torch.empty(3)})  # noqa: E731
     with pytest.raises(ValueError, match=r"^ensemble: a has no law"):
         winit.ensemble(unset, 2, 0)
