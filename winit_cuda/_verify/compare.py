@@ -171,13 +171,14 @@ def _compare_batch(
 def _filled(batch: list[tuple[Item, Tile]], key: Key, as_planned: bool) -> list[torch.Tensor]:
     """What the plan gives in the tiles."""
     pairs, shards = [], {}
+    owner = nn.Module()  # none that the values could be assigned through
     for number, (item, tile) in enumerate(batch):
         stored = item.stored
         dtype = getattr(torch, item.entry.dtype) if as_planned else stored.dtype
         # A run fills no tensor twice, so tiles of one have names of their own.
         name = item.name if len(batch) == 1 else f"{item.name}[{number}]"
         values = torch.empty(tile.sizes, dtype=dtype, device=stored.device)
-        pairs.append((Slot(name, values, nn.Module()), item.entry))
+        pairs.append((Slot(name, values, owner), item.entry))
         if tile.sizes != item.entry.shape:
             shards[name] = Shard(item.entry.shape, tile.offsets)
     fill(pairs, key, shards, caller="verify")

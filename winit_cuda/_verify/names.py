@@ -73,15 +73,8 @@ def _found(planned: dict[str, Entry], known: set[str]) -> str:
     direct = len(known & planned.keys())
     if direct == len(planned):
         return ""
-    by_last_step: dict[str, list[str]] = {}
-    for name in planned:
-        by_last_step.setdefault(name.rpartition(".")[2], []).append(name)
-    counts = Counter(
-        name.removesuffix(own)
-        for name in known
-        for own in by_last_step.get(name.rpartition(".")[2], ())
-        if name.endswith(f".{own}")
-    )
+    ends = ((name, dot.end()) for name in known for dot in re.finditer(r"\.", name))
+    counts = Counter(name[:end] for name, end in ends if name[end:] in planned)
     most = max(counts.values(), default=0)
     if direct >= most:
         return ""
