@@ -10,12 +10,13 @@ from .._core.checks import wrong
 from .._model.slots import unwrapped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from .._model.entries import Entry
 
-# What a weight under `spectral_norm` is called; the parametrization comes before its use.
-_ORIGINAL = re.compile(r"parametrizations\.([^.]+)\.original$")
+# What a parametrized weight is called. Under `spectral_norm` it is the weight of the plan; its
+# vectors beside it tell. Under others it may be anything.
+_ORIGINAL = re.compile(r"(parametrizations\.([^.]+)\.)original$")
 
 
 class Matches(NamedTuple):
@@ -32,7 +33,7 @@ class Matches(NamedTuple):
     """How many names have another prefix: those of an optimizer, for one."""
 
 
-def matches(entries: Iterable[Entry], names: Iterable[str], prefix: str | None) -> Matches:
+def matches(entries: Iterable[Entry], names: Collection[str], prefix: str | None) -> Matches:
     """Match the names of a state dict, in which wrappers may have left theirs.
 
     Args:
@@ -44,7 +45,8 @@ def matches(entries: Iterable[Entry], names: Iterable[str], prefix: str | None) 
         ValueError: The names stand behind several prefixes, or none is behind the given one.
     """
     by_name = {name: entry for entry in entries for name in (entry.name, *entry.aliases)}
-    plain = [(_plain(name, by_name), name) for name in names]
+    own_names = set(names)
+    plain = [(_plain(name, own_names), name) for name in names]
     known = {name for name, _ in plain}
     prefix = _found(by_name, known) if prefix is None else unwrapped(prefix)
     behind = [(name.removeprefix(prefix), own) for name, own in plain if name.startswith(prefix)]
@@ -62,10 +64,11 @@ def matches(entries: Iterable[Entry], names: Iterable[str], prefix: str | None) 
     )
 
 
-def _plain(name: str, planned: dict[str, Entry]) -> str:
+def _plain(name: str, names: set[str]) -> str:
     """A name without wrappers, and without what `spectral_norm` makes of it."""
-    name = unwrapped(name)
-    return name if name in planned else _ORIGINAL.sub(r"\1", name)
+    if _ORIGINAL.sub(r"\g<1>0._u", name) in names:
+        name = _ORIGINAL.sub(r"\2", name)
+    return unwrapped(name)
 
 
 def _found(planned: dict[str, Entry], known: set[str]) -> str:

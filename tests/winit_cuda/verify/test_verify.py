@@ -357,6 +357,30 @@ def test_other_seeds(plan, model):
         winit.verify(state, plan, seed=3, seeds="0-9")
 
 
+class Twice(nn.Module):
+    """A parametrization with one original, which is not the weight."""
+
+    def forward(self, original):
+        return 2 * original
+
+    def right_inverse(self, weight):
+        return weight / 2
+
+
+def test_an_original_that_is_not_the_weight():
+    def factory():
+        model = nn.Linear(3, 4)
+        nn.utils.parametrize.register_parametrization(model, "weight", Twice())
+        return model
+
+    plan, model = winit.plan(factory), winit.build(factory, seed=3)
+    assert winit.verify(model, plan, seed=3).ok
+    result = winit.verify(model.state_dict(), plan, seed=3)
+    assert result.missing == ("weight",)
+    assert result.extra == ("parametrizations.weight.original",)
+    assert result.different == ()
+
+
 def test_parametrized_weights():
     def factory():
         return nn.Sequential(
