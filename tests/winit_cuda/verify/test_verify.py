@@ -338,6 +338,7 @@ def test_buffers(plan, model):
     assert winit.verify(state, plan, seed=3).unplanned == {"scale": "not saved"}
 
 
+@pytest.mark.usefixtures("small_tiles")
 def test_other_seeds(plan, model):
     state = values_of(model)
     other = Model()
@@ -352,6 +353,10 @@ def test_other_seeds(plan, model):
         "turn.weight": (8,),
     }
     assert "of seed 8: sparse.weight, turn.weight" in str(result)
+    state["sparse.weight"] = state["sparse.weight"].clone()
+    state["sparse.weight"][29, 19] += 1  # not where seeds are told apart
+    result = winit.verify(state, plan, seed=3, seeds=range(10))
+    assert {one.seeds for one in result.different if one.name == "sparse.weight"} == {()}
     assert winit.verify(model, plan, winit.key(3)).ok
     with pytest.raises(TypeError, match="verify: seeds must be a list of integers"):
         winit.verify(state, plan, seed=3, seeds="0-9")
