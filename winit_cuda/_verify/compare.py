@@ -215,14 +215,16 @@ def _note(
     own, other = _bits(found), _bits(planned)
     if torch.equal(own, other):
         return
-    differs = (own != other).view(len(found), -1).any(1)
+    differs = own != other
+    if found.is_complex():
+        differs = differs.any(-1)
     if tolerance is not None:
         differs = _beyond(found, planned, differs, tolerance, scale, finding)
-    count = int(differs.sum())
+    count = int(differs.count_nonzero())
     if not count:
         return
     finding.count += count
-    position = int(differs.to(torch.uint8).argmax())
+    position = int(differs.view(torch.uint8).argmax())
     index = _index(position, tile, item.entry.shape)
     if finding.index < 0 or index < finding.index:
         finding.index = index

@@ -206,9 +206,21 @@ def chunk_twice(metadata):
     chunks.append(chunks[0])
 
 
+def another_dtype(metadata):
+    metadata.state_dict_metadata["model.embedding.weight"].properties.dtype = torch.float16
+
+
+def another_place(metadata):
+    places = {index.fqn: info for index, info in metadata.storage_data.items()}
+    first, second = places["model.embedding.weight"], places["model.gain"]
+    first.offset, first.length = second.offset, second.length
+
+
 @pytest.mark.parametrize(
     ("save", "message"),
     [
+        (changed(another_dtype), r"torch\.float32 at \d+, where the metadata has .*torch\.float16"),
+        (changed(another_place), r"\(\), torch.* where the metadata has \(50, 12\)"),
         (every(lambda info: setattr(info, "relative_path", "../a.pt")), "none of its folder"),
         (every(lambda info: setattr(info, "relative_path", "/etc/passwd")), "none of its folder"),
         (every(lambda info: setattr(info, "offset", -5)), "lies at -5"),
