@@ -304,3 +304,10 @@ def test_a_damaged_zip(plan, state, tmp_path):
 def test_a_folder_of_nothing(plan, tmp_path):
     with pytest.raises(ValueError, match=r"must be a folder with \.metadata, one file of safe"):
         winit.verify(tmp_path, plan, seed=0)
+
+
+def test_safetensors_that_are_not_installed(plan, state, tmp_path, monkeypatch):
+    path = save_safetensors(state, tmp_path)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(ValueError, match=r"needs safetensors: pip install 'winit_cuda\[verify\]'"):
+        winit.verify(path, plan, seed=3)
