@@ -328,6 +328,15 @@ def test_what_has_no_law():
     assert winit.verify(dict(unset()), plan, seed=0).unplanned == result.unplanned
 
 
+def test_what_transformers_marks(plan, model):
+    """A run leaves such parameters alone; they are compared all the same."""
+    model.norm.bias._is_hf_initialized = True
+    with torch.no_grad():
+        model.norm.bias[4] = 1.0
+    (found,) = winit.verify(model, plan, seed=3).different
+    assert (found.name, found.index) == ("norm.bias", 4)
+
+
 def test_buffers(plan, model):
     model.scale.add_(1)
     assert [one.name for one in winit.verify(model, plan, seed=3).different] == ["scale"]
