@@ -135,6 +135,18 @@ def test_rules_and_device():
     assert on_meta["0.bias"].is_meta
 
 
+def test_vectors_of_another_law():
+    """Of weights that rules change, each member finds the vectors of spectral_norm anew."""
+    rules = {"0.weight": winit.Normal()}
+    params, buffers, _ = winit.ensemble(spectral_normed, 2, 7, rules)
+    plan = winit.plan(spectral_normed, rules)
+    for j in range(2):
+        alone = spectral_normed()
+        plan.run(alone, seed=winit.fold_in(winit.key(7), j))
+        for name, tensor in (*alone.named_parameters(), *alone.named_buffers()):
+            assert same_bits({**params, **buffers}[name][j], tensor), name
+
+
 def test_one_pass_of_the_core(monkeypatch):
     passes = []
     own = many._Lot.run
