@@ -23,6 +23,7 @@ class Recurrent(nn.Module):
         self.lstm = nn.LSTM(3, 4)
         self.norm = nn.BatchNorm1d(4)
         self.register_buffer("angles", torch.arange(4) / 4)
+        self.register_buffer("decay", torch.log(torch.empty(4).uniform_(1, 16)))
         self.register_buffer("noise", torch.randn(3).double())
         self.shift = torch.full((4,), 0.5)
 
