@@ -436,6 +436,21 @@ def cuda_current_device() -> int:
 def set_cuda_device(device: int, /) -> None:
     """Make a CUDA device current in this thread; for use inside of `torch.cuda.device`."""
 
+def addresses(
+    exchange: object,
+    classes: tuple[type, ...],
+    objects: list[Any],
+    sizes: list[tuple[int, ...]],
+    dtypes: list[int],
+    /,
+) -> list[int]:
+    """The addresses of contiguous tensors on the CPU, read by DLPack; 0 for all other objects.
+
+    `exchange` is the capsule `__dlpack_c_exchange_api__` of the classes. An object is a tensor if
+    its class is one of these, it has at least one element, and it has the sizes and the dtype, a
+    code as above, that are asked for; a code below 0 asks for none.
+    """
+
 class FillList:
     """Fills of one device, set up once and run many times with other keys.
 
@@ -470,4 +485,10 @@ class FillList:
         `keys` is the address of two uint64 (seed, stream) for each item in turn, of CPU memory or,
         with `keys_there`, of the device's. `memory` is the address, on the device, of a copy of
         what `write` wrote; 0 launches in parts.
+        """
+
+    def run_named(self, names: list[str], seed: int, stream: int, threads: int, /) -> None:
+        """Write all tensors of a list on the CPU, item i with the child `names[i]` of a key.
+
+        ValueError: there are more or fewer names than items, or one has a lone surrogate.
         """

@@ -112,11 +112,8 @@ void split_keys(uintptr_t pointer, int64_t count, int device, uintptr_t cuda_str
 void named_keys(uintptr_t pointer, const py::list& names, uint64_t seed, uint64_t stream) {
   uint64_t* out = reinterpret_cast<uint64_t*>(pointer);
   for (const py::handle name : names) {
-    Py_ssize_t size;
-    const char* const text = PyUnicode_AsUTF8AndSize(name.ptr(), &size);
-    if (!text) throw py::error_already_set();
     *out++ = seed;
-    *out++ = named_stream(seed, stream, {text, static_cast<size_t>(size)});
+    *out++ = named_stream(seed, stream, utf8_of(name.ptr()));
   }
 }
 

@@ -2,6 +2,7 @@
 #include <limits>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "bindings/bindings.h"
@@ -99,12 +100,25 @@ class DeviceFillList {
     if (list_.fills.empty()) return;
     const auto* words = reinterpret_cast<const uint64_t*>(keys);
     const Unlocked unlocked;
-    if (device_ == kCpu) return fill_many_cpu(list_, words, threads);
+    if (device_ == kCpu) return fill_many_cpu(list_, ListKeys(words), threads);
     const ManyKeys many_keys = {keys_there ? nullptr : words, keys_there ? words : nullptr};
     const auto* there = reinterpret_cast<const unsigned char*>(memory);
     const Launch launch = {device_, reinterpret_cast<void*>(stream)};
     if (there) return fill_many_cuda(whole_, many_keys, there, launch);
     for (const ManyDescriptors& part : parts_) fill_many_cuda(part, many_keys, nullptr, launch);
+  }
+
+  void run_named(const py::list& names, uint64_t seed, uint64_t stream, int threads) const {
+    if (device_ != kCpu) throw std::invalid_argument("names are for a list on the CPU");
+    const py::tuple kept(names);  // whatever others do to the list meanwhile
+    if (kept.size() != list_.fills.size())
+      throw std::invalid_argument(std::to_string(list_.fills.size()) + " fills need as many names");
+    if (list_.fills.empty()) return;
+    std::vector<std::string_view> texts;
+    texts.reserve(kept.size());
+    for (const py::handle name : kept) texts.push_back(utf8_of(name.ptr()));
+    const Unlocked unlocked;
+    fill_many_cpu(list_, ListKeys(make_stream_key(seed, stream), texts.data()), threads);
   }
 
  private:
@@ -121,7 +135,8 @@ void bind_fill_list(py::module_& module) {
       .def(py::init<int, const py::list&>())
       .def_property_readonly("memory_bytes", &DeviceFillList::memory_bytes)
       .def("write", &DeviceFillList::write)
-      .def("run", &DeviceFillList::run);
+      .def("run", &DeviceFillList::run)
+      .def("run_named", &DeviceFillList::run_named);
 }
 
 }  // namespace winit_cuda

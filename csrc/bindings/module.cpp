@@ -68,5 +68,6 @@ PYBIND11_MODULE(_C, module) {
   winit_cuda::bind_fills(module);
   winit_cuda::bind_fill_list(module);
   winit_cuda::bind_matrices(module);
+  winit_cuda::bind_exchange(module);
   winit_cuda::bind_engine(module);
 }

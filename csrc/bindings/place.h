@@ -5,6 +5,7 @@
 
 #include <optional>
 #include <stdexcept>
+#include <string_view>
 
 #include "fill/fill.h"
 #include "platform/floating_point.h"
@@ -53,6 +54,13 @@ inline uintptr_t as_address(PyObject* given) {
   return reinterpret_cast<uintptr_t>(value);
 }
 inline double as_number(PyObject* given) { return checked(PyFloat_AsDouble(given)); }
+// Lives as long as the string.
+inline std::string_view utf8_of(PyObject* given) {
+  Py_ssize_t size;
+  const char* const text = PyUnicode_AsUTF8AndSize(given, &size);
+  if (!text) throw pybind11::error_already_set();
+  return {text, static_cast<size_t>(size)};
+}
 inline int as_int(PyObject* given) {
   const int64_t value = as_int64(given);
   if (value != static_cast<int>(value)) throw std::invalid_argument("an argument is out of range");

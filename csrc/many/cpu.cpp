@@ -40,8 +40,8 @@ int64_t cut(int64_t piece, int64_t pieces, int64_t total) {
 }
 
 // The units [begin, end) of one fill; the alignment may have added some to its end.
-void fill_units(RandomFill fill, const uint64_t* key, int64_t begin, int64_t end) {
-  fill.source = {make_stream_key(key[0], key[1]), nullptr, Domain::kElement};
+void fill_units(RandomFill fill, const ListKeys& keys, size_t number, int64_t begin, int64_t end) {
+  fill.source = {keys[number], nullptr, Domain::kElement};
   Tiles tiles;
   if (find_tiles(fill.target.box, item_size(fill.target.dtype), tiles)) {
     const auto tile_from = [&](int64_t unit) {  // the first one that begins there or later
@@ -108,7 +108,7 @@ void set_run(T* out, const Run& run, T value, bool streaming) {
   set_contiguous(out + done, run.count - done, value);
 }
 
-void fill_units(const ConstantFill& fill, const uint64_t*, int64_t begin, int64_t end) {
+void fill_units(const ConstantFill& fill, const ListKeys&, size_t, int64_t begin, int64_t end) {
   end = std::min(end * tuning::kConstantsPerUnit, element_count(fill.box));
   begin *= tuning::kConstantsPerUnit;
   if (begin >= end) return;
@@ -122,15 +122,14 @@ void fill_units(const ConstantFill& fill, const uint64_t*, int64_t begin, int64_
   });
 }
 
-void fill_piece(const FillList& list, const uint64_t* keys, int64_t begin, int64_t end) {
+void fill_piece(const FillList& list, const ListKeys& keys, int64_t begin, int64_t end) {
   const Vector<int64_t>& places = list.places;
   size_t i = static_cast<size_t>(std::upper_bound(places.begin(), places.end(), begin) -
                                  places.begin() - 1);
   for (; i < list.fills.size() && places[i] < end; ++i) {
     const int64_t first = std::max(begin, places[i]) - places[i];
     const int64_t last = std::min(end, places[i + 1]) - places[i];
-    std::visit([&](const auto& fill) { fill_units(fill, keys + 2 * i, first, last); },
-               list.fills[i]);
+    std::visit([&](const auto& fill) { fill_units(fill, keys, i, first, last); }, list.fills[i]);
   }
 }
 
@@ -196,7 +195,7 @@ void find_places(FillList& list) {
   }
 }
 
-void fill_many_cpu(const FillList& list, const uint64_t* keys, int threads) {
+void fill_many_cpu(const FillList& list, const ListKeys& keys, int threads) {
   const int64_t total = list.places.back();
   const int64_t pieces = (total + tuning::kGrainElements - 1) / tuning::kGrainElements;
   parallel_for(pieces, 1, threads, [&](int64_t begin, int64_t end) {

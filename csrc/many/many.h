@@ -6,10 +6,12 @@
 #pragma once
 
 #include <memory>
+#include <string_view>
 #include <variant>
 
 #include "fill/fill.h"
 #include "platform/memory.h"
+#include "values/child_key.h"
 #include "values/distributions.h"
 
 namespace winit_cuda {
@@ -56,8 +58,27 @@ void refuse_overlap(const FillList& list);
 // Sets the places, when all fills are there.
 void find_places(FillList& list);
 
-// Fails at nothing. `keys` are two words (seed, stream) for each fill in turn; those of constants
-// are not looked at.
-void fill_many_cpu(const FillList& list, const uint64_t* keys, int threads);
+// The keys of a run, which threads ask for as they come to a fill. It owns nothing.
+class ListKeys {
+ public:
+  // Two words (seed, stream) for each fill in turn.
+  explicit ListKeys(const uint64_t* words) : words_(words) {}
+  // The children of a key with these names, one for each fill in turn.
+  ListKeys(const StreamKey& parent, const std::string_view* names)
+      : parent_(parent), names_(names) {}
+
+  StreamKey operator[](size_t fill) const {
+    if (words_) return make_stream_key(words_[2 * fill], words_[2 * fill + 1]);
+    return StreamKey{parent_.rounds, named_stream(seed_of(parent_), parent_.stream, names_[fill])};
+  }
+
+ private:
+  const uint64_t* words_ = nullptr;
+  StreamKey parent_{};
+  const std::string_view* names_ = nullptr;
+};
+
+// Fails at nothing. The keys of constants are not looked at.
+void fill_many_cpu(const FillList& list, const ListKeys& keys, int threads);
 
 }  // namespace winit_cuda

@@ -94,11 +94,6 @@ def has_right_inverse(parametrization: torch.nn.Module) -> bool:
     return hasattr(parametrization, "right_inverse")
 
 
-def forward_pre_hooks(module: torch.nn.Module) -> list[Any]:
-    """What a module calls before its forward, the older `spectral_norm` among them."""
-    return list(module._forward_pre_hooks.values())  # noqa: SLF001
-
-
 below_autograd = torch._C._AutoDispatchBelowAutograd  # noqa: SLF001
 """A context in which operators pass autograd by."""
 
@@ -143,6 +138,9 @@ own_buffers: Callable[[torch.nn.Module], dict[str, torch.Tensor | None]]
 own_buffers = operator.attrgetter("_buffers")
 own_modules: Callable[[torch.nn.Module], dict[str, torch.nn.Module | None]]
 own_modules = operator.attrgetter("_modules")
+forward_pre_hooks: Callable[[torch.nn.Module], dict[int, Any]]
+forward_pre_hooks = operator.attrgetter("_forward_pre_hooks")
+"""What a module calls before its forward, the older `spectral_norm` among them."""
 
 _PLAIN_DISPATCH = torch.Tensor.__torch_dispatch__
 

@@ -13,14 +13,13 @@ from __future__ import annotations
 import operator
 import re
 from array import array
-from collections import defaultdict
-from itertools import compress
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from .._core import backend, target
+from .._core.dtypes import CODES
 from .._core.subnormals import SMALLEST, kept
 from .._core.torch_internals import (
     cuda_stream,
@@ -34,12 +33,11 @@ from .._fills.constants import FixedFill
 from .._keys import generators
 from .._keys.keys import Key, fold_in, named_words
 from . import aten, fixed, single
-from .items import CPU, NOTHING, SINGLE, Job, items_of, local_job, ordinary_item
+from .items import CPU, NOTHING, SINGLE, Job, Listed, items_of, local_job, ordinary_items
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from .items import Item
 
 _data_ptr, _numel, _stride = torch.Tensor.data_ptr, torch.Tensor.numel, torch.Tensor.stride
 _is_contiguous = torch.Tensor.is_contiguous
@@ -104,12 +102,14 @@ class Batch:
         self._renew()
         self._write(_words(self._checked(keys)), {i: keys[i] for i in self._singles})
 
-    def run_named(self, parent: Key, names: list[str]) -> None:
+    def run_named(self, parent: Key, names: list[str], *, may_have_moved: bool = True) -> None:
         """Write all tensors, job i with the key `fold_in(parent, names[i])`.
 
         Args:
             parent: The key that the others are children of.
             names: A name for each job.
+            may_have_moved: Whether other code may have run since the batch was set up, which moves
+                tensors; else nothing is looked at again.
 
         Raises:
             ValueError: There are more or fewer names than jobs, or one has a lone surrogate.
@@ -119,9 +119,15 @@ class Batch:
         if _seen_by_torch():
             self.run([fold_in(parent, name) for name in names])
             return
-        self._renew()
+        if may_have_moved:
+            self._renew()
         singles = {i: fold_in(parent, names[i]) for i in self._singles}
-        self._write(named_words(parent, names) if self._lots else array("Q"), singles)
+        if [lot.device for lot in self._lots] == [CPU]:
+            self._check_singles(singles)
+            self._lots[0].run_named(parent, names)
+            self._write_singles(singles)
+        else:  # all names are read before anything is written
+            self._write(named_words(parent, names) if self._lots else array("Q"), singles)
 
     def _check_count(self, given: Sequence[object]) -> None:
         count = len(self._given)
@@ -131,15 +137,22 @@ class Batch:
     def _renew(self) -> None:
         """Set up anew what no longer holds."""
         if not self._is_current():
+            self._given = tuple(job._replace(item=None) for job in self._given)
             self._set_up()
 
     def _write(self, words: array[int], singles: Mapping[int, Key | None]) -> None:
         """Write all tensors: by the words of all keys, and by single calls with their own."""
-        for i, key in singles.items():
-            _check_single(self._jobs[i], key)
+        self._check_singles(singles)
         for lot in self._lots:
             lot.run(words)
-        for i, key in singles.items():
+        self._write_singles(singles)
+
+    def _check_singles(self, keys: Mapping[int, Key | None]) -> None:
+        for i, key in keys.items():
+            _check_single(self._jobs[i], key)
+
+    def _write_singles(self, keys: Mapping[int, Key | None]) -> None:
+        for i, key in keys.items():
             _fill_single(self._jobs[i], key)
         increment_version(self._dtensors)
 
@@ -158,26 +171,24 @@ class Batch:
             return
         jobs = list(self._given)
         dtensors: list[torch.Tensor] = []
-        items: defaultdict[int, list[Item]] = defaultdict(list)
-        indices: defaultdict[int, list[int]] = defaultdict(list)
         singles: list[int] = []
-        for i, job in enumerate(self._given):
-            if ordinary := ordinary_item(job):
-                device, item = ordinary
-                items[device].append(item)
-                indices[device].append(i)
-                continue
-            jobs[i] = local_job(job)
-            if jobs[i] is not job and not jobs[i].tensor.is_meta:
-                dtensors.append(job.tensor)
+        listed, others = ordinary_items(jobs)
+        counts = {device: len(own.items) for device, own in listed.items()}
+        for i in others:
+            jobs[i] = local_job(self._given[i])
+            if jobs[i] is not self._given[i] and not jobs[i].tensor.is_meta:
+                dtensors.append(self._given[i].tensor)
             found = items_of(jobs[i])
             if found is SINGLE:
                 singles.append(i)
             elif found is not NOTHING:
-                device, own = found
-                items[device].extend(own)
-                indices[device].extend([i] * len(own))
-        self._lots = [_Lot(device, items[device], indices[device], jobs) for device in items]
+                device, items = found
+                own = listed.setdefault(device, Listed([], []))
+                own.items.extend(items)
+                own.indices.extend([i] * len(items))
+        self._lots = [
+            _Lot(device, own, counts.get(device, 0), jobs) for device, own in listed.items()
+        ]
         self._jobs, self._singles, self._core = jobs, singles, backend.core
         self._dtensors = tuple(dtensors)
         self._locals = tuple(map(local_tensor, dtensors))
@@ -220,40 +231,46 @@ def fill_many(jobs: Iterable[Job], keys: Sequence[Key | None]) -> None:
 class _Lot:
     """The jobs that are done together: those of one device."""
 
-    def __init__(
-        self, device: int, items: list[Item], indices: list[int], jobs: Sequence[Job]
-    ) -> None:
-        self._device = device
-        written = list(dict.fromkeys(indices))  # a job may have several items
-        self._tensors = tuple(jobs[i].tensor for i in written)
-        contiguous = map(_is_contiguous, self._tensors)
-        self._strided = tuple(compress(self._tensors, map(operator.not_, contiguous)))
-        self._written = self._find_written()
-        # Of which job each item is; None where job i is item i.
-        self._indices = indices if len(indices) != len(jobs) or written != indices else None
-        inference = map(torch.Tensor.is_inference, self._tensors)
-        self._inference = [jobs[i] for i in compress(written, inference)]
+    def __init__(self, device: int, listed: Listed, count: int, jobs: Sequence[Job]) -> None:
+        """The first `count` items are those of ordinary tensors, each of one."""
+        items, indices = listed
+        self.device, self._items = device, items[:count]
+        # Of which job each item is; None where item i is of job i.
+        self._indices = None if count == len(items) == len(jobs) else indices
+        self._ordinary = [jobs[i].tensor for i in indices[:count]]
+        odd = [jobs[i] for i in dict.fromkeys(indices[count:])]  # a job may have several items
+        self._odd = [job.tensor for job in odd]
+        self._strided = [tensor for tensor in self._odd if not tensor.is_contiguous()]
+        self._inference = [job for job in odd if job.tensor.is_inference()]
+        self._tensors = (*self._ordinary, *self._odd)
+        self._written = self._find_odd()
         try:
             self._list = backend.loaded.FillList(device, items)
         except ValueError as error:  # it counts its items where the caller counts jobs
-            message = re.sub(r"\d+", lambda number: str(indices[int(number[0])]), str(error))
-            raise ValueError(
-                f"fill_many: {message.replace('of the list', 'of the jobs')}"
-            ) from None
+            numbers = sorted(indices[int(number)] for number in re.findall(r"\d+", str(error)))
+            text = re.sub(r"\d+", "{}", str(error)).format(*numbers)
+            raise ValueError(f"fill_many: {text.replace('of the list', 'of the jobs')}") from None
 
     def is_current(self) -> bool:
-        """Whether the core's list still says what memory the tensors have."""
-        for job in self._inference:
-            target.check(job.function, job.tensor)
-        return self._find_written() == self._written
-
-    def _find_written(self) -> list[list[Any]]:
-        """What the core was told of the tensors: where their elements lie, and what they are.
+        """Whether the core's list still says what memory the tensors have.
 
         The address alone would not do: memory that a tensor has given up may come back to it when
         it is shorter, and the old description reaches beyond its end.
         """
-        tensors, strided = self._tensors, self._strided
+        for job in self._inference:
+            target.check(job.function, job.tensor)
+        tensors, items = self._ordinary, self._items
+        return (
+            list(map(_data_ptr, tensors)) == list(map(itemgetter(1), items))
+            and list(map(CODES.get, map(_dtype, tensors))) == list(map(itemgetter(2), items))
+            and list(map(_numel, tensors)) == list(map(itemgetter(3), items))
+            and all(map(_is_contiguous, tensors))
+            and self._find_odd() == self._written
+        )
+
+    def _find_odd(self) -> list[list[Any]]:
+        """Where the elements of tensors that are not ordinary lie, and what they are."""
+        tensors, strided = self._odd, self._strided
         found = [list(map(read, tensors)) for read in (_data_ptr, _dtype, _numel, _is_contiguous)]
         return [*found, *(list(map(read, strided)) for read in (_shape, _stride))]
 
@@ -262,13 +279,23 @@ class _Lot:
         if self._indices is not None:
             words = _chosen(words, self._indices)
         address, _ = words.buffer_info()
-        if self._device == CPU:
+        if self.device == CPU:
             self._list.run(address, False, 0, torch.get_num_threads(), 0)
-        elif backend.loaded.cuda_current_device() == self._device:
+        elif backend.loaded.cuda_current_device() == self.device:
             self._launch(address)
         else:
-            with target.on_device(self._device):
+            with target.on_device(self.device):
                 self._launch(address)
+        increment_version(self._tensors)
+
+    def run_named(self, parent: Key, names: list[str]) -> None:
+        """Write the tensors of the CPU; the names of the keys of all jobs are hashed by the core.
+
+        That is where each tensor is filled, on as many threads.
+        """
+        if self._indices is not None:
+            names = [names[i] for i in self._indices]
+        self._list.run_named(names, parent.seed, parent.stream, torch.get_num_threads())
         increment_version(self._tensors)
 
     def _launch(self, keys: int) -> None:
@@ -278,13 +305,13 @@ class _Lot:
         there all goes by parameters, in several launches.
         """
         size, memory = self._list.memory_bytes, 0
-        if size and not generators.is_capturing(self._device):
+        if size and not generators.is_capturing(self.device):
             pinned = torch.empty(size, dtype=torch.uint8, device="cpu", pin_memory=True)
             self._list.write(pinned.data_ptr(), keys)
-            there = torch.empty(size, dtype=torch.uint8, device=f"cuda:{self._device}")
+            there = torch.empty(size, dtype=torch.uint8, device=f"cuda:{self.device}")
             there.copy_(pinned, non_blocking=True)
             memory = there.data_ptr()
-        self._list.run(keys, False, cuda_stream(self._device), 1, memory)
+        self._list.run(keys, False, cuda_stream(self.device), 1, memory)
 
 
 def _words(keys: Sequence[Key]) -> array[int]:
@@ -313,12 +340,12 @@ def _fill_single(job: Job, key: Key | None) -> None:
     if isinstance(job.fill, FixedFill):
         fixed.fill(job.fill, job.function, job.tensor, job.numbers)
     else:
-        single.fill(*job, key=key)
+        single.fill(job.fill, job.function, job.tensor, job.numbers, key=key)
 
 
 def _check_single(job: Job, key: Key | None) -> None:
     """Raise where the single call would, for its key: the other checks are made."""
-    fill, function, tensor, _ = job
+    fill, function, tensor, *_ = job
     if key is not None:
         generators.check_key(function, None, key)
     if fill.is_random and not is_tracing_tensor(tensor):

@@ -20,6 +20,8 @@ def reshard(model: nn.Module) -> None:
     # Whoever has such a module has imported its class.
     kinds = {getattr(sys.modules.get(home), "FSDPModule", None) for home in _HOMES}
     types = tuple(kind for kind in kinds if kind is not None)
+    if not types:
+        return
     for module in model.modules():
         if isinstance(module, types):
             module.reshard()

@@ -6,13 +6,17 @@ import functools
 import json
 import math
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
+from .._dispatch.items import checked_numbers
 from .._initializers.base import Initializer, Law
 from .._initializers.composite import Composite
 from .program import Program, from_described
+
+if TYPE_CHECKING:
+    from .._fills.fill import Fill, Numbers
 
 # The note of a tensor that a constructor leaves as it was allocated.
 NEVER_WRITTEN = "never written"
@@ -38,6 +42,22 @@ class Piece:
     """Its law, as that of a tensor with its sizes."""
     key_name: str
     """What names its key."""
+
+
+class WholeFill(NamedTuple):
+    """What writes all of a parameter, but for the tensor."""
+
+    fill: Fill
+    function: str
+    """What errors name."""
+    numbers: Numbers
+    key_name: str
+    law: str
+    """What the core calls the law that it is in the planned dtype."""
+    code: int
+    """The code of that dtype."""
+    listed: Numbers
+    """The numbers of the law, which are checked."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +103,27 @@ class Entry:
         Found once: runs ask each time.
         """
         return None if self.initializer is None else self.initializer.law(self.shape)
+
+    @functools.cached_property
+    def elements(self) -> int:
+        """How many elements it has."""
+        return math.prod(self.shape)
+
+    @functools.cached_property
+    def whole(self) -> WholeFill | None:
+        """The one fill that writes all of it in the planned dtype; None where it takes more."""
+        law = self.law
+        if law is None or law.is_negative or self.pieces or self.program is not None:
+            return None
+        checked = checked_numbers(law.fill, getattr(torch, self.dtype), law.numbers)
+        if checked is None:
+            return None
+        function = f"Plan.run: {self.name}: {type(self.initializer).__name__}"
+        return WholeFill(law.fill, function, law.numbers, self.key_name or self.name, *checked)
+
+    def prepare(self) -> None:
+        """Find what runs ask for, when the plan is made."""
+        _ = self.elements, self.whole
 
     def __getstate__(self) -> dict[str, Any]:
         """The fields alone: a copy's law is to be made of the same fills."""

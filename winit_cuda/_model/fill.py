@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from .._core.torch_internals import increment_version, is_dtensor
-from .._dispatch.items import Job
+from .._dispatch.items import Job, new_job
 from .._dispatch.many import Batch
 from .._dispatch.single import negate
 from .._distributed.dtensor import local_part
@@ -18,7 +19,7 @@ from .._keys.keys import Key, fold_in
 from .spectral import stale
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from .._distributed.shard import Shard, Shards
     from .entries import Entry
@@ -32,15 +33,21 @@ def fill(
     base: Key,
     shards: Mapping[str, Shard | Shards],
     caller: str = "Plan.run",
+    addresses: Sequence[int] = (),
 ) -> list[Vectors]:
     """Write all tensors, in as few calls of the core as there are devices, and so all pieces.
 
-    Errors name the `caller`.
+    Args:
+        found: The tensors with their entries.
+        base: The key that the others are children of.
+        shards: Which parts the tensors with these names are.
+        caller: What errors name.
+        addresses: Those of tensors that one call fills, which all checks are made of; 0 for others.
 
     Returns:
         The vectors of `spectral_norm` that were found anew for their weights.
     """
-    fill_members([(found, base)], shards, caller)
+    fill_members([(found, base)], shards, caller, addresses)
     return _find_vectors(found, base, shards)
 
 
@@ -48,13 +55,23 @@ def fill_members(
     members: Sequence[tuple[list[tuple[Slot, Entry]], Key]],
     shards: Mapping[str, Shard | Shards],
     caller: str,
+    addresses: Sequence[int] = (),
 ) -> None:
-    """Write the tensors of several models, each with the children of its own key, in one go."""
+    """Write the tensors of several models, each with the children of its own key, in one go.
+
+    The `addresses` are those of one model's tensors.
+    """
     first = _Writes()  # of values that are assigned
     own, later = _Writes(), _Writes()
     assigned, computed = [], []
     for found, base in members:
-        for slot, entry in found:
+        for (slot, entry), address in zip(found, addresses or repeat(0), strict=False):
+            if address:  # as of nearly all
+                what, function, numbers, key_name, law_name, code, listed = entry.whole  # type: ignore[misc]
+                item = (law_name, address, code, entry.elements, None, *listed)
+                own.jobs.append(new_job((what, function, slot.tensor, numbers, item)))
+                own.names.append(key_name)
+                continue
             initializer: Any = entry.initializer
             shard = shards.get(slot.name)
             tensor = slot.tensor
@@ -69,13 +86,15 @@ def fill_members(
                 whole_or_part = law.fill if shard is None else law.fill.part(shard)
                 job = Job(whole_or_part, function, tensor, law.numbers)
                 name = entry.key_name or entry.name
-                (first if slot.is_computed else own).add(job, base, name, law.is_negative)
+                (first if slot.is_computed else own).add(job, name, law.is_negative)
             if entry.program is not None:
                 computed.append((slot, tensor, entry.program, base))
             for piece in entry.pieces:
                 own_law = piece.initializer
                 for one in box_fills(piece.offsets, piece.sizes, own_law, tensor, shard):
-                    later.add(one.job, base, piece.key_name, one.is_negative)
+                    later.add(one.job, piece.key_name, one.is_negative)
+        for writes in (first, own, later):
+            writes.end_member(base)
     fixed: dict[Program, torch.Tensor] = {}  # what has no draws, and is the same for all members
     programs = []
     for slot, tensor, program, base in computed:
@@ -89,7 +108,8 @@ def fill_members(
     first.run(batches[0])
     for slot, values in assigned:
         _check_assigned(slot, values)
-    own.run(batches[1])
+    # Parametrizations are code of others, which may do anything to the model.
+    own.run(batches[1], may_have_moved=bool(assigned))
     later.run(batches[2])
     for tensor, shard, values in programs:
         _copy(values, tensor, shard)
@@ -103,26 +123,36 @@ class _Writes:
 
     def __init__(self) -> None:
         self.jobs: list[Job] = []
-        self._bases: list[Key] = []
-        self._names: list[str] = []
+        self.names: list[str] = []
+        """Those of the keys."""
+        self._ends: list[tuple[Key, int]] = []  # the key of each model, and where its fills end
         self._negative: list[torch.Tensor] = []
 
-    def add(self, job: Job, base: Key, name: str, is_negative: bool) -> None:
+    def add(self, job: Job, name: str, is_negative: bool) -> None:
         """Add a fill, with the name of its key."""
         self.jobs.append(job)
-        self._bases.append(base)
-        self._names.append(name)
+        self.names.append(name)
         if is_negative:
             self._negative.append(job.tensor)
 
-    def run(self, batch: Batch) -> None:
+    def end_member(self, base: Key) -> None:
+        """Say that what was added since the last model is filled by the children of a key."""
+        self._ends.append((base, len(self.jobs)))
+
+    def run(self, batch: Batch, *, may_have_moved: bool = True) -> None:
         """Write the tensors."""
-        if len(set(map(id, self._bases))) == 1:
-            batch.run_named(self._bases[0], self._names)
+        if len(self._ends) == 1:
+            batch.run_named(self._ends[0][0], self.names, may_have_moved=may_have_moved)
         else:
-            batch.run(list(map(fold_in, self._bases, self._names)))
+            batch.run(list(map(fold_in, self._bases(), self.names)))
         for tensor in self._negative:
             negate(tensor)
+
+    def _bases(self) -> Iterator[Key]:
+        start = 0
+        for base, end in self._ends:
+            yield from repeat(base, end - start)
+            start = end
 
 
 def _find_vectors(

@@ -53,6 +53,11 @@ class Plan:
 
     def __init__(self, entries: Iterable[Entry]) -> None:
         self._entries = {entry.name: entry for entry in entries}
+        aliases: dict[str, Entry] = {}
+        for entry in self:
+            entry.prepare()
+            aliases.update(dict.fromkeys(entry.aliases, entry))
+        self._by_any_name = {**aliases, **self._entries}
 
     def __getitem__(self, name: str) -> Entry:
         return self._entries[name]
@@ -111,7 +116,7 @@ class Plan:
             RuntimeError: A parameter is on meta, or on a device or of a dtype that takes no key.
         """
         return run(
-            list(self),
+            self._by_any_name,
             model,
             seed,
             strict=strict,

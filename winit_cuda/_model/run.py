@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import fnmatch
-import math
 from dataclasses import dataclass, field
+from itertools import compress
+from operator import not_
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from .._core import target
 from .._core.checks import wrong
 from .._core.torch_internals import is_dtensor, is_tracing_tensor
 from .._distributed.fsdp import reshard
@@ -52,7 +54,7 @@ class Report:
 
 
 def run(
-    entries: list[Entry],
+    by_name: Mapping[str, Entry],
     model: nn.Module,
     seed: int | Key,
     *,
@@ -61,27 +63,29 @@ def run(
     shards: Mapping[str, Shard | Shards],
     skip: Iterable[str],
 ) -> Report:
-    """Fill the parameters of a model by the entries of a plan."""
+    """Fill the parameters of a model by the entries of a plan, each under all of its names."""
     if not isinstance(model, nn.Module):
         raise wrong("Plan.run", "model", "a torch.nn.Module", model, TypeError)
     base = seed if isinstance(seed, Key) else key(seed)
     reshard(model)
     if not buffers:
-        entries = [entry for entry in entries if not entry.is_buffer]
+        by_name = {name: entry for name, entry in by_name.items() if not entry.is_buffer}
     patterns = globs("Plan.run", skip)
-    report, found = matched(entries, model, patterns, buffers)
-    faults = _left_over(entries, report, patterns) if strict else []
+    report, found = matched(by_name, model, patterns, buffers)
+    faults = _left_over(by_name, report, patterns) if strict else []
     for name, shard in _items(shards):
         if not isinstance(shard, (Shard, Shards)):
             requirement = "a winit_cuda.Shard or winit_cuda.Shards"
             raise wrong("Plan.run", f"shards[{name!r}]", requirement, shard, TypeError)
-    faults += _misfits(found, shards)
+    addresses = [0] * len(found) if shards else _addresses(found)
+    others = list(compress(found, map(not_, addresses)))  # few, which have more to check
+    faults += _misfits(others, shards)
     if faults:
         raise ValueError(f"Plan.run: {'; '.join(faults[:5])} ({len(faults)} in all)")
-    _check_memory(found)
-    found_anew = fill(found, base, shards)
+    _check_memory(others)
+    found_anew = fill(found, base, shards, addresses=addresses)
     report.filled = [slot.name for slot, _ in found]
-    report.elements = sum(math.prod(entry.shape) for _, entry in found)
+    report.elements = sum([entry.elements for _, entry in found])
     for own in found_anew:
         for name, tensor in zip(own.names, (own.u, own.v), strict=True):
             if name not in report.filled:
@@ -91,9 +95,11 @@ def run(
     return report
 
 
-def _left_over(entries: list[Entry], report: Report, patterns: dict[str, bool]) -> list[str]:
+def _left_over(
+    by_name: Mapping[str, Entry], report: Report, patterns: dict[str, bool]
+) -> list[str]:
     """What a strict run does not leave alone."""
-    notes = {entry.name: entry.note for entry in entries}
+    notes = {name: by_name[name].note if name in by_name else "" for name in report.without_law}
     return [
         *(f"{pattern!r}, of skip, matches nothing" for pattern, idle in patterns.items() if idle),
         *(f"{name} is only in the plan" for name in report.only_in_plan),
@@ -103,6 +109,18 @@ def _left_over(entries: list[Entry], report: Report, patterns: dict[str, bool]) 
             for name in report.without_law
         ),
     ]
+
+
+def _addresses(found: list[tuple[Slot, Entry]]) -> list[int]:
+    """The addresses of what fits its entry and one fill writes; 0 for others."""
+    return target.addresses(
+        [slot.tensor for slot, _ in found],
+        [entry.shape for _, entry in found],
+        [
+            -1 if slot.is_computed or entry.whole is None else entry.whole.code
+            for slot, entry in found
+        ],
+    )
 
 
 def _misfits(found: list[tuple[Slot, Entry]], shards: Mapping[str, Shard | Shards]) -> list[str]:
@@ -166,7 +184,7 @@ def _is_skipped(slot: Slot, patterns: dict[str, bool]) -> bool:
 
 
 def matched(
-    entries: list[Entry],
+    by_name: Mapping[str, Entry],
     model: nn.Module,
     patterns: dict[str, bool],
     buffers: bool,
@@ -177,16 +195,15 @@ def matched(
 
     Those that transformers marks as loaded are skipped, unless `loaded`.
     """
-    by_name = {name: entry for entry in entries for name in (entry.name, *entry.aliases)}
     report, found, seen = Report(), [], set()
     own_buffers = buffer_slots(model) if buffers else []
     is_buffer = {id(slot.tensor) for slot in own_buffers}
     for slot in [*slots(model, by_name.__contains__), *own_buffers]:
         own = by_name.get(slot.name)
-        if own is None and slot.aliases:
+        if own is None:
             own = next((by_name[name] for name in slot.aliases if name in by_name), None)
-        if own is None and id(slot.tensor) in is_buffer:
-            continue  # a plan need not have it
+            if own is None and id(slot.tensor) in is_buffer:
+                continue  # a plan need not have it
         if own is not None:
             seen.add(own.name)
         is_loaded = not loaded and getattr(slot.tensor, "_is_hf_initialized", False)
@@ -194,11 +211,13 @@ def matched(
             report.skipped.append(slot.name)
         elif own is None:
             report.only_in_model.append(slot.name)
-        elif own.is_planned:
+        elif own.initializer or own.is_planned:
             found.append((slot, own))
         elif not (own.is_buffer and own.note == NEVER_WRITTEN):  # nor is that in a plain build
             report.without_law.append(slot.name)
-    report.only_in_plan = [entry.name for entry in entries if entry.name not in seen]
+    if unseen := by_name.keys() - seen:
+        own_names = [name for name, entry in by_name.items() if name == entry.name]
+        report.only_in_plan = [name for name in own_names if name in unseen]
     return report, found
 
 

@@ -8,6 +8,7 @@ under `spectral_norm`, it is the tensor that was there before.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -80,6 +81,10 @@ class Slot(NamedTuple):
             setattr(self.owner, leaf, values)
 
 
+# Slot(*fields) in half of the time: without the step through Python that named tuples take.
+_slot: Callable[[tuple[Any, ...]], Slot] = partial(tuple.__new__, Slot)
+
+
 def slots(model: nn.Module, is_wanted: Callable[[str], bool] = lambda _: True) -> list[Slot]:
     """Every parameter once, in the order of the model.
 
@@ -90,17 +95,22 @@ def slots(model: nn.Module, is_wanted: Callable[[str], bool] = lambda _: True) -
     for slot in _all_slots(model, is_wanted):
         # A computed one is computed anew under each name of its module.
         what = (id(slot.owner), _step(slot)) if slot.is_computed else id(slot.tensor)
-        _add(found, what, slot)
+        same = found.setdefault(what, slot)
+        if same is not slot:
+            found[what] = _with_alias(same, slot.name)
     return list(found.values())
 
 
 def buffer_slots(model: nn.Module) -> list[Slot]:
     """Every buffer once, those of parametrizations included, in the order of the model."""
-    found: dict[Any, Slot] = {}
-    for name, module, _ in _modules(model):
+    found: dict[int, Slot] = {}
+    for prefix, module, _ in _modules(model):
         for step, tensor in own_buffers(module).items():
             if tensor is not None:
-                _add(found, id(tensor), Slot(_joined(name, step), tensor, module))
+                slot = Slot(_joined(prefix, step), tensor, module)
+                same = found.setdefault(id(tensor), slot)
+                if same is not slot:
+                    found[id(tensor)] = _with_alias(same, slot.name)
     return list(found.values())
 
 
@@ -109,11 +119,11 @@ def unwrapped(name: str) -> str:
     return ".".join(step for step in name.split(".") if step not in _WRAPPERS)
 
 
-def _add(found: dict[Any, Slot], what: object, slot: Slot) -> None:
-    """Add a slot, or its name to that of the same tensor."""
-    same = found.setdefault(what, slot)
-    if same is not slot and slot.name not in (same.name, *same.aliases):
-        found[what] = same._replace(aliases=(*same.aliases, slot.name))
+def _with_alias(slot: Slot, name: str) -> Slot:
+    """The slot of a tensor that has a further name."""
+    if name in (slot.name, *slot.aliases):
+        return slot
+    return slot._replace(aliases=(*slot.aliases, name))
 
 
 def _all_slots(model: nn.Module, is_wanted: Callable[[str], bool]) -> Iterator[Slot]:
@@ -135,7 +145,8 @@ def _all_slots(model: nn.Module, is_wanted: Callable[[str], bool]) -> Iterator[S
                     yield slot
         for name, tensor in own_parameters(module).items():
             if tensor is not None:
-                yield Slot(_joined(prefix, name), tensor, module, (), False, around)
+                path = f"{prefix}.{name}" if prefix else name
+                yield _slot((path, tensor, module, (), False, around))
 
 
 def _modules(

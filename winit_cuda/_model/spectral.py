@@ -20,6 +20,8 @@ from .._keys.keys import Key, fold_in
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from torch import nn
+
     from .entries import Entry
     from .slots import Slot
 
@@ -58,9 +60,7 @@ class Vectors(NamedTuple):
 def vectors(slot: Slot) -> Vectors | None:
     """The vectors of a weight, if it is that of a `spectral_norm`."""
     owner: Any = slot.owner
-    hooks = [each for each in forward_pre_hooks(owner) if isinstance(each, Hook)]
-    if not hooks and "parametrizations" not in own_modules(owner):
-        return None  # of nearly all
+    hooks = [each for each in forward_pre_hooks(owner).values() if isinstance(each, Hook)]
     path, _, leaf = slot.name.rpartition(".")
     prefix = f"{path}." if path else ""
     if not slot.is_computed and leaf in getattr(owner, "parametrizations", ()):
@@ -95,10 +95,19 @@ def vectors_found_anew(entries: Iterable[Entry]) -> set[str]:
     return {name for weight, own in names.items() if not all(follow[weight]) for name in own}
 
 
+def _may_have_norm(owner: nn.Module) -> bool:
+    """Whether a module may have a `spectral_norm`."""
+    return bool(forward_pre_hooks(owner)) or "parametrizations" in own_modules(owner)
+
+
 def stale(found: list[tuple[Slot, Entry]]) -> list[tuple[Slot, Entry, Vectors]]:
     """The weights that are filled, whose vectors are not computed of the same draws beside them."""
+    owners = {id(slot.owner): slot.owner for slot, _ in found}
+    normed = {name for name, owner in owners.items() if _may_have_norm(owner)}
+    if not normed:  # of nearly all models
+        return []
     programs = {id(slot.tensor): entry.program for slot, entry in found if entry.program}
-    pairs = [(slot, entry, vectors(slot)) for slot, entry in found]
+    pairs = [(slot, entry, vectors(slot)) for slot, entry in found if id(slot.owner) in normed]
 
     def follows(own: Vectors, entry: Entry) -> bool:
         both = [programs.get(id(own.u)), programs.get(id(own.v))]

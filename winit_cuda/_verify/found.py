@@ -46,7 +46,8 @@ def of_module(
     reshard(model)
     if not buffers:
         entries = [entry for entry in entries if not entry.is_buffer]
-    report, pairs = matched(entries, model, {}, buffers, loaded=True)
+    by_name = {name: entry for entry in entries for name in (entry.name, *entry.aliases)}
+    report, pairs = matched(by_name, model, {}, buffers, loaded=True)
     on_meta = [slot.name for slot, _ in pairs if slot.tensor.is_meta]
     if on_meta:
         raise RuntimeError(f"verify: on meta, without values: {listed(on_meta)}")

@@ -228,11 +228,41 @@ def test_runs_again_with_other_keys():
             assert same_bits(view, alone)
 
 
+@pytest.mark.parametrize("threads", [1, 2, 8])
+def test_keys_of_names(threads):
+    """Of a tensor that several threads write in pieces, too."""
+    jobs = [
+        Job(("normal", 0.0, 1.0), torch.empty(7)),
+        Job(("constant", 0.5), torch.empty(5)),
+        Job(("uniform", 0.0, 1.0), torch.empty(300_001)),
+        Job(("normal", 0.0, 1.0), torch.empty(90, 70).t()),
+    ]
+    names = ["ä", "", "layers.0.weight", "n" * 300]
+    list_of(jobs).run_named(names, 2**64 - 1, 2**63, threads)
+    words = np.empty((4, 2), dtype=np.uint64)
+    _C.named_keys(words.ctypes.data, names, 2**64 - 1, 2**63)
+    for job, (seed, stream) in zip(jobs, words.tolist(), strict=True):
+        assert same_bits(job.view, job.alone(Key(seed, stream)))
+
+
+def test_wrong_names_are_refused():
+    view = torch.full((3,), SENTINEL)
+    made = list_of([Job(("normal", 0.0, 1.0), view), Job(("constant", 0.5), torch.empty(1))])
+    for names, error in ((["a"], ValueError), (["a", "\ud800"], ValueError), (["a", 1], TypeError)):
+        with pytest.raises(error):
+            made.run_named(names, 0, 0, 2)
+    with pytest.raises(ValueError, match="on the CPU"):
+        list_of([], CUDA).run_named([], 0, 0, 2)
+    assert (view == SENTINEL).all()
+
+
 @pytest.mark.parametrize("place", [CPU, *EMULATED], ids=lambda place: place.name)
 def test_empty_list(place):
     made = list_of([], place)
     assert made.memory_bytes == 0
     made.run(0, False, 0, 2, 0)
+    if place is CPU:
+        made.run_named([], 0, 0, 2)
 
 
 # ---------------------------------------------------------------------------- errors

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from torch.nn.utils import parametrizations, parametrize
 import winit_cuda as winit
 from initializers import needs_core
 from meshes import mesh_at
+from winit_cuda._core import target
 
 pytestmark = needs_core
 
@@ -321,3 +323,77 @@ def test_what_is_no_model_or_seed(plan):
         plan.run({}, seed=0)
     with pytest.raises(TypeError, match="seed must be an integer"):
         plan.run(Model(), seed="0")
+
+
+def calls_of(call):
+    """How many calls of Python's functions there are, and how many of C's."""
+    counts = {"call": 0, "c_call": 0}
+
+    def count(_frame, event, _argument):
+        if event in counts:
+            counts[event] += 1
+
+    sys.setprofile(count)
+    try:
+        call()
+    finally:
+        sys.setprofile(None)
+    return counts["call"], counts["c_call"]
+
+
+def test_calls_for_each_tensor():
+    """A tensor costs a run few calls: 300 small ones are to take less than their values."""
+    counts = []
+    for count in (100, 200):
+        model = nn.ParameterList(torch.empty(8, 4 + i % 5) for i in range(count))
+        plan = winit.plan(model, {"0": winit.Ones(), "*": winit.XavierNormal()})
+        plan.run(model, seed=0)
+        counts.append(calls_of(lambda: plan.run(model, seed=1)))  # noqa: B023
+    (python, c), (more_python, more_c) = counts
+    reads_at_once = target.addresses([torch.empty(1)], [(1,)], [0]) != [0]
+    assert (more_python - python) / 100 <= (1 if reads_at_once else 11)
+    assert (more_c - c) / 100 <= (10 if reads_at_once else 30)
+
+
+class Moving(nn.Module):
+    """Gives other tensors other memory, once, when the weight is to be set."""
+
+    def __init__(self):
+        super().__init__()
+        self.others = []
+
+    def forward(self, weight):
+        return 2 * weight
+
+    def right_inverse(self, weight):
+        while self.others:
+            other = self.others.pop()
+            other.data = torch.empty_like(other)
+        return weight / 2
+
+
+def test_memory_that_moves_during_a_run():
+    model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    plan = winit.plan(model, {"*": winit.Uniform()})
+    parametrize.register_parametrization(model[1], "weight", Moving())
+    model[1].parametrizations.weight[0].others.append(model[0].weight)
+    old = model[0].weight.data
+    before = old.clone()
+    plan.run(model, seed=0)
+    values = expected(plan)
+    assert torch.equal(old, before)
+    assert torch.equal(model[0].weight, values["0.weight"])
+    assert torch.equal(model[1].weight, values["1.weight"])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_tensors_that_are_read_one_by_one(plan, dtype, monkeypatch):
+    """As before torch 2.10, and in another dtype than was planned."""
+    if dtype == torch.float32:
+        monkeypatch.setattr(target, "_exchange", None)
+    model = Model().to(dtype)
+    versions = [parameter._version for parameter in model.parameters()]
+    plan.run(model, seed=0)
+    assert_filled(model, expected(plan, dtype=dtype))
+    after = [parameter._version for parameter in model.parameters()]
+    assert all(old < new for old, new in zip(versions, after, strict=True))
