@@ -31,10 +31,13 @@ from ._keys.keys import (
 )
 from ._model.accelerate import accelerate, install, uninstall
 from ._model.build import build
+from ._model.ensemble import Ensemble, ensemble
 from ._model.entries import Entry, Piece
 from ._model.initialize import InitializeReport, initialize
 from ._model.plan import Plan, plan
 from ._model.run import Report
+from ._verify.verdict import Difference, Verification
+from ._verify.verify import verify
 from ._version import STREAM_VERSION
 from ._version import __version__ as __version__
 from .init import *  # noqa: F403
@@ -46,7 +49,9 @@ __all__ = [
     "Composite",
     "Constant",
     "DeltaOrthogonal",
+    "Difference",
     "Dirac",
+    "Ensemble",
     "Entry",
     "Eye",
     "InitializeReport",
@@ -68,12 +73,14 @@ __all__ = [
     "TruncNormal",
     "Uniform",
     "VarianceScaling",
+    "Verification",
     "XavierNormal",
     "XavierUniform",
     "Zeros",
     "accelerate",
     "backend_info",
     "build",
+    "ensemble",
     "fold_in",
     "init",
     "initialize",
@@ -84,5 +91,6 @@ __all__ = [
     "split",
     "uninstall",
     "use_backend",
+    "verify",
 ]
 __all__ += init.__all__

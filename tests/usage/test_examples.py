@@ -21,6 +21,7 @@ pytest.importorskip("torch.distributed.tensor", reason="needs DTensor")
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 FSDP2 = EXAMPLES / "fsdp2.py"
 PLAN = EXAMPLES / "plan.py"
+VERIFY = EXAMPLES / "verify.py"
 
 
 def free_port() -> int:
@@ -97,3 +98,14 @@ def test_a_plan_of_a_constructor(
     assert report == "filled 33 tensors, 213,664 elements"
     assert re.fullmatch("weights [0-9a-f]{64}", weights)
     assert printed(others)[-1] == weights
+
+
+@needs_core
+def test_a_changed_element_is_found(capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_path(str(VERIFY), run_name="__main__")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "ok: 13 tensors, 130,432 elements, have the planned weights of seed 7"
+    assert "different: 1 of 13 tensors do not have the planned weights of seed 7" in lines
+    changed = r"model\.blocks\.1\.down\.weight +bfloat16 +1 of 16,384 +\[3, 200\] +0\.5 .*"
+    assert len([line for line in lines if re.fullmatch(changed, line)]) == 1
+    assert any(line.startswith("of seed 7: model.embedding.weight") for line in lines)

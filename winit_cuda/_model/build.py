@@ -3,7 +3,7 @@
 import importlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from torch import nn
 
@@ -70,27 +70,32 @@ def _built(
 ) -> Model:
     # Imported where it is needed: it needs torch's fake tensors.
     realize = importlib.import_module(".realize", __package__)
-    made = realize.traced(factory)
-    entries = made.entries
-    if rules is not None:
-        entries = list(ruled("build", Plan(entries), rules, strict))
-    _check(entries)
+    made = realize.traced(factory, "build")
+    entries = all_planned("build", made.entries, rules, strict)
     made.become_real()
-    pairs = zip(made.slots, made.entries, entries, strict=True)
+    fill_made(made, entries, base)
+    model: Model = made.model
+    return model
+
+
+def fill_made(made: Any, entries: list[Entry], base: Key) -> None:
+    """Fill all tensors of a traced model that has become real, but those that have values."""
     jobs = [
         (slot, new) if new.is_planned and (id(slot.tensor) in made.empty or new != old) else None
-        for slot, old, new in pairs
+        for slot, old, new in zip(made.slots, made.entries, entries, strict=True)
     ]
     # What is no parameter may be in the memory of one, which then has the last word.
     for job in filter(None, jobs[made.planned :]):
         fill([job], base, {})
     fill(list(filter(None, jobs[: made.planned])), base, {})
-    model: Model = made.model
-    return model
 
 
-def _check(entries: list[Entry]) -> None:
-    """Raise where the constructor leaves what is no scratch memory without values."""
+def all_planned(
+    function: str, entries: list[Entry], rules: Rules | str | Path | None, strict: bool
+) -> list[Entry]:
+    """The entries with the laws of rules; raise where what is no scratch memory has no values."""
+    if rules is not None:
+        entries = list(ruled(function, Plan(entries), rules, strict))
     faults = [
         f"{_described(entry)} has no law{f' ({entry.note})' if entry.note else ''}"
         for entry in entries
@@ -98,7 +103,8 @@ def _check(entries: list[Entry]) -> None:
     ]
     if faults:
         hint = "rules may give parameters one"
-        raise ValueError(f"build: {'; '.join(faults[:5])} ({len(faults)} in all); {hint}")
+        raise ValueError(f"{function}: {'; '.join(faults[:5])} ({len(faults)} in all); {hint}")
+    return entries
 
 
 def _described(entry: Entry) -> str:

@@ -16,15 +16,15 @@ from .._dispatch.many import Batch
 from .._dispatch.single import negate
 from .._distributed.dtensor import local_part
 from .._initializers.boxes import box_fills, narrowed
-from .._keys.keys import fold_in
+from .._keys.keys import Key, fold_in
 from .spectral import stale
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from .._distributed.shard import Shard, Shards
-    from .._keys.keys import Key
     from .entries import Entry
+    from .program import Program
     from .slots import Slot
     from .spectral import Vectors
 
@@ -33,6 +33,7 @@ def fill(
     found: list[tuple[Slot, Entry]],
     base: Key,
     shards: Mapping[str, Shard | Shards],
+    caller: str = "Plan.run",
     addresses: Sequence[int] = (),
 ) -> list[Vectors]:
     """Write all tensors, in as few calls of the core as there are devices, and so all pieces.
@@ -41,76 +42,120 @@ def fill(
         found: The tensors with their entries.
         base: The key that the others are children of.
         shards: Which parts the tensors with these names are.
+        caller: What errors name.
         addresses: Those of tensors that one call fills, which all checks are made of; 0 for others.
 
     Returns:
         The vectors of `spectral_norm` that were found anew for their weights.
     """
-    jobs: list[Job] = []
-    names: list[str] = []
-    first: list[Job] = []  # of values that are assigned
-    first_names: list[str] = []
-    later, later_names = [], []
-    negative, negative_later, assigned, computed, written = [], [], [], [], []
-    for (slot, entry), address in zip(found, addresses or repeat(0), strict=False):
-        if address:  # as of nearly all
-            what, function, numbers, key_name, law_name, code, listed = entry.whole  # type: ignore[misc]
-            item = (law_name, address, code, entry.elements, None, *listed)
-            jobs.append(new_job((what, function, slot.tensor, numbers, item)))
-            names.append(key_name)
-            continue
-        law: Any = entry.law
-        initializer = entry.initializer
-        shard = shards.get(slot.name)
-        tensor = slot.tensor
-        if slot.is_computed:
-            tensor = torch.empty_like(tensor)
-            assigned.append((slot, tensor))
-        function = f"Plan.run: {slot.name}: {type(initializer).__name__}"
-        if shard is not None:
-            shard.check(function, tensor.shape)
-        if initializer is not None:
-            whole_or_part = law.fill if shard is None else law.fill.part(shard)
-            (first if slot.is_computed else jobs).append(
-                Job(whole_or_part, function, tensor, law.numbers)
-            )
-            (first_names if slot.is_computed else names).append(entry.key_name or entry.name)
-            if law.is_negative:
-                negative.append(tensor)
-        if entry.program is not None:
-            computed.append((slot, tensor, entry.program))
-        if entry.pieces or entry.program:
-            written.append(slot.tensor)
-        for piece in entry.pieces:
-            own_law = piece.initializer
-            for one in box_fills(piece.offsets, piece.sizes, own_law, tensor, shard):
-                later.append(one.job)
-                later_names.append(piece.key_name)
-                if one.is_negative:
-                    negative_later.append(one.job.tensor)
-    programs = [
-        (tensor, shards.get(slot.name), program.values(base)) for slot, tensor, program in computed
-    ]
-    # All is checked before anything of the model is written.
-    batches = [Batch(first), _batch(jobs, found), Batch(later)]
-    batches[0].run_named(base, first_names)
-    for slot, values in assigned:
+    fill_members([(found, base)], shards, caller, addresses)
+    return _find_vectors(found, base, shards)
+
+
+def fill_members(
+    members: Sequence[tuple[list[tuple[Slot, Entry]], Key]],
+    shards: Mapping[str, Shard | Shards],
+    caller: str,
+    addresses: Sequence[int] = (),
+) -> None:
+    """Write the tensors of several models, each with the children of its own key, in one go.
+
+    The `addresses` are those of one model's tensors.
+    """
+    first = _Writes()  # of values that are assigned
+    own, later = _Writes(), _Writes()
+    assigned, computed = [], []
+    for found, base in members:
+        for (slot, entry), address in zip(found, addresses or repeat(0), strict=False):
+            if address:  # as of nearly all
+                what, function, numbers, key_name, law_name, code, listed = entry.whole  # type: ignore[misc]
+                item = (law_name, address, code, entry.elements, None, *listed)
+                own.jobs.append(new_job((what, function, slot.tensor, numbers, item)))
+                own.names.append(key_name)
+                continue
+            initializer: Any = entry.initializer
+            shard = shards.get(slot.name)
+            tensor = slot.tensor
+            if slot.is_computed:
+                tensor = torch.empty_like(tensor)
+                assigned.append((slot, tensor, base))
+            function = f"{caller}: {slot.name}: {type(initializer).__name__}"
+            if shard is not None:
+                shard.check(function, tensor.shape)
+            if initializer is not None:
+                law: Any = entry.law
+                whole_or_part = law.fill if shard is None else law.fill.part(shard)
+                job = Job(whole_or_part, function, tensor, law.numbers)
+                name = entry.key_name or entry.name
+                (first if slot.is_computed else own).add(job, name, law.is_negative)
+            if entry.program is not None:
+                computed.append((slot, tensor, entry.program, base))
+            for piece in entry.pieces:
+                own_law = piece.initializer
+                for one in box_fills(piece.offsets, piece.sizes, own_law, tensor, shard):
+                    later.add(one.job, piece.key_name, one.is_negative)
+        for writes in (first, own, later):
+            writes.end_member(base)
+    fixed: dict[Program, torch.Tensor] = {}  # what has no draws, and is the same for all members
+    programs = []
+    for slot, tensor, program, base in computed:
+        values = fixed[program] if program in fixed else program.values(base)
+        if len(members) > 1 and not program.keys:
+            fixed[program] = values
+        programs.append((tensor, shards.get(slot.name), values))
+    # All is checked before anything of the models is written.
+    pairs = [pair for found, _ in members for pair in found]
+    batches = [Batch(first.jobs), _batch(own.jobs, pairs), Batch(later.jobs)]
+    first.run(batches[0])
+    for slot, values, base in assigned:
         with _own_draws(slot, values, base):
             _check_assigned(slot, values)
     # Parametrizations are code of others, which may do anything to the model.
-    batches[1].run_named(base, names, may_have_moved=bool(assigned))
-    for tensor in negative:
-        negate(tensor)
-    batches[2].run_named(base, later_names)
-    for tensor in negative_later:
-        negate(tensor)
+    own.run(batches[1], may_have_moved=bool(assigned))
+    later.run(batches[2])
     for tensor, shard, values in programs:
         _copy(values, tensor, shard)
-    increment_version(tuple(written))
-    for slot, values in assigned:
+    increment_version(tuple(slot.tensor for slot, entry in pairs if entry.pieces or entry.program))
+    for slot, values, base in assigned:
         with _own_draws(slot, values, base):
             slot.assign(values)
-    return _find_vectors(found, base, shards)
+
+
+class _Writes:
+    """Fills that are done together, each with a child of its model's key."""
+
+    def __init__(self) -> None:
+        self.jobs: list[Job] = []
+        self.names: list[str] = []
+        """Those of the keys."""
+        self._ends: list[tuple[Key, int]] = []  # the key of each model, and where its fills end
+        self._negative: list[torch.Tensor] = []
+
+    def add(self, job: Job, name: str, is_negative: bool) -> None:
+        """Add a fill, with the name of its key."""
+        self.jobs.append(job)
+        self.names.append(name)
+        if is_negative:
+            self._negative.append(job.tensor)
+
+    def end_member(self, base: Key) -> None:
+        """Say that what was added since the last model is filled by the children of a key."""
+        self._ends.append((base, len(self.jobs)))
+
+    def run(self, batch: Batch, *, may_have_moved: bool = True) -> None:
+        """Write the tensors."""
+        if len(self._ends) == 1:
+            batch.run_named(self._ends[0][0], self.names, may_have_moved=may_have_moved)
+        else:
+            batch.run(list(map(fold_in, self._bases(), self.names)))
+        for tensor in self._negative:
+            negate(tensor)
+
+    def _bases(self) -> Iterator[Key]:
+        start = 0
+        for base, end in self._ends:
+            yield from repeat(base, end - start)
+            start = end
 
 
 def _find_vectors(

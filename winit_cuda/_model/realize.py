@@ -20,7 +20,7 @@ from .slots import Slot
 from .trace import trace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from .entries import Entry
     from .log import View
@@ -45,40 +45,55 @@ class Traced:
     _living: dict[int, tuple[torch.Tensor, View]]
     """All fake tensors that something refers to, in the order of making, by their identity."""
     _names: dict[int, str]
+    _function: str
+    """Which one errors name."""
     _nbytes: dict[int, int]
 
-    def become_real(self) -> None:
-        """Give all tensors memory, which nothing has written yet."""
+    def become_real(self, on_meta: Collection[torch.Tensor] = ()) -> None:
+        """Give all tensors but those on meta memory, which nothing has written yet."""
+        without = set(map(id, on_meta))
         storages: dict[int, Any] = {}
         latest_first = list(self._living.values())[::-1]
         # What is computed from others holds on to them, and so do views, which are made later.
         for fake, view in sorted(latest_first, key=lambda each: each[0].is_leaf):
-            self._make_real(fake, view, storages)
+            self._make_real(fake, view, None if id(fake) in without else storages)
 
-    def _make_real(self, fake: torch.Tensor, view: View, storages: dict[int, Any]) -> None:
+    def _make_real(self, fake: torch.Tensor, view: View, storages: dict[int, Any] | None) -> None:
         try:
+            if storages is None:
+                become_real(fake, _on_meta(fake, view))
+                return
             if view.storage not in storages:
                 size = self._nbytes[view.storage]
                 made = torch.empty(size, dtype=torch.uint8, device=fake.device)
                 storages[view.storage] = made.untyped_storage()
             become_real(fake, _like(fake, view, storages[view.storage]))
         except (RuntimeError, AssertionError) as error:  # torch asserts that it has CUDA
-            raise _cannot(self._names, fake, str(error)) from error
+            raise _cannot(self._function, self._names, fake, str(error)) from error
 
 
 def _like(fake: torch.Tensor, view: View, storage: Any) -> torch.Tensor:
     """A tensor in this memory as a fake one is in its own."""
     real = torch.empty(0, dtype=view.dtype, device=fake.device)
-    real.set_(storage, *view.layout)
+    return _as(fake, real.set_(storage, *view.layout))
+
+
+def _on_meta(fake: torch.Tensor, view: View) -> torch.Tensor:
+    _, shape, stride = view.layout
+    return _as(fake, torch.empty_strided(shape, stride, dtype=view.dtype, device="meta"))
+
+
+def _as(fake: torch.Tensor, made: torch.Tensor) -> torch.Tensor:
+    """A tensor with what a fake one is to autograd."""
     if isinstance(fake, nn.Parameter):
-        return nn.Parameter(real, fake.requires_grad)
-    return real.requires_grad_(fake.requires_grad)
+        return nn.Parameter(made, fake.requires_grad)
+    return made.requires_grad_(fake.requires_grad)
 
 
-def traced(factory: Callable[[], Any]) -> Traced:
-    """Construct a model on fake tensors, and read it."""
+def traced(factory: Callable[[], Any], function: str) -> Traced:
+    """Construct a model on fake tensors, and read it; errors name the function."""
     with trace(factory, is_to_be_real=True) as (model, tracer):
-        _check_is_made(model, factory)
+        _check_is_made(function, model, factory)
         made = look_at(model, tracer)
         living = tracer.mode.living()
         living += [
@@ -86,8 +101,8 @@ def traced(factory: Callable[[], Any]) -> Traced:
         ]
     found = _reachable(model)
     names = {id(tensor): path for path, tensor in found}
-    _check(living, found, names)
-    _warn_of_history(living, names)
+    _check(function, living, found, names)
+    _warn_of_history(function, living, names)
     views = {id(tensor): (tensor, tracer.view(tensor)) for tensor in living}
     own = [*made.parameters, *made.buffers]
     claimed = _Claimed()
@@ -97,11 +112,11 @@ def traced(factory: Callable[[], Any]) -> Traced:
     others = _others(model, views, claimed, names, {slot.name for slot, _ in own})
     slots = [slot for slot, _ in (*own, *others)]
     empty |= {id(slot.tensor) for slot, _ in others}
-    entries = read(made._replace(others=others), "build")
-    return Traced(model, slots, entries, len(own), empty, views, names, made.log.nbytes)
+    entries = read(made._replace(others=others), function)
+    return Traced(model, slots, entries, len(own), empty, views, names, function, made.log.nbytes)
 
 
-def _check_is_made(model: nn.Module, factory: Callable[[], Any]) -> None:
+def _check_is_made(function: str, model: nn.Module, factory: Callable[[], Any]) -> None:
     """Raise where a factory hands out what exists, as `lambda: model` does."""
     tensors = [*model.parameters(), *model.buffers()]
     if not tensors or any(map(is_fake, tensors)):
@@ -110,7 +125,7 @@ def _check_is_made(model: nn.Module, factory: Callable[[], Any]) -> None:
     # factory that hands out modules that exist hands out the same ones again.
     if _modules_with_tensors(model) & _modules_with_tensors(factory()):
         requirement = "a callable that makes the model (initialize takes one that exists)"
-        raise wrong("build", "factory", requirement, factory)
+        raise wrong(function, "factory", requirement, factory)
 
 
 def _modules_with_tensors(model: nn.Module) -> set[nn.Module]:
@@ -152,37 +167,43 @@ class _Claimed:
         return {identity for identity, view in largest_first if self.is_new(view)}
 
 
-def _cannot(names: dict[int, str], tensor: Any, reason: str) -> RuntimeError:
+def _cannot(function: str, names: dict[int, str], tensor: Any, reason: str) -> RuntimeError:
     what = names.get(id(tensor))
     if what is None:
         what = f"a tensor of shape {tuple(tensor.shape)} that no attribute has"
-    return RuntimeError(f"build: {what} cannot be made real: {reason}")
+    return RuntimeError(f"{function}: {what} cannot be made real: {reason}")
 
 
-def _check(living: list[torch.Tensor], found: list[tuple[str, Any]], names: dict[int, str]) -> None:
+def _check(
+    function: str,
+    living: list[torch.Tensor],
+    found: list[tuple[str, Any]],
+    names: dict[int, str],
+) -> None:
     """Raise, before anything is changed, where a tensor cannot be made a real one."""
     known = {id(tensor) for tensor in living}
     for _, each in found:
         if is_fake(each) and id(each) not in known:
             reason = "it is one of another plan or build, which the constructor has kept or called"
-            raise _cannot(names, each, reason)
+            raise _cannot(function, names, each, reason)
         if isinstance(each, _STORAGES) and each.device.type == "meta":
-            raise _cannot(names, each, "it is the storage of a tensor, keep the tensor instead")
+            reason = "it is the storage of a tensor, keep the tensor instead"
+            raise _cannot(function, names, each, reason)
     for tensor in living:
         if tensor.is_meta:
-            raise _cannot(names, tensor, "it is on meta")
+            raise _cannot(function, names, tensor, "it is on meta")
         if tensor.layout is not torch.strided or tensor.is_conj() or tensor.is_neg():
-            raise _cannot(names, tensor, "its memory is not laid out by strides")
+            raise _cannot(function, names, tensor, "its memory is not laid out by strides")
         if tensor.is_leaf and tensor.grad is not None:
-            raise _cannot(names, tensor, "it has a gradient")
+            raise _cannot(function, names, tensor, "it has a gradient")
 
 
-def _warn_of_history(living: list[torch.Tensor], names: dict[int, str]) -> None:
+def _warn_of_history(function: str, living: list[torch.Tensor], names: dict[int, str]) -> None:
     """Tell of tensors that autograd knows the history of, which goes with the trace."""
     for tensor in living:
         if not tensor.is_leaf and id(tensor) in names:
             name = names[id(tensor)]
-            warn(f"build: {name} is computed from parameters, and has no gradient to them")
+            warn(f"{function}: {name} is computed from parameters, and has no gradient to them")
 
 
 def _others(

@@ -73,7 +73,7 @@ def run(
     if not buffers:
         by_name = {name: entry for name, entry in by_name.items() if not entry.is_buffer}
     patterns = globs("Plan.run", skip)
-    report, found = _matched(by_name, model, patterns, buffers)
+    report, found = matched(by_name, model, patterns, buffers)
     faults = _left_over(by_name, report, patterns) if strict else []
     for name, shard in _items(shards):
         if not isinstance(shard, (Shard, Shards)):
@@ -85,7 +85,7 @@ def run(
     if faults:
         raise ValueError(f"Plan.run: {'; '.join(faults[:5])} ({len(faults)} in all)")
     _check_memory(others)
-    found_anew = fill(found, base, shards, addresses)
+    found_anew = fill(found, base, shards, addresses=addresses)
     report.filled = [slot.name for slot, _ in found]
     report.elements = sum([entry.elements for _, entry in found])
     for own in found_anew:
@@ -190,10 +190,18 @@ def _is_skipped(slot: Slot, patterns: dict[str, bool]) -> bool:
     return bool(matching)
 
 
-def _matched(
-    by_name: Mapping[str, Entry], model: nn.Module, patterns: dict[str, bool], buffers: bool
+def matched(
+    by_name: Mapping[str, Entry],
+    model: nn.Module,
+    patterns: dict[str, bool],
+    buffers: bool,
+    *,
+    loaded: bool = False,
 ) -> tuple[Report, list[tuple[Slot, Entry]]]:
-    """The parameters with their entries, and what is left over on either side."""
+    """The parameters with their entries, and what is left over on either side.
+
+    Those that transformers marks as loaded are skipped, unless `loaded`.
+    """
     report, found, seen = Report(), [], set()
     own_buffers = buffer_slots(model) if buffers else []
     is_buffer = {id(slot.tensor) for slot in own_buffers}
@@ -205,7 +213,7 @@ def _matched(
                 continue  # a plan need not have it
         if own is not None:
             seen.add(own.name)
-        is_loaded = getattr(slot.tensor, "_is_hf_initialized", False)
+        is_loaded = not loaded and getattr(slot.tensor, "_is_hf_initialized", False)
         if (patterns and _is_skipped(slot, patterns)) or is_loaded:
             report.skipped.append(slot.name)
         elif own is None:

@@ -115,6 +115,11 @@ def buffer_slots(model: nn.Module) -> list[Slot]:
     return list(found.values())
 
 
+def unwrapped(name: str) -> str:
+    """A name of a state dict without the steps into wrapped modules."""
+    return ".".join(step for step in name.split(".") if step not in _WRAPPERS)
+
+
 def _with_alias(slot: Slot, name: str) -> Slot:
     """The slot of a tensor that has a further name."""
     if name in (slot.name, *slot.aliases):

@@ -6,6 +6,7 @@ it would have any norm.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -20,8 +21,13 @@ from .._keys.keys import Key, fold_in
 from .slots import reaching
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from .entries import Entry
     from .slots import Slot
+
+# Of the parametrization, and of the older function.
+_VECTOR = re.compile(r"(.*)parametrizations\.([^.]+)\.\d+\._[uv]|(.*)_[uv]")
 
 _ITERATIONS = 15  # as torch's constructors do
 
@@ -87,6 +93,26 @@ def _of_chain(chain: Any, prefix: str) -> list[Vectors]:
 
 def _buffers(owner: nn.Module, name: str) -> tuple[torch.Tensor, torch.Tensor]:
     return owner.get_buffer(f"{name}_u"), owner.get_buffer(f"{name}_v")
+
+
+def vectors_found_anew(entries: Iterable[Entry]) -> set[str]:
+    """Names of the vectors that a run does not compute as their entries say, but anew.
+
+    As `stale`, where there is no model: told from the names.
+    """
+    by_name = {entry.name: entry for entry in entries}
+    follow: dict[str, list[bool]] = {}
+    names: dict[str, set[str]] = {}
+    for name, entry in by_name.items():
+        matched = _VECTOR.fullmatch(name)
+        if matched is None:
+            continue
+        weight = f"{matched[1]}{matched[2]}" if matched[2] else f"{matched[3]}_orig"
+        if weight in by_name:
+            is_of_it = entry.program is not None and bool(entry.keys & by_name[weight].keys)
+            follow.setdefault(weight, []).append(is_of_it)
+            names.setdefault(weight, set()).add(name)
+    return {name for weight, own in names.items() if not all(follow[weight]) for name in own}
 
 
 def _may_have_norm(owner: nn.Module) -> bool:

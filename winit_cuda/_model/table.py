@@ -7,6 +7,8 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .._initializers.base import Initializer
     from .entries import Entry
 
@@ -27,16 +29,25 @@ def table(entries: list[Entry]) -> str:
         what = (template(entry.name), law, entry.shape, entry.dtype, bool(entry.aliases))
         groups.setdefault(what, []).append(entry)
     ordered = sorted(groups.values(), key=lambda group: group[0].is_planned)
-    rows = [_HEADER, *map(_row, ordered)]
-    widths = [min(_WIDEST, max(len(row[column]) for row in rows)) for column in range(len(_HEADER))]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
+    lines = aligned([_HEADER, *map(_row, ordered)])
     elements = sum(math.prod(entry.shape) for entry in entries)
     unset = sum(not entry.is_planned for entry in entries)
     total = f"{len(entries):,} tensors, {elements:,} elements"
     return "\n".join([*lines, total + (f", {unset:,} without a law" if unset else "")])
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The rows as lines of aligned columns."""
+    widths = [min(_WIDEST, max(map(len, column))) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def printable(name: str) -> str:
+    """The name without what a terminal would take for a command."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)
 
 
 def template(name: str) -> str:
@@ -53,10 +64,9 @@ def _row(group: list[Entry]) -> tuple[str, ...]:
         name += f" = {', '.join(first.aliases)}"
     if first.is_buffer:
         name += "  (buffer)"
-    name = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)
     shape = " x ".join(map(str, first.shape)) or "scalar"
     std = "" if first.initializer is None else _std(first.initializer, first.shape)
-    return name, in_words(first), shape, first.dtype, std
+    return printable(name), in_words(first), shape, first.dtype, std
 
 
 def in_words(entry: Entry) -> str:
