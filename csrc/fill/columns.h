@@ -29,6 +29,20 @@ WINIT_HD void copy_bytes(const char* from, int64_t bytes, char* out) {
   if (bytes & 1) copy_and_advance<1>(from, out);
 }
 
+// `count` elements of kBytes bytes each, so many bytes apart: written out, because four addresses
+// take one addition so.
+template <int kBytes>
+WINIT_HD void copy_apart(const char* from, int64_t from_step, char* out, int64_t out_step,
+                         int64_t count) {
+  for (; count >= 4; count -= 4, from += 4 * from_step, out += 4 * out_step) {
+    std::memcpy(out, from, kBytes);
+    std::memcpy(out + out_step, from + from_step, kBytes);
+    std::memcpy(out + 2 * out_step, from + 2 * from_step, kBytes);
+    std::memcpy(out + 3 * out_step, from + 3 * from_step, kBytes);
+  }
+  for (; count > 0; --count, from += from_step, out += out_step) std::memcpy(out, from, kBytes);
+}
+
 // Elements of kBytes bytes that lie `pitch` bytes apart from row to row, and are to lie side by
 // side, with columns `stride` bytes apart.
 //
@@ -73,17 +87,6 @@ struct Columns {
       Lines::store(out + i * stride, column[i]);
     }
   }
-
-  // So many of them or fewer.
-  static WINIT_HD_MEMBER void write_some(const char* from, int64_t pitch, int64_t rows,
-                                         int64_t columns, char* out, int64_t stride) {
-    V column[kAcross];
-    load(from, pitch, column);
-    alignas(64) char lines[kAcross][sizeof(V)];
-#pragma GCC unroll 16
-    for (int i = 0; i < kAcross; ++i) Lines::store(lines[i], column[i]);
-    for (int64_t i = 0; i < columns; ++i) copy_bytes(lines[i], rows * kBytes, out + i * stride);
-  }
 };
 
 // Rows and columns in a buffer, and how far apart they lie there and in memory, in bytes.
@@ -93,46 +96,54 @@ struct Table {
   int64_t row_stride, column_stride;
 };
 
-// Rows side by side in memory. Reads up to kRows rows and kAcross columns more than there are.
+// Columns at most so many bytes apart share cache lines, and are written row by row.
+constexpr int64_t kNear = 64;
+
+// One element after the other: along the columns, or along the rows of each.
+template <int kBytes>
+static inline void write_each(const Table& table, bool along_columns, const char* from, char* out) {
+  if (along_columns)
+    for (int64_t row = 0; row < table.rows; ++row)
+      copy_apart<kBytes>(from + row * table.row_pitch, kBytes, out + row * table.row_stride,
+                         table.column_stride, table.columns);
+  else
+    for (int64_t column = 0; column < table.columns; ++column)
+      copy_apart<kBytes>(from + column * kBytes, table.row_pitch,
+                         out + column * table.column_stride, table.row_stride, table.rows);
+}
+
+// Rows side by side in memory: whole blocks, then what is left to their right and below.
 template <class Lines, int kBytes>
 static inline void write_columns(const Table& table, const char* from, char* out, bool streaming) {
   using Block = Columns<Lines, kBytes>;
   const auto [rows, columns, pitch, row_stride, stride] = table;
   const bool around = streaming && reinterpret_cast<uintptr_t>(out) % 64 == 0 && stride % 64 == 0;
-  for (int64_t column = 0; column < columns; column += Block::kAcross) {
-    const int64_t across = std::min<int64_t>(columns - column, Block::kAcross);
-    const char* first = from + column * kBytes;
-    char* place = out + column * stride;
-    const int64_t whole = across == Block::kAcross ? rows / Block::kRows * Block::kRows : 0;
-    for (int64_t row = 0; row < whole; row += Block::kRows)
-      Block::write(first + row * pitch, pitch, place + row * kBytes, stride, around);
-    for (int64_t row = whole; row < rows; row += Block::kRows)
-      Block::write_some(first + row * pitch, pitch, std::min<int64_t>(rows - row, Block::kRows),
-                        across, place + row * kBytes, stride);
-  }
+  const int64_t whole_rows = rows / Block::kRows * Block::kRows;
+  const int64_t whole_columns = columns / Block::kAcross * Block::kAcross;
+  for (int64_t column = 0; column < whole_columns; column += Block::kAcross)
+    for (int64_t row = 0; row < whole_rows; row += Block::kRows)
+      Block::write(from + row * pitch + column * kBytes, pitch,
+                   out + row * kBytes + column * stride, stride, around);
+  const Table right{whole_rows, columns - whole_columns, pitch, kBytes, stride};
+  write_each<kBytes>(right, false, from + whole_columns * kBytes, out + whole_columns * stride);
+  const Table below{rows - whole_rows, columns, pitch, kBytes, stride};
+  write_each<kBytes>(below, stride <= kNear, from + whole_rows * pitch, out + whole_rows * kBytes);
 }
 
-// Columns side by side in memory.
+template <int kRowBytes>
+static inline void write_rows_of(const Table& table, const char* from, char* out) {
+  for (int64_t row = 0; row < table.rows; ++row)
+    std::memcpy(out + row * table.row_stride, from + row * table.row_pitch, kRowBytes);
+}
+
+// Columns side by side in memory. Rows of one vector or two are the common short ones.
 static inline void write_rows(const Table& table, int64_t bytes, const char* from, char* out) {
+  if (bytes == 8) return write_rows_of<8>(table, from, out);
+  if (bytes == 16) return write_rows_of<16>(table, from, out);
+  if (bytes == 32) return write_rows_of<32>(table, from, out);
+  if (bytes == 64) return write_rows_of<64>(table, from, out);
   for (int64_t row = 0; row < table.rows; ++row)
     copy_bytes(from + row * table.row_pitch, bytes, out + row * table.row_stride);
-}
-
-// Neither; the ones closer together first.
-template <int kBytes>
-static inline void write_apart(const Table& table, const char* from, char* out) {
-  const bool down = table.row_stride < table.column_stride;
-  const int64_t inner = down ? table.rows : table.columns;
-  const int64_t outer = down ? table.columns : table.rows;
-  const int64_t inner_pitch = down ? table.row_pitch : kBytes;
-  const int64_t outer_pitch = down ? kBytes : table.row_pitch;
-  const int64_t inner_stride = down ? table.row_stride : table.column_stride;
-  const int64_t outer_stride = down ? table.column_stride : table.row_stride;
-  for (int64_t i = 0; i < outer; ++i)
-#pragma GCC unroll 8
-    for (int64_t j = 0; j < inner; ++j)
-      std::memcpy(out + i * outer_stride + j * inner_stride,
-                  from + i * outer_pitch + j * inner_pitch, kBytes);
 }
 
 template <class Lines, int kBytes>
@@ -143,7 +154,7 @@ WINIT_NO_INLINE static void write_table(const Table& table, const char* from, ch
   else if (table.column_stride == kBytes)
     write_rows(table, table.columns * kBytes, from, out);
   else
-    write_apart<kBytes>(table, from, out);
+    write_each<kBytes>(table, table.column_stride < table.row_stride, from, out);
 }
 
 }  // namespace simd

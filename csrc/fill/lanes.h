@@ -180,7 +180,21 @@ static inline void fill_run(const Map& map, C& chunk, const Run& run, T* base, b
   for (int64_t done = 0; done < run.count; done += kBuffered) {
     const int64_t count = std::min(run.count - done, kBuffered);
     fill_contiguous(map, chunk, run.index + static_cast<uint64_t>(done), count, values, false);
-    for (int64_t i = 0; i < count; ++i) out[(done + i) * run.stride] = values[i];
+    copy_apart<sizeof(T)>(reinterpret_cast<const char*>(values), sizeof(T),
+                          reinterpret_cast<char*>(out + done * run.stride),
+                          run.stride * static_cast<int64_t>(sizeof(T)), count);
+  }
+}
+
+// Rows that do not follow each other in the index, in whole chunks, each from the first word of a
+// block on.
+template <class C, class T, class Map>
+static inline void fill_rows(const Map& map, C& chunk, const Tiles& tiles, uint64_t index,
+                             int64_t rows, int64_t count, T* out) {
+  for (int64_t row = 0; row < rows; ++row, index += tiles.row.index_stride) {
+    const int64_t skipped = static_cast<int64_t>(index % 4);
+    fill_chunks(map, chunk, index / 4, (skipped + count + C::kElements - 1) / C::kElements,
+                out + row * tiles.row_pitch - skipped, false);
   }
 }
 
@@ -191,23 +205,29 @@ static inline void fill_tile(const Map& map, C& chunk, const Tiles& tiles, const
   // Rows are made in whole chunks: a row ends where the next one is made then.
   alignas(64) T buffer[Tiles::kPadding + Tiles::kBufferBytes / kBytes + C::kElements];
   T* const values = buffer + Tiles::kPadding;
-  const int64_t stretch = tile.groups * tile.columns;
-  if (tiles.is_one_stretch)
-    fill_contiguous(map, chunk, tile.index, tile.rows * stretch, values, false);
-  else
-    for (int64_t row = 0; row < tile.rows; ++row) {
-      const uint64_t index = tile.index + static_cast<uint64_t>(row) * tiles.row.index_stride;
-      const int64_t skipped = static_cast<int64_t>(index % 4);
-      fill_chunks(map, chunk, index / 4, (skipped + stretch + C::kElements - 1) / C::kElements,
-                  values + row * tiles.row_pitch - skipped, false);
-    }
   const auto in_bytes = [](int64_t elements) { return elements * kBytes; };
-  const Table table{tile.rows, tile.columns, in_bytes(tiles.row_pitch), in_bytes(tiles.row.stride),
-                    in_bytes(tiles.column.stride)};
-  for (int64_t group = 0; group < tile.groups; ++group)
+  Table table{tile.rows, tile.columns, in_bytes(tiles.row_pitch), in_bytes(tiles.row.stride),
+              in_bytes(tiles.column.stride)};
+  char* const out = reinterpret_cast<char*>(base + tile.offset);
+  const int64_t group_stride = in_bytes(tiles.group.stride);
+
+  const int64_t alone = tiles.groups_follow ? 1 : tile.groups;
+  const int64_t stretch = tile.groups / alone * tile.columns;
+  for (int64_t group = 0; group < alone; ++group) {
+    const uint64_t index = tile.index + static_cast<uint64_t>(group) * tiles.group.index_stride;
+    T* const place = values + group * tiles.group_pitch;
+    if (tiles.is_one_stretch)
+      fill_contiguous(map, chunk, index, tile.rows * stretch, place, false);
+    else
+      fill_rows(map, chunk, tiles, index, tile.rows, stretch, place);
+  }
+
+  const int64_t tables = tiles.is_one_table ? 1 : tile.groups;
+  table.rows *= tile.groups / tables;
+  for (int64_t i = 0; i < tables; ++i)
     write_table<typename L::Lines, kBytes>(
-        table, reinterpret_cast<const char*>(values + group * tiles.group_pitch),
-        reinterpret_cast<char*>(base + tile.offset + group * tiles.group.stride), streaming);
+        table, reinterpret_cast<const char*>(values + i * tiles.group_pitch),
+        out + i * group_stride, streaming);
 }
 
 template <class L, class C, class T, class Map>

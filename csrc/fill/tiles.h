@@ -22,7 +22,7 @@ struct TileSide {
 };
 
 // A tile has columns, along the last dimension, and rows, along another one. Where both are few, it
-// has groups of them: along a dimension between the two, or before both.
+// has groups of them, along a third one: what follows in the index, or what lies next in memory.
 struct Tiles {
   // At most: half of the nearest cache. Where there are enough rows, 256 bytes lie side by side.
   static constexpr int64_t kBytes = 16384, kColumns = 64;
@@ -34,7 +34,10 @@ struct Tiles {
 
   Box outer;  // all dimensions but those of a tile
   TileSide group, row, column;
-  bool is_one_stretch;             // all of a tile follows in the index, not only each row
+  bool groups_follow;              // in the index, between columns and rows or behind both
+  bool is_one_stretch;             // all of a tile follows in the index, not only each row; of a
+                                   // group, where groups do not
+  bool is_one_table;               // in memory the rows of a group go on where the last one ends
   int64_t group_pitch, row_pitch;  // from one to the next in a tile's buffer
   int64_t count;
 
@@ -44,6 +47,7 @@ struct Tiles {
 // The dimensions of a tile, besides the last one; -1 where there is none.
 struct TileDimensions {
   int group, row;
+  bool groups_follow;
 };
 
 // Whether dimension d goes on where the `count` elements behind it end.
@@ -51,9 +55,16 @@ static inline bool follows(const Box& box, int d, int64_t count) {
   return d >= 0 && box.index_stride[d] == static_cast<uint64_t>(count);
 }
 
+// The dimension that goes on in memory where dimension `side` ends.
+static inline int find_neighbor(const Box& box, int side) {
+  for (int d = 0; d < box.rank - 1; ++d)
+    if (box.stride[d] == box.size[side] * box.stride[side]) return d;
+  return -1;
+}
+
 static inline TileDimensions find_dimensions(const Box& box) {
   const int last = box.rank - 1;
-  if (last < 1 || box.index_stride[last] != 1) return {-1, -1};
+  if (last < 1 || box.index_stride[last] != 1) return {-1, -1, false};
   int row = last;
   for (int d = 0; d < last; ++d)
     if (box.stride[d] > 0 && box.size[d] >= 4 && box.stride[d] < box.stride[row]) row = d;
@@ -62,10 +73,18 @@ static inline TileDimensions find_dimensions(const Box& box) {
   const bool is_next = row == last - 1;
   const bool is_short = box.size[last] < Tiles::kLongRun && follows(box, row, box.size[last]);
   const bool goes_on = box.stride[row] == box.size[last] * box.stride[last];
-  if (has_runs && (goes_on || !is_short)) return {-1, -1};
+  if (has_runs && (goes_on || !is_short)) return {-1, -1, false};
   const int group = is_next ? row - 1 : last - 1;
   const int64_t behind = is_next ? box.size[row] * box.size[last] : box.size[last];
-  return {follows(box, group, behind) ? group : -1, row};
+  // Enough follows in the index already, but little lies side by side in memory.
+  const int64_t stretch = box.size[last] * (follows(box, row, box.size[last]) ? box.size[row] : 1);
+  const int side = has_runs ? last : row;
+  const bool has_follower = follows(box, group, behind);
+  if (stretch >= Tiles::kColumns && box.size[side] < Tiles::kColumns) {
+    const int neighbor = find_neighbor(box, side);
+    if (neighbor >= 0 && !(has_follower && neighbor == group)) return {neighbor, row, false};
+  }
+  return {has_follower ? group : -1, row, true};
 }
 
 // False where runs along the last dimension are as good.
@@ -90,10 +109,11 @@ static inline bool find_tiles(const Box& box, int itemsize, Tiles& tiles) {
     }
   }
   TileSide &group = tiles.group, &row = tiles.row, &column = tiles.column;
-  const bool groups_are_within = found.group > found.row;
+  tiles.groups_follow = found.groups_follow;
+  const bool groups_are_within = found.groups_follow && found.group > found.row;
   const int64_t elements = Tiles::kBytes / itemsize, least_rows = elements / Tiles::kColumns;
   // Rows that begin within a block of words are made from its first word on.
-  const int64_t skipped = (row.index_stride | box.index_offset) % 4 == 0 ? 0 : 4;
+  const int64_t skipped = (row.index_stride | box.index_offset) % 4 == 0 ? 0 : 3;
   const bool has_runs = column.stride < row.stride;
   column.cut(has_runs ? Tiles::kLongRun : Tiles::kColumns - skipped);
   const bool has_groups = groups_are_within && column.count == 1;
@@ -104,12 +124,21 @@ static inline bool find_tiles(const Box& box, int itemsize, Tiles& tiles) {
   tiles.row_pitch = tiles.is_one_stretch ? stretch : stretch + Tiles::kPadding;
   const int64_t fit =
       std::min(elements / stretch, Tiles::kBufferBytes / itemsize / tiles.row_pitch);
-  row.cut(has_runs ? fit : fit / least_rows * least_rows);
-  // Half a tile: the other half is what write_columns reads beyond the rows.
-  const int64_t matrix = row.tile * stretch;
-  if (tiles.is_one_stretch && !groups_are_within && row.count == 1)
-    group.cut(std::max<int64_t>(elements / 2 / matrix, 1));
-  tiles.group_pitch = groups_are_within ? column.tile : matrix;
+  if (tiles.groups_follow) {
+    row.cut(has_runs ? fit : fit / least_rows * least_rows);
+    const int64_t matrix = row.tile * stretch;
+    if (tiles.is_one_stretch && !groups_are_within && row.count == 1)
+      group.cut(std::max<int64_t>(elements / matrix, 1));
+  } else if (has_runs) {
+    group.cut(std::max<int64_t>(least_rows / column.tile, 1));
+    row.cut(fit / group.tile);
+  } else {
+    row.cut(fit);
+    group.cut(std::max<int64_t>(fit / row.tile, 1));
+  }
+  tiles.group_pitch = groups_are_within ? column.tile : row.tile * tiles.row_pitch;
+  tiles.is_one_table =
+      !groups_are_within && row.count == 1 && group.stride == row.tile * row.stride;
   tiles.count = element_count(tiles.outer) * group.count * row.count * column.count;
   return true;
 }

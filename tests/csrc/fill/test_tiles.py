@@ -96,6 +96,20 @@ def test_every_order_of_short_dimensions(step, dtype, place):
 
 @every_isa
 @every_size
+def test_what_lies_next_in_memory_is_in_the_same_tile(dtype, place):
+    # Few rows or short runs of which the next ones are made apart; groups that no tile divides.
+    for shape, order in (
+        ((70, 3, 53, 6), (3, 2, 1, 0)),
+        ((100, 5, 23, 8), (2, 1, 0, 3)),
+        ((90, 49, 3), (0, 2, 1)),
+    ):
+        whole, view = guarded(shape, order, 1, dtype)
+        assert_alone_filled(whole, view, dtype, place)
+        assert_alone_filled(whole, view[1:, :-1], dtype, place)
+
+
+@every_isa
+@every_size
 def test_short_runs_that_follow_in_the_index(dtype, place):
     for columns in (1, 2, 3, 7, 16, 31, 40, 127, 511, 512):
         whole = torch.full((9000 // columns % 500 + 4, columns + 1), 7, dtype=dtype)
