@@ -36,6 +36,10 @@ from ._model.entries import Entry, Piece
 from ._model.initialize import InitializeReport, initialize
 from ._model.plan import Plan, plan
 from ._model.run import Report
+from ._verify.findings import Finding
+from ._verify.model_report import ModelReport
+from ._verify.report import report
+from ._verify.report_data import ParameterReport
 from ._verify.verdict import Difference, Verification
 from ._verify.verify import verify
 from ._version import STREAM_VERSION
@@ -54,6 +58,7 @@ __all__ = [
     "Ensemble",
     "Entry",
     "Eye",
+    "Finding",
     "InitializeReport",
     "Initializer",
     "KaimingNormal",
@@ -61,9 +66,11 @@ __all__ = [
     "Key",
     "LecunNormal",
     "LecunUniform",
+    "ModelReport",
     "Normal",
     "Ones",
     "Orthogonal",
+    "ParameterReport",
     "Piece",
     "Plan",
     "Report",
@@ -88,6 +95,7 @@ __all__ = [
     "key",
     "plan",
     "presets",
+    "report",
     "split",
     "uninstall",
     "use_backend",

@@ -1,4 +1,4 @@
-"""The console command ``winit-cuda``: ``info``, ``demo``, ``plan``, ``verify`` and ``bench``."""
+"""The console command ``winit-cuda``: ``info``, ``demo``, ``plan``, ``report``, ``verify``, ``bench``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from .._version import STREAM_VERSION, __version__
-from . import demo, info, plan, verify
+from . import demo, info, plan, report, verify
 from .console import CommandError
 
 if TYPE_CHECKING:
@@ -21,9 +21,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        The exit code: 0 for success, 1 where the demo finds that distributions disagree, a plan
-        has a parameter without a law or a checkpoint has other weights, 2 for arguments or files
-        that cannot be used, 130 after Ctrl-C.
+        The exit code: 0 for success, 1 where the demo finds that distributions disagree, a plan has
+        a parameter without a law, a report finds something wrong or a checkpoint has other weights,
+        2 for arguments or files that cannot be used, 130 after Ctrl-C.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     arguments = _parser().parse_args(words)
@@ -50,13 +50,14 @@ def _parser() -> argparse.ArgumentParser:
     versions = f"winit_cuda {__version__}, stream version {STREAM_VERSION}"
     parser.add_argument("--version", action="version", version=versions)
     commands = parser.add_subparsers(
-        dest="command", required=True, metavar="{info,demo,plan,verify,bench}"
+        dest="command", required=True, metavar="{info,demo,plan,report,verify,bench}"
     )
     benchmarks = _benchmarks()
     for name, module, description in (
         ("info", info, "Print versions, what was built, and what each device uses and why."),
         ("demo", demo, "Initialize real models with torch.nn.init and winit_cuda, and compare."),
         ("plan", plan, "Print the laws of a model, read from its own constructor."),
+        ("report", report, "Build a model and report on its weights, against their laws."),
         ("verify", verify, "Compare the weights of a checkpoint with those of a plan and a seed."),
         ("bench", benchmarks, "Measure the fills against torch.nn.init and fill_."),
     ):

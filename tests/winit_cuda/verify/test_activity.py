@@ -1,0 +1,204 @@
+"""What a batch does: activations and gradients by depth, what is dead, and that nothing stays."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+import winit_cuda as winit
+from winit_cuda._verify.activity import Layer, activity_of, is_dead, is_saturated, random_batch
+
+
+def layers_of(model: nn.Module, batch: Any) -> dict[str, Layer]:
+    return {layer.name: layer for layer in activity_of(model, batch).layers}
+
+
+class Net(nn.Module):
+    """A buffer that changes, dropout, an activation in place and one that is no module."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 8, 3)
+        self.norm = nn.BatchNorm2d(8)
+        self.relu = nn.ReLU(inplace=True)
+        self.drop = nn.Dropout(0.5)
+        self.last = nn.Linear(8, 4)
+
+    def forward(self, x: torch.Tensor, scale: float = 1.0) -> torch.Tensor:
+        y = self.drop(self.relu(self.norm(self.first(x))))
+        return torch.tanh(self.last(y.mean((2, 3))) * scale)
+
+
+def test_every_layer_in_order():
+    torch.manual_seed(0)
+    batch = torch.randn(4, 3, 8, 8)
+    found = activity_of(Net(), batch)
+    assert [layer.name for layer in found.layers] == ["first", "norm", "relu", "drop", "last"]
+    assert [layer.kind for layer in found.layers][:2] == ["Conv2d", "BatchNorm2d"]
+    assert found.layers[1].std == pytest.approx(1, rel=1e-3)
+    assert all(layer.gradient_std for layer in found.layers)
+    assert [(seen.name, seen.function) for seen in found.nonlinearities] == [
+        ("relu", "relu"),
+        ("Net", "tanh"),
+    ]
+
+
+def test_the_numbers():
+    model = nn.Sequential(nn.Linear(5, 7), nn.Sigmoid(), nn.Linear(7, 3))
+    batch = torch.randn(6, 5)
+    found = layers_of(model, batch)
+    hidden = model[0](batch).detach().requires_grad_()
+    last = model[1:](hidden)
+    directions = torch.randn(last.shape, generator=torch.Generator().manual_seed(0))
+    (gradient,) = torch.autograd.grad(last, hidden, directions)
+    assert found["0"].std == pytest.approx(hidden.std(correction=0).item(), rel=1e-5)
+    assert found["0"].mean == pytest.approx(hidden.mean().item(), rel=1e-4)
+    assert found["0"].gradient_std == pytest.approx(gradient.std(correction=0).item(), rel=1e-5)
+    assert found["2"].gradient_std == pytest.approx(directions.std(correction=0).item(), rel=1e-5)
+
+
+def test_nothing_stays():
+    torch.manual_seed(0)
+    model = Net()
+    model.first.weight.grad = torch.ones_like(model.first.weight)
+    model.norm.bias.requires_grad_(False)
+    model.drop.eval()
+    states = {name: value.clone() for name, value in model.state_dict().items()}
+    versions = {name: value._version for name, value in model.named_parameters()}
+    flags = [module.training for module in model.modules()]
+    stepped = []
+    model.last.weight.register_post_accumulate_grad_hook(lambda _: stepped.append(1))
+    generator = torch.get_rng_state()
+    activity_of(model, {"x": torch.randn(4, 3, 8, 8, generator=torch.Generator()), "scale": 2.0})
+    assert torch.equal(torch.get_rng_state(), generator)
+    assert not stepped
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, states[name]), name
+    assert versions == {name: value._version for name, value in model.named_parameters()}
+    assert flags == [module.training for module in model.modules()]
+    assert [name for name, value in model.named_parameters() if value.grad is not None] == [
+        "first.weight"
+    ]
+    assert torch.equal(model.first.weight.grad, torch.ones_like(model.first.weight))
+    for module in model.modules():
+        assert not module._forward_hooks
+        assert not module._forward_pre_hooks
+
+
+def test_nothing_stays_after_an_error():
+    model = Net()
+    buffers = {name: value.clone() for name, value in model.named_buffers()}
+    with pytest.raises(TypeError):
+        activity_of(model, (torch.randn(4, 3, 8, 8), "no number"))
+    for name, value in model.named_buffers():
+        assert torch.equal(value, buffers[name]), name
+    assert not any(module._forward_hooks for module in model.modules())
+    with pytest.raises(RuntimeError, match=r"report: the model fails on the batch: TypeError"):
+        winit.report(model, batch=(torch.randn(4, 3, 8, 8), "no number"))
+
+
+def test_dead_units():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(5, 100), nn.ReLU(), nn.Linear(100, 3))
+    with torch.no_grad():
+        model[0].bias[:7] = -1e3
+    seen = activity_of(model, torch.randn(64, 5)).nonlinearities[0]
+    assert (seen.dead, seen.units, seen.rows) == (7, 100, 64)
+    assert is_dead(seen)
+    # On two rows, a quarter is 0 by chance.
+    model[0].bias.data.zero_()
+    assert not is_dead(activity_of(model, torch.randn(2, 5)).nonlinearities[0])
+
+
+@pytest.mark.parametrize(
+    ("model", "shape"),
+    [
+        (nn.Conv2d(3, 10, 3), (2, 3, 8, 8)),
+        (nn.Conv1d(3, 10, 3), (2, 3, 8)),
+        (nn.Linear(3, 10), (2, 6, 3)),
+    ],
+)
+def test_units_of_convolutions(model, shape):
+    with torch.no_grad():
+        model.bias.fill_(1e3)[4] = -1e3
+    seen = activity_of(nn.Sequential(model, nn.ReLU()), torch.randn(shape)).nonlinearities[0]
+    assert (seen.units, seen.dead) == (10, 1)
+
+
+@pytest.mark.parametrize("function", [torch.tanh, torch.sigmoid, functional.tanh])
+def test_saturation(function):
+    class Model(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return function(super().forward(x))
+
+    model = Model(10, 10)
+    (seen,) = activity_of(model, 0.1 * torch.randn(8, 10)).nonlinearities
+    assert (seen.saturated, is_saturated(seen)) == (0, False)
+    (seen,) = activity_of(model, 1000 * torch.randn(8, 10)).nonlinearities
+    assert seen.saturated > 0.9
+    assert [f.kind for f in winit.report(model, batch=1000 * torch.randn(8, 10)).findings] == [
+        "saturated"
+    ]
+
+
+def test_where_a_function_saturates():
+    class Model(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.tanh(x)
+
+    edge = math.atanh(math.sqrt(0.95))
+    batch = torch.tensor([-edge - 0.01, -edge + 0.01, edge - 0.01, edge + 0.01])
+    assert activity_of(Model(), batch).nonlinearities[0].saturated == 0.5
+
+
+def test_activations_that_are_not_finite():
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    with torch.no_grad():
+        model[0].bias[0] = math.inf
+    found = winit.report(model, batch="random")
+    assert [finding.text for finding in found.findings] == ["0 returns values that are not finite"]
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        nn.Embedding(10, 4),
+        nn.Linear(3, 4).bfloat16(),
+        nn.Conv1d(3, 4, 3),
+        nn.Conv2d(3, 4, 7),
+        nn.Conv3d(1, 2, 3),
+        nn.LSTM(3, 4),
+        nn.GRU(3, 4, batch_first=True),
+    ],
+)
+def test_random_batches(model):
+    state = torch.get_rng_state()
+    batch = random_batch(model)
+    assert torch.equal(batch, random_batch(model))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert activity_of(model, batch).layers[0].std > 0
+
+
+def test_what_no_batch_is_known_for():
+    with pytest.raises(ValueError, match=r"begins with Bilinear; 'random' knows Embedding"):
+        winit.report(nn.Bilinear(3, 3, 4), batch="random")
+    with pytest.raises(ValueError, match=r"report: batch must be .* 'random', got 'ones'"):
+        winit.report(nn.Linear(3, 4), batch="ones")
+
+
+def test_outputs_of_every_kind():
+    class Model(nn.Linear):
+        def forward(self, x: torch.Tensor) -> Any:
+            y = super().forward(x)
+            return {"ids": x.argmax(), "all": [(y, None)]}
+
+    assert layers_of(Model(3, 4), torch.randn(2, 3))["Model"].gradient_std
+    frozen = nn.Linear(3, 4).requires_grad_(False)
+    assert layers_of(frozen, torch.randn(2, 3))["Linear"].gradient_std is None
+    one = nn.Sequential(nn.Linear(3, 1), nn.Flatten(0))
+    assert layers_of(one, torch.randn(1, 3))["0"].gradient_std == 0

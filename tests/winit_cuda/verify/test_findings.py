@@ -1,0 +1,143 @@
+"""What is odd in a parameter: the z-scores are calibrated, and every kind is found."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+import winit_cuda as winit
+from initializers import needs_core
+from winit_cuda._model.entries import entry_of
+from winit_cuda._verify.expectation import expectation
+from winit_cuda._verify.findings import (
+    FALSE_ALARM,
+    Finding,
+    Scores,
+    against_law,
+    facts,
+    limit_of,
+    scores_of,
+    without_law,
+)
+from winit_cuda._verify.tensor_statistics import statistics_of
+
+LAWS = {
+    "normal": winit.Normal(0.25, 0.02),
+    "uniform": winit.Uniform(-0.1, 0.3),
+    "trunc_normal": winit.TruncNormal(std=0.02, a=-0.02, b=0.04),
+    "one-sided": winit.TruncNormal(a=0.0, b=math.inf),
+    "sparse": winit.Sparse(0.5),
+    "padded": winit.Composite(winit.Normal(), {0: winit.Zeros()}),
+}
+
+
+def scores_and_findings(
+    values: torch.Tensor, initializer: winit.Initializer, limit: float = 5.0
+) -> tuple[Scores, list[Finding]]:
+    expected = expectation(entry_of("w", tuple(values.shape), "float32", initializer))
+    assert expected is not None
+    found = statistics_of([values], [expected.mean])[0]
+    scores = scores_of(found, expected, values.dtype)
+    return scores, facts(found) + against_law(found, expected, scores, limit, values.dtype)
+
+
+def kinds(values: torch.Tensor, initializer: winit.Initializer) -> list[str]:
+    return [finding.kind for finding in scores_and_findings(values, initializer)[1]]
+
+
+def drawn(initializer: winit.Initializer, shape: tuple[int, ...], key: int = 0) -> torch.Tensor:
+    return initializer(torch.empty(shape), key=winit.key(key))
+
+
+@needs_core
+@pytest.mark.parametrize("name", LAWS)
+@pytest.mark.parametrize("shape", [(4, 6), (60, 50)], ids=str)
+def test_scores_are_calibrated(name, shape):
+    """Of 1,000 tensors, as many scores are beyond 1 and 2 as of normal numbers, and none far."""
+    found = [
+        scores_and_findings(LAWS[name](torch.empty(shape), key=key), LAWS[name])[0]
+        for key in winit.split(winit.key(1), 1000)
+    ]
+    for scores in ([each.mean for each in found], [each.std for each in found]):
+        beyond_1, beyond_2 = (sum(abs(score) > limit for score in scores) for limit in (1, 2))
+        assert beyond_1 == pytest.approx(317, abs=60)  # 4 standard deviations of a count
+        assert beyond_2 == pytest.approx(45.5, abs=27)
+        assert max(map(abs, scores)) < limit_of(1000)
+
+
+def test_the_limit_grows_with_the_number_of_tests():
+    limits = [limit_of(tests) for tests in (1, 10, 2000)]
+    rates = [
+        math.erfc(limit / math.sqrt(2)) * n for limit, n in zip(limits, (1, 10, 2000), strict=True)
+    ]
+    assert rates == pytest.approx([FALSE_ALARM] * 3)
+
+
+@needs_core
+@pytest.mark.parametrize(
+    "dtype", ["float64", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2"]
+)
+def test_rounding_is_no_finding(dtype):
+    for initializer in (
+        winit.Normal(std=0.02),
+        winit.Uniform(),
+        winit.Uniform(-0.03, 0.03),
+        winit.TruncNormal(std=0.02),
+        winit.Orthogonal(),
+        winit.Constant(0.1),
+    ):
+        values = initializer(torch.empty(1000, 1000).to(getattr(torch, dtype)), key=winit.key(3))
+        assert kinds(values, initializer) == [], initializer
+
+
+@needs_core
+def test_small_faults_are_found():
+    law = winit.Normal(std=0.02)
+    values = drawn(law, (768, 768))
+    assert kinds(values, law) == []
+    assert kinds(values * 1.006, law) == ["std"]  # 0.6%, of a standard error of 0.09%
+    assert kinds(values * 0.994, law) == ["std"]
+    assert kinds(values + 0.0002, law) == ["mean"]
+    assert kinds((values * 1.006).bfloat16(), law) == ["std"]
+    # The same standard deviation, but no bounds; and the reverse.
+    uniform = winit.Uniform(-0.02 * 3**0.5, 0.02 * 3**0.5)
+    assert kinds(values, uniform) == ["bounds"]
+    assert kinds(drawn(winit.KaimingNormal(), (64, 32)), winit.XavierNormal()) == ["std"]
+
+
+@needs_core
+def test_other_faults_are_found():
+    law = winit.Normal(std=0.02)
+    assert kinds(torch.zeros(10, 10), law) == ["all zero"]
+    assert kinds(torch.ones(10, 10), law) == ["constant"]
+    assert kinds(torch.full((10, 10), math.nan), law) == ["not finite"]
+    assert kinds(torch.ones(1), law) == []
+    assert kinds(torch.zeros(10), winit.Ones()) == ["all zero"]
+    assert kinds(torch.full((10,), 0.1), winit.Constant(0.2)) == ["constant"]
+    assert kinds(torch.arange(10.0), winit.Zeros()) == ["not constant"]
+    assert kinds(drawn(winit.Orthogonal(), (8, 8)) * 1.001, winit.Orthogonal()) == ["std"]
+    assert kinds(torch.eye(4) + torch.ones(4, 4), winit.Eye()) != []
+    assert kinds(drawn(winit.Sparse(0.25), (80, 80)), winit.Sparse(0.5)) == ["std"]
+
+
+def test_few_elements_have_no_scores():
+    assert scores_and_findings(torch.ones(15), winit.Normal())[0].count == 0
+    assert scores_and_findings(torch.randn(16), winit.Normal())[0].count == 2
+    assert scores_and_findings(torch.ones(16), winit.Ones())[0].count == 0
+
+
+def test_without_a_law_a_matrix_of_one_value_is_odd():
+    for values, expected in (
+        (torch.zeros(3, 3), ["all zero"]),
+        (torch.ones(3, 3), ["constant"]),
+        (torch.zeros(3), []),
+        (torch.zeros(1, 1), []),
+        (torch.eye(3), []),
+    ):
+        own = statistics_of([values], [0.0])[0]
+        found = without_law(own, tuple(values.shape))
+        assert [(finding.kind, finding.severity) for finding in found] == [
+            (kind, "odd") for kind in expected
+        ]

@@ -1,0 +1,199 @@
+"""The report on a model: what it says with a plan and without, and in every form."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils import parametrizations
+
+import winit_cuda as winit
+from initializers import needs_core
+
+pytestmark = needs_core
+
+
+def factory() -> nn.Module:
+    return nn.Sequential(nn.Embedding(50, 16, padding_idx=0), nn.Linear(16, 32), nn.Linear(32, 16))
+
+
+@pytest.fixture(scope="module")
+def plan() -> winit.Plan:
+    return winit.plan(factory)
+
+
+@pytest.fixture
+def model() -> nn.Module:
+    return winit.build(factory, seed=0)
+
+
+def kinds(found: winit.ModelReport) -> dict[str, list[str]]:
+    return {
+        row.name: [each.kind for each in row.findings] for row in found.parameters if row.findings
+    }
+
+
+def test_as_planned(model, plan):
+    found = winit.report(model, plan)
+    assert found.ok
+    assert kinds(found) == {}
+    assert found.findings == ()
+    assert (found.tests, found.elements) == (10, 50 * 16 + 16 * 32 + 32 + 32 * 16 + 16)
+    text = str(found)
+    assert text.startswith("Sequential: as planned\n5 parameters, 1,872 elements; 10 tests")
+    row = found.parameters[0]
+    assert (row.name, row.shape, row.dtype) == ("0.weight", (50, 16), "float32")
+    assert row.law == "Normal(), [0:1] = Zeros()"
+    assert row.expected is not None
+    assert row.expected.std == pytest.approx(math.sqrt(0.98))
+    assert row.statistics.zeros == 16
+
+
+def test_what_is_wrong_comes_first(model, plan):
+    with torch.no_grad():
+        model[2].weight.mul_(2)
+        model[1].weight[0, 0] = math.nan
+        model[1].bias.zero_()
+    found = winit.report(model, plan)
+    assert not found.ok
+    assert (found.wrong, found.odd) == (3, 0)
+    assert kinds(found) == {
+        "1.weight": ["not finite"],
+        "1.bias": ["all zero"],
+        "2.weight": ["std", "bounds"],
+    }
+    assert {row.name for row in found.worst_first[:3]} == set(kinds(found))
+    lines = str(found).splitlines()
+    assert lines[0] == "Sequential: 3 of 5 parameters are wrong"
+    assert any("1 NaN of 512 elements" in line for line in lines[:6])
+    assert sum(line.startswith("WRONG") for line in lines) == 3
+
+
+def test_without_a_plan(model):
+    with torch.no_grad():
+        model[1].weight.zero_()
+        model[2].weight[3, 3] = math.inf
+    found = winit.report(model)
+    assert kinds(found) == {"1.weight": ["all zero"], "2.weight": ["not finite"]}
+    assert (found.tests, found.is_planned, found.wrong, found.odd) == (0, False, 1, 1)
+    assert "no plan, so no law" in str(found)
+
+
+def test_names_and_shapes_of_one_side(plan):
+    other = nn.Sequential(nn.Embedding(50, 16), nn.Linear(16, 8), nn.Identity(), nn.Linear(8, 2))
+    found = winit.report(other, plan)
+    assert kinds(found)["1.weight"] == ["shape"]
+    assert [(finding.kind, finding.text) for finding in found.findings] == [
+        ("only in the plan", "2.weight"),
+        ("only in the plan", "2.bias"),
+        ("not in the plan", "2 parameters of the model are not in the plan"),
+    ]
+    assert not found.ok
+
+
+def test_tied_parametrized_and_computed_weights():
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a = nn.Linear(16, 16)
+            self.b = nn.Linear(16, 16)
+            self.b.weight = self.a.weight
+            self.c = parametrizations.weight_norm(nn.Linear(16, 16))
+            self.d = nn.Parameter(torch.log(torch.arange(1.0, 17)))
+
+    found = winit.report(winit.build(Model, 0), winit.plan(Model))
+    assert found.ok
+    assert kinds(found) == {}
+    names = [row.name for row in found.parameters]
+    assert "b.weight" not in names
+    by_name = {row.name: row for row in found.parameters}
+    assert "log" in by_name["d"].law
+    assert by_name["d"].expected is None
+    wrapped = torch.compile(winit.build(Model, 0), backend="eager")
+    assert [row.name for row in winit.report(wrapped, winit.plan(Model)).parameters] == names
+
+
+def test_a_thousand_parameters_give_no_false_alarm():
+    rules = {"*7": winit.Uniform(), "*5": winit.TruncNormal(std=0.02), "*": winit.Normal(std=0.02)}
+    model = nn.ParameterDict({f"p{i}": torch.empty(12, 11) for i in range(1000)})
+    plan = winit.plan(model, rules)
+    for seed in range(3):
+        plan.run(model, seed)
+        found = winit.report(model, plan)
+        assert (found.tests, found.ok, kinds(found)) == (2000, True, {})
+    with torch.no_grad():
+        model["p3"].add_(0.01)  # half a standard deviation
+    assert kinds(winit.report(model, plan)) == {"p3": ["mean"]}
+
+
+@pytest.mark.parametrize(
+    ("spoil", "error", "message"),
+    [
+        (lambda: factory().to("meta"), RuntimeError, "0.weight is on meta: fill the model"),
+        (lambda: nn.LazyLinear(3), RuntimeError, "weight is lazy: call the model once"),
+        (lambda: nn.Linear(2, 2, dtype=torch.complex64), TypeError, "dense and real, got complex"),
+        (lambda: "model", TypeError, "report: model must be a torch.nn.Module, got 'model'"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Lazy modules")
+def test_what_has_no_report(spoil, error, message):
+    with pytest.raises(error, match=message):
+        winit.report(spoil())
+
+
+def test_a_plan_is_a_plan(model):
+    with pytest.raises(TypeError, match=r"report: plan must be a winit_cuda.Plan, got 'init.json'"):
+        winit.report(model, "init.json")
+
+
+def test_fake_tensors_have_no_report():
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    with FakeTensorMode():
+        model = nn.Linear(2, 2)
+    with pytest.raises(RuntimeError, match=r"report: weight is a fake tensor"):
+        winit.report(model)
+
+
+def test_json(model, plan, tmp_path):
+    with torch.no_grad():
+        model[1].bias.fill_(math.nan)
+    found = winit.report(model, plan, torch.arange(12).view(3, 4))
+    found.save(tmp_path / "report.json")
+    read = json.loads((tmp_path / "report.json").read_text())
+    assert read == json.loads(found.to_json()) == found.as_dict()
+    assert (read["format"], read["ok"], read["wrong"]) == ("winit_cuda report", False, 1)
+    bias = read["parameters"][2]
+    assert (bias["name"], bias["statistics"]["nan"], bias["statistics"]["mean"]) == (
+        "1.bias",
+        32,
+        None,
+    )
+    assert [len(row["statistics"]["histogram"]) for row in read["parameters"]] == [40] * 5
+    assert [layer["name"] for layer in read["activity"]["layers"]] == ["0", "1", "2"]
+
+
+def test_png(model, plan, tmp_path):
+    pytest.importorskip("matplotlib")
+    path = tmp_path / "report.png"
+    winit.report(model, plan, torch.arange(12).view(3, 4)).save(path)
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_png_without_matplotlib(model, tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
+    with pytest.raises(ImportError, match=r"pip install 'winit_cuda\[plot\]'"):
+        winit.report(model).save(tmp_path / "report.png")
+
+
+def test_other_endings(model, tmp_path):
+    with pytest.raises(ValueError, match=r"ends in \.json, \.html or \.png, got '.*report\.txt'"):
+        winit.report(model).save(tmp_path / "report.txt")
+
+
+def test_the_table_moves_no_cursor():
+    model = nn.ParameterDict({"a\x1b[2Jb": torch.zeros(2, 2)})
+    assert "\x1b" not in str(winit.report(model))

@@ -1,0 +1,279 @@
+"""What a batch does in a model: activations and gradients by depth, and what is dead or saturated.
+
+The model runs once forward, in the mode that it is in, and once backward from one number: where
+its output is a number from that, else from the product of its output with random directions, so
+that the gradient has a standard deviation of 1 at the output. Afterwards parameters, gradients,
+buffers, hooks, the training flag and all generators are as they were.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_SEED = 0
+_FUNCTIONS: dict[str, set[Any]] = {
+    "relu": {
+        *(functional.relu, functional.relu_, functional.relu6, torch.relu, torch.relu_),
+        *(torch.Tensor.relu, torch.Tensor.relu_),
+    },
+    "tanh": {functional.tanh, torch.tanh, torch.tanh_, torch.Tensor.tanh, torch.Tensor.tanh_},
+    "sigmoid": {
+        *(functional.sigmoid, torch.sigmoid, torch.sigmoid_),
+        *(torch.Tensor.sigmoid, torch.Tensor.sigmoid_),
+    },
+}
+# Where the slope is below a twentieth of the steepest: 1 - tanh^2 and 4 s (1 - s).
+_FLAT = 0.05
+# Those of a convolution have their units in dimension 1, all others in the last.
+_CONVOLUTIONAL = (nn.Conv1d, nn.ConvTranspose1d, nn.BatchNorm1d, nn.GroupNorm, nn.InstanceNorm1d)
+
+
+@dataclass
+class Layer:
+    """A module without modules inside, and what came out of it."""
+
+    name: str
+    kind: str
+    """The name of its class."""
+    mean: float
+    std: float
+    is_finite: bool
+    gradient_std: float | None = None
+    """Of the gradient with respect to its output; None where none came back."""
+
+
+@dataclass
+class Nonlinearity:
+    """A call of ReLU, tanh or the sigmoid function."""
+
+    name: str
+    """The module that called it."""
+    function: str
+    units: int
+    rows: int
+    """On how many inputs each unit was seen."""
+    dead: int = 0
+    """Of ReLU: units that were 0 for all of them."""
+    saturated: float = 0.0
+    """Of the others: the share of values where the slope is below a twentieth of the steepest."""
+
+
+@dataclass
+class Activity:
+    """What was seen, in the order in which it was computed."""
+
+    layers: list[Layer] = field(default_factory=list)
+    nonlinearities: list[Nonlinearity] = field(default_factory=list)
+
+
+def activity_of(model: nn.Module, batch: Any) -> Activity:
+    """Run a model on a batch, forward and backward, and leave it as it was.
+
+    Args:
+        model: With real parameters.
+        batch: What it is called with: a tensor, a tuple of positional arguments, a dict of named
+            ones.
+    """
+    watch = _Watch(model)
+    devices = {tensor.device for tensor in model.parameters() if tensor.is_cuda}
+    with torch.random.fork_rng(devices), _kept_buffers(model), watch, torch.enable_grad():
+        output = _call(model, batch)
+        _backward(output, watch.outputs, model)
+    return watch.found
+
+
+def _call(model: nn.Module, batch: Any) -> Any:
+    if isinstance(batch, dict):
+        return model(**batch)
+    return model(*batch) if isinstance(batch, (tuple, list)) else model(batch)
+
+
+def _backward(output: Any, outputs: list[torch.Tensor], model: nn.Module) -> None:
+    """Send gradients back, into no parameter; the hooks of the outputs see them."""
+    ends = [tensor for tensor in _tensors(output) if tensor.requires_grad]
+    if not ends:
+        return
+    end = ends[0]
+    directions = torch.ones_like(end)
+    if end.dim():
+        generator = torch.Generator().manual_seed(_SEED)
+        directions = torch.randn(end.shape, generator=generator).to(end)
+    inputs = {id(each): each for each in (*outputs, *model.parameters()) if each.requires_grad}
+    torch.autograd.grad(end, [*inputs.values()], directions, allow_unused=True)
+
+
+def _tensors(value: Any) -> Iterator[torch.Tensor]:
+    """The floating-point tensors in an output, in order."""
+    if isinstance(value, torch.Tensor):
+        if value.is_floating_point():
+            yield value
+    elif isinstance(value, dict):
+        for each in value.values():
+            yield from _tensors(each)
+    elif isinstance(value, (tuple, list)):
+        for each in value:
+            yield from _tensors(each)
+
+
+@contextlib.contextmanager
+def _kept_buffers(model: nn.Module) -> Iterator[None]:
+    """Give buffers, such as running statistics, the values back that they had."""
+    kept = [
+        (module, name, tensor, tensor.detach().clone())
+        for module in model.modules()
+        for name, tensor in module.named_buffers(recurse=False)
+    ]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for module, name, tensor, values in kept:
+                if getattr(module, name) is not tensor:
+                    setattr(module, name, tensor)
+                # NaN included, which equal nothing.
+                if not torch.equal(tensor, values):
+                    tensor.copy_(values)
+
+
+class _Watch(TorchFunctionMode):
+    """Sees what modules and nonlinearities return, while it is entered."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.found = Activity()
+        self.outputs: list[torch.Tensor] = []
+        self._model = model
+        self._handles: list[Any] = []
+        self._inside: list[str] = []
+        self._last: nn.Module | None = None
+
+    def __enter__(self) -> Any:
+        for name, module in self._model.named_modules():
+            self._handles += [
+                module.register_forward_pre_hook(self._entered(name)),
+                module.register_forward_hook(self._left(name)),
+            ]
+        return super().__enter__()  # type: ignore[no-untyped-call]
+
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
+        for handle in self._handles:
+            handle.remove()
+
+    def _entered(self, name: str) -> Any:
+        def hook(module: nn.Module, _: Any) -> None:  # noqa: ARG001
+            self._inside.append(name)
+
+        return hook
+
+    def _left(self, name: str) -> Any:
+        def hook(module: nn.Module, _: Any, output: Any) -> None:
+            self._inside.pop()
+            if any(True for _ in module.children()):
+                return
+            self._last = module
+            tensor = next(_tensors(output), None)
+            if tensor is not None and tensor.numel():
+                self._note(name or type(module).__name__, module, tensor)
+
+        return hook
+
+    def _note(self, name: str, module: nn.Module, tensor: torch.Tensor) -> None:
+        values = tensor.detach()
+        std, mean = torch.std_mean(values.to(torch.float64), correction=0)
+        is_finite = bool(values.isfinite().all())
+        layer = Layer(name, type(module).__name__, mean.item(), std.item(), is_finite)
+        self.found.layers.append(layer)
+        if not tensor.requires_grad:
+            return
+
+        def arrived(gradient: torch.Tensor) -> None:
+            layer.gradient_std = gradient.detach().to(torch.float64).std(correction=0).item()
+
+        tensor.register_hook(arrived)  # type: ignore[no-untyped-call]
+        self.outputs.append(tensor)
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Look at what a nonlinearity returns."""
+        output = func(*args, **(kwargs or {}))
+        kind = next((n for n, own in _FUNCTIONS.items() if func in own), None)
+        if kind and isinstance(output, torch.Tensor) and output.numel():
+            name = self._inside[-1] if self._inside else ""
+            name = name or type(self._model).__name__
+            self.found.nonlinearities.append(_nonlinearity(name, kind, output, self._last))
+        return output
+
+
+def _nonlinearity(
+    name: str, kind: str, output: torch.Tensor, before: nn.Module | None
+) -> Nonlinearity:
+    values = output.detach()
+    is_convolution = values.dim() > 3 or (values.dim() == 3 and isinstance(before, _CONVOLUTIONAL))
+    units = values.movedim(1, -1) if is_convolution else values
+    width = units.shape[-1] if units.dim() else 1
+    units = units.reshape(-1, width)
+    found = Nonlinearity(name, kind, width, len(units))
+    if kind == "relu":
+        found.dead = int((units == 0).all(0).sum())
+        return found
+    values = values.to(torch.float64)
+    slope = 1 - values**2 if kind == "tanh" else 4 * values * (1 - values)
+    found.saturated = (slope < _FLAT).to(torch.float64).mean().item()
+    return found
+
+
+def random_batch(model: nn.Module) -> torch.Tensor:
+    """A batch for the first layer that has parameters: token ids, or standard normal numbers.
+
+    Raises:
+        ValueError: It is of a type whose inputs are not known.
+    """
+    owned = (each for each in model.modules() if any(True for _ in each.parameters(False)))
+    first: Any = next(owned, None)
+    generator = torch.Generator().manual_seed(_SEED)
+    if isinstance(first, nn.Embedding):
+        ids = torch.randint(first.num_embeddings, (2, 32), generator=generator)
+        return ids.to(first.weight.device)
+    shape = _input_shape(first)
+    if shape is None:
+        kind = type(first).__name__
+        raise ValueError(
+            f"report: batch must be given for a model that begins with {kind}; "
+            "'random' knows Embedding, Linear, convolutions and recurrent layers"
+        )
+    weight = next(first.parameters(False))
+    return torch.randn(shape, generator=generator).to(weight)
+
+
+def _input_shape(first: Any) -> tuple[int, ...] | None:
+    if isinstance(first, nn.Linear):
+        return 64, first.in_features
+    if isinstance(first, (nn.Conv1d, nn.Conv2d, nn.Conv3d)):
+        dims = len(first.kernel_size)
+        size = (256, 64, 16)[dims - 1]
+        return 8, first.in_channels, *[size] * dims
+    if isinstance(first, nn.RNNBase):
+        return (8, 16, first.input_size)
+    return None
+
+
+def is_dead(seen: Nonlinearity) -> bool:
+    """Whether more units are dead than a few, and than fair coins would leave."""
+    return seen.dead > seen.units * max(0.01, 10 * 2.0**-seen.rows)
+
+
+def is_saturated(seen: Nonlinearity) -> bool:
+    """Whether a tenth of the values or more is saturated."""
+    return seen.saturated >= 0.1

@@ -1,0 +1,179 @@
+"""What is odd in a parameter: facts of its values, and how far they are from its law.
+
+A parameter has two tests against its law, of its mean and of its standard deviation. Each gives a
+z-score, and the limit is such that a report on a model that is as planned has a false alarm with
+probability `FALSE_ALARM`, however many parameters it has: the probability is divided by the number
+of tests (Bonferroni).
+
+The mean square of few elements is skewed. Its z-score is that of a gamma distribution with its
+mean and variance (Wilson and Hilferty's cube root), which for a normal law is exactly what it has.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Literal
+
+import torch
+
+if TYPE_CHECKING:
+    from .expectation import Expectation
+    from .tensor_statistics import Statistics
+
+FALSE_ALARM = 1e-3
+# With fewer elements the z-scores are not normal in the tails.
+_FEWEST = 16
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something odd."""
+
+    kind: str
+    """In a word or two: not finite, all zero, std."""
+    text: str
+    """What it is, with the numbers."""
+    severity: Literal["odd", "wrong"] = "wrong"
+    """wrong: not what was planned, or no values at all; odd: what may be meant."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The z-scores of a parameter, None where there is no test."""
+
+    mean: float | None = None
+    std: float | None = None
+
+    @property
+    def count(self) -> int:
+        """How many tests there are."""
+        return sum(score is not None for score in (self.mean, self.std))
+
+    @property
+    def worst(self) -> float:
+        """The largest distance from the law, in standard errors."""
+        return max((abs(score) for score in (self.mean, self.std) if score is not None), default=0)
+
+
+def limit_of(tests: int) -> float:
+    """Beyond which z-score one of so many tests is an alarm."""
+    return -NormalDist().inv_cdf(FALSE_ALARM / (2 * max(tests, 1)))
+
+
+def scores_of(found: Statistics, expected: Expectation, dtype: torch.dtype) -> Scores:
+    """How far mean and standard deviation are from the law, in standard errors.
+
+    What rounding to the dtype may do to them is taken off before.
+    """
+    if not found.is_finite or found.count < _FEWEST or not expected.is_random:
+        return Scores()
+    in_mean, in_square = _rounding(expected, dtype)
+    mean = _beyond(found.mean - expected.mean, in_mean) / expected.mean_error
+    if expected.square_error == 0:
+        return Scores(mean)
+    square = expected.std**2
+    ratio = 1 + _beyond(found.mean_square(expected.mean) - square, in_square) / square
+    # A gamma distribution of shape k has mean k and variance k, in units of its scale.
+    spread = (expected.square_error / square) ** 2 / 9  # 1 / (9 k)
+    return Scores(mean, (max(ratio, 0.0) ** (1 / 3) - 1 + spread) / math.sqrt(spread))
+
+
+def facts(found: Statistics) -> list[Finding]:
+    """What is odd whatever was planned."""
+    if not found.is_finite:
+        counts = ((found.nan, "NaN"), (found.infinite, "infinite"))
+        text = ", ".join(f"{count:,} {what}" for count, what in counts if count)
+        return [Finding("not finite", f"{text} of {found.count:,} elements")]
+    return []
+
+
+def without_law(found: Statistics, shape: tuple[int, ...]) -> list[Finding]:
+    """What is odd where no law is known: a matrix of one value."""
+    if len(shape) < 2 or found.count < 2 or not found.is_constant:
+        return []
+    if found.low == 0:
+        return [Finding("all zero", "all elements are 0", "odd")]
+    return [Finding("constant", f"all elements are {found.low:.4g}", "odd")]
+
+
+def against_law(
+    found: Statistics, expected: Expectation, scores: Scores, limit: float, dtype: torch.dtype
+) -> list[Finding]:
+    """What is not as planned."""
+    if not found.is_finite or not found.count:
+        return []
+    if expected.constant is not None:
+        return _against_constant(found, expected.constant, dtype)
+    if found.is_constant and found.count > 1:
+        kind = "constant" if found.low else "all zero"
+        text = f"all elements are {found.low:.4g}, planned is a std of {expected.std:.4g}"
+        return [Finding(kind, text)]
+    findings = []
+    if scores.mean is not None and abs(scores.mean) > limit:
+        text = f"mean {found.mean:.4g}, planned {expected.mean:.4g}: {_errors(scores.mean)}"
+        findings.append(Finding("mean", text))
+    if scores.std is not None and abs(scores.std) > limit:
+        text = f"std {found.std:.4g}, planned {expected.std:.4g}: {_errors(scores.std)}"
+        findings.append(Finding("std", text))
+    elif expected.square_error == 0:
+        findings += _against_square(found, expected, dtype)
+    reach = max(abs(expected.low), abs(expected.high))
+    if math.isfinite(reach):
+        room = 2 * _spacing(reach, dtype)
+        if found.low < expected.low - room or found.high > expected.high + room:
+            bounds = f"[{expected.low:.4g}, {expected.high:.4g}]"
+            text = f"values from {found.low:.4g} to {found.high:.4g}, planned are those in {bounds}"
+            findings.append(Finding("bounds", text))
+    return findings
+
+
+def _against_constant(found: Statistics, value: float, dtype: torch.dtype) -> list[Finding]:
+    rounded = torch.tensor(value, dtype=torch.float64).to(dtype).to(torch.float64).item()
+    if found.low == found.high == rounded:
+        return []
+    if found.is_constant:
+        kind = "constant" if found.low else "all zero"
+        return [Finding(kind, f"all elements are {found.low:.4g}, planned {value:.4g}")]
+    text = f"values from {found.low:.4g} to {found.high:.4g}, planned is {value:.4g} for all"
+    return [Finding("not constant", text)]
+
+
+def _against_square(found: Statistics, expected: Expectation, dtype: torch.dtype) -> list[Finding]:
+    """Where chance has no part in the standard deviation: orthogonal and fixed matrices."""
+    square = expected.std**2
+    difference = abs(found.mean_square(expected.mean) - square)
+    # Rounding moves each element by at most half a spacing, and so the root of the mean square.
+    room = _spacing(max(abs(found.low), abs(found.high)), dtype) * expected.std
+    if difference <= max(2 * room, 1e-5 * square):  # orthogonal_ agrees to 1e-6
+        return []
+    return [Finding("std", f"std {found.std:.4g}, planned {expected.std:.4g}")]
+
+
+def _rounding(expected: Expectation, dtype: torch.dtype) -> tuple[float, float]:
+    """What rounding to nearest may add to the mean and to the mean square, generously.
+
+    Errors within a spacing h are even-handed, but at a bound, next to which one element in
+    (width / h) is; so the mean moves by about h^2 / std, and the mean square by h^2 / 12.
+    """
+    root = math.hypot(expected.std, expected.mean)
+    spacing = _spacing(root, dtype)
+    return min(spacing, spacing**2 / expected.std) / 4, spacing**2 / 4
+
+
+def _spacing(value: float, dtype: torch.dtype) -> float:
+    """The distance between the numbers of a dtype there, at most."""
+    if not dtype.is_floating_point:
+        return 1.0
+    limits = torch.finfo(dtype)
+    return max(value * limits.eps, limits.smallest_normal * limits.eps)
+
+
+def _beyond(difference: float, room: float) -> float:
+    """The difference without what there is room for."""
+    return math.copysign(max(abs(difference) - room, 0.0), difference)
+
+
+def _errors(score: float) -> str:
+    return f"{abs(score):.3g} standard errors"
