@@ -17,11 +17,11 @@ from .tensor_statistics import BINS
 
 if TYPE_CHECKING:
     from .activity import Activity
-    from .findings import Finding
     from .report_data import ParameterReport, ReportData
 
 _BADGES = ("ok", "odd", "wrong")
 _HEIGHT = 90
+_HEADLINES = 5
 
 
 def page(report: ReportData) -> str:
@@ -34,7 +34,7 @@ def page(report: ReportData) -> str:
         "severity": str(severity),
         "verdict": escape(verdict(report)),
         "basis": escape(basis(report)),
-        "findings": _list(report.findings),
+        "findings": _headlines(report),
         "weights": _weights(report, numbers),
         "activity": "" if report.activity is None else _activity(report.activity),
         "count": f"{len(rows):,}",
@@ -82,14 +82,19 @@ def _figure(title: str, legend: str, svg: str) -> str:
     return f"<figure>{head}<div class=scroll tabindex=0>{svg}</div></figure>"
 
 
-def _list(findings: tuple[Finding, ...]) -> str:
-    if not findings:
-        return ""
-    items = "".join(
-        f"<li class={finding.severity}><b>{escape(finding.kind)}</b> {escape(finding.text)}"
-        for finding in findings
-    )
-    return f"<ul class=findings>{items}</ul>"
+def _headlines(report: ReportData) -> str:
+    """What is odd about the whole and the worst parameters, as far as it is read in a minute."""
+    found = [(finding, finding.text) for finding in report.findings]
+    for row in report.worst_first:
+        found += [(finding, f"{row.name}: {finding.text}") for finding in row.findings]
+    items = [
+        f"<li class={finding.severity}><b>{escape(finding.kind)}</b> {escape(text)}"
+        for finding, text in found[:_HEADLINES]
+    ]
+    rest = len(found) - len(items)
+    if rest:
+        items.append(f"<li>and {rest:,} more, see below")
+    return f"<ul class=findings>{''.join(items)}</ul>" if items else ""
 
 
 def _row(index: int, row: ParameterReport) -> str:

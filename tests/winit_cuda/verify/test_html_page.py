@@ -42,6 +42,9 @@ def test_it_needs_nothing_else():
     assert page.count("<details class=row") == 21
     assert page.index(">p9<") < page.index(">p0<")
     assert "2 of 21 parameters are wrong" in page
+    head = page[page.index("<header") : page.index("</header>")]
+    assert "p9: 1 NaN of 33 elements" in head
+    assert "p7: all elements are 0" in head
 
 
 def test_names_are_escaped():
