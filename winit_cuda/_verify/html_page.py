@@ -106,8 +106,8 @@ def _row(index: int, row: ParameterReport) -> str:
         f"<details class=row id=r{index}><summary>"
         f"<i class=s{row.severity}>{_BADGES[row.severity]}</i>"
         f"<b>{escape(row.name)}</b><code>{escape(row.law)}</code>"
-        f"<s data-of=std>{number(own.std)}</s><s data-of=planned>{planned}</s>"
-        f"<s data-of=z>{score}</s>{_reasons(row)}</summary>"
+        f"<span data-of=std>{number(own.std)}</span><span data-of=planned>{planned}</span>"
+        f"<span data-of=z>{score}</span>{_reasons(row)}</summary>"
         f"<div>{_histogram(row)}{_facts(row)}</div></details>"
     )
 

@@ -5,17 +5,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from .._model.table import as_one, template
+from .._model.table import aligned, as_one, printable, template
 from .findings import FALSE_ALARM
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from .report_data import ParameterReport, ReportData
 
 _HEADER = ("", "name", "law", "min", "max", "mean", "std", "expected", "z")
 _MARKS = ("", "odd", "WRONG")
-_WIDEST = 60
 
 
 def table(report: ReportData) -> str:
@@ -30,7 +27,7 @@ def table(report: ReportData) -> str:
             what = row.name
         groups.setdefault(what, []).append(row)
     cells = [_HEADER, *map(_cells, groups.values())]
-    return "\n".join([*lines, "", *_aligned(cells), *_activity(report)])
+    return "\n".join([*lines, "", *aligned(cells), *_activity(report)])
 
 
 def verdict(report: ReportData) -> str:
@@ -39,10 +36,11 @@ def verdict(report: ReportData) -> str:
     wrong = [f"{report.wrong:,} of {count:,} parameters are wrong"] if report.wrong else []
     odd = [f"{report.odd:,} odd" if wrong else f"{report.odd:,} of {count:,} parameters are odd"]
     words = wrong + (odd if report.odd else [])
-    if not words and not report.ok:
-        words = ["the model is wrong"]
-    if not words:
-        words = ["as planned" if report.is_planned else "nothing odd"]
+    if report.findings:
+        about = "other things are" if len(report.findings) > 1 else "other thing is"
+        what = "odd" if all(finding.severity == "odd" for finding in report.findings) else "wrong"
+        words.append(f"{len(report.findings):,} {about} {what}")
+    words = words or ["as planned" if report.is_planned else "nothing odd"]
     return f"{report.title}: {', '.join(words)}"
 
 
@@ -59,11 +57,6 @@ def basis(report: ReportData) -> str:
 def number(value: float) -> str:
     """A number of the statistics."""
     return "" if math.isnan(value) else f"{value:.4g}"
-
-
-def printable(name: str) -> str:
-    """The name without what would move a cursor."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)
 
 
 def _cells(group: list[ParameterReport]) -> tuple[str, ...]:
@@ -99,13 +92,4 @@ def _activity(report: ReportData) -> list[str]:
     for layer in report.activity.layers:
         gradient = "" if layer.gradient_std is None else number(layer.gradient_std)
         cells.append((printable(layer.name), layer.kind, number(layer.std), gradient))
-    return ["", *_aligned(cells)]
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of columns; what is wider than a column may be sticks out."""
-    widths = [min(_WIDEST, max(map(len, column))) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
+    return ["", *aligned(cells)]

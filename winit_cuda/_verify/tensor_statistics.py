@@ -136,14 +136,29 @@ def _sums(own: _Local, center: float) -> torch.Tensor:
         return row
     power = _power_sums(tiles(own.values), center)
     if not math.isfinite(power[4].item()):
-        row[3] = sum(tile.isnan().sum() for tile in tiles(own.values))
-        row[4] = sum(tile.isinf().sum() for tile in tiles(own.values))
-        power = _power_sums((tile[tile.isfinite()] for tile in tiles(own.values)), center)
+        nan, infinite, power = _finite_sums(own.values, center)
+        row[3], row[4] = nan, infinite
     row[:2] = power[:2]
     row[2] = own.values.numel()
     row[5] = row[2:5].dot(row.new_tensor([1.0, -1.0, -1.0])) - power[2]
     row[6:] = power[3:]
     return row
+
+
+def _finite_sums(values: torch.Tensor, center: float) -> tuple[int, int, torch.Tensor]:
+    """How many elements are NaN and infinite, and the sums of the others."""
+    nan = infinite = 0
+
+    def finite() -> Iterator[torch.Tensor]:
+        nonlocal nan, infinite
+        for tile in tiles(values):
+            exact = tile.to(torch.float64)  # dtypes of 8 bits lack the functions
+            nan += int(exact.isnan().sum())
+            infinite += int(exact.isinf().sum())
+            yield exact[exact.isfinite()]
+
+    sums = _power_sums(finite(), center)
+    return nan, infinite, sums
 
 
 def _power_sums(parts: Iterable[torch.Tensor], center: float) -> torch.Tensor:

@@ -92,6 +92,7 @@ def test_names_and_shapes_of_one_side(plan):
         ("not in the plan", "2 parameters of the model are not in the plan"),
     ]
     assert not found.ok
+    assert str(found).splitlines()[0].endswith("wrong, 3 other things are odd")
 
 
 def test_tied_parametrized_and_computed_weights():

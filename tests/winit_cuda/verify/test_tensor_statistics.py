@@ -78,6 +78,12 @@ def test_what_is_not_finite_is_counted_and_left_out(values):
     assert abs(sum(found.histogram) - sum(expected.histogram)) <= 2
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float8_e4m3fn", "float8_e5m2"])
+def test_what_is_not_finite_in_short_dtypes(dtype):
+    found = of(torch.tensor([1.0, math.nan, 2.0]).to(getattr(torch, dtype)))
+    assert (found.nan, found.infinite, found.low, found.mean) == (1, 0, 1.0, 1.5)
+
+
 def test_nothing_finite_and_nothing_at_all():
     found = of(torch.full((3,), math.nan))
     assert (found.count, found.nan, found.zeros) == (3, 3, 0)
