@@ -73,13 +73,21 @@ LAWS = {
     "orthogonal, chunks": winit.Orthogonal(chunks=4),
     "padded": winit.Composite(winit.Normal(1.0, 0.5), {0: winit.Zeros(), 2: winit.Uniform()}),
     "gates": winit.Composite(winit.Zeros(), {1: winit.Ones()}, chunks=4),
+    "skewed, apart from a constant": winit.Composite(
+        winit.TruncNormal(a=0.0, b=math.inf), {0: winit.Constant(2.0)}, chunks=2
+    ),
     "eye": winit.Eye(),
 }
 
 
 @needs_core
-@pytest.mark.parametrize("name", LAWS)
-@pytest.mark.parametrize("shape", [(40, 10), (12, 30)], ids=str)
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        *((name, (12, 30)) for name in LAWS),
+        *((f"orthogonal{s}", (40, 10)) for s in ("", ", chunks")),
+    ],
+)
 def test_what_fills_give(name, shape):
     """Over many keys, means and errors are those that the law expects."""
     law, keys = expected(LAWS[name], shape), winit.split(winit.key(0), 300)
