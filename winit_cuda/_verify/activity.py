@@ -86,8 +86,9 @@ def activity_of(model: nn.Module, batch: Any) -> Activity:
     """
     watch = _Watch(model)
     devices = {tensor.device for tensor in model.parameters() if tensor.is_cuda}
-    with torch.random.fork_rng(devices), _kept_buffers(model), watch, torch.enable_grad():
-        output = _call(model, batch)
+    with torch.random.fork_rng(devices), _kept_buffers(model), torch.enable_grad():
+        with watch:
+            output = _call(model, batch)
         _backward(output, watch.outputs, model)
     return watch.found
 

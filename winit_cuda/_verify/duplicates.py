@@ -97,7 +97,7 @@ def same_values(first: str, planned: Sequence[Entry | None]) -> list[Finding]:
     Where both are planned to be the same, as copies or as fixed matrices, that is as it should be.
     """
     text = f"the same values as {first}, but not tied to it"
-    if not all(planned):
+    if not all(entry is not None and entry.is_planned for entry in planned):
         return [Finding("same values", text, "odd")]
     keys = [_keys_drawn_with(entry) for entry in planned if entry]
     is_computed = any(entry.program is not None for entry in planned if entry)

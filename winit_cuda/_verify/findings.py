@@ -119,13 +119,12 @@ def against_law(
         findings.append(Finding("std", text))
     elif expected.square_error == 0:
         findings += _against_square(found, expected, dtype)
-    reach = max(abs(expected.low), abs(expected.high))
-    if math.isfinite(reach):
-        room = 2 * _spacing(reach, dtype)
-        if found.low < expected.low - room or found.high > expected.high + room:
-            bounds = f"[{expected.low:.4g}, {expected.high:.4g}]"
-            text = f"values from {found.low:.4g} to {found.high:.4g}, planned are those in {bounds}"
-            findings.append(Finding("bounds", text))
+    low, high = expected.low, expected.high
+    if found.low < low - _room(low, dtype) or found.high > high + _room(high, dtype):
+        text = (
+            f"values from {found.low:.4g} to {found.high:.4g}, planned are [{low:.4g}, {high:.4g}]"
+        )
+        findings.append(Finding("bounds", text))
     return findings
 
 
@@ -160,6 +159,11 @@ def _rounding(expected: Expectation, dtype: torch.dtype) -> tuple[float, float]:
     root = math.hypot(expected.std, expected.mean)
     spacing = _spacing(root, dtype)
     return min(spacing, spacing**2 / expected.std) / 4, spacing**2 / 4
+
+
+def _room(bound: float, dtype: torch.dtype) -> float:
+    """How far beyond a bound rounding may lead."""
+    return 2 * _spacing(abs(bound), dtype) if math.isfinite(bound) else 0.0
 
 
 def _spacing(value: float, dtype: torch.dtype) -> float:

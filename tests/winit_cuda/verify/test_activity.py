@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 import winit_cuda as winit
 from winit_cuda._verify.activity import Layer, activity_of, is_dead, is_saturated, random_batch
@@ -62,12 +63,25 @@ def test_the_numbers():
     assert found["2"].gradient_std == pytest.approx(directions.std(correction=0).item(), rel=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # of torch's own
+def test_what_is_computed_again_is_seen_once():
+    class Model(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return checkpoint(super().forward, x, use_reentrant=False)
+
+    model = nn.Sequential(nn.Linear(4, 4), Model(4, 4), nn.Tanh())
+    found = activity_of(model, torch.randn(8, 4))
+    assert [layer.name for layer in found.layers] == ["0", "1", "2"]
+    assert len(found.nonlinearities) == 1
+    assert found.layers[0].gradient_std
+
+
 def test_nothing_stays():
     torch.manual_seed(0)
     model = Net()
     model.first.weight.grad = torch.ones_like(model.first.weight)
     model.norm.bias.requires_grad_(False)
-    model.drop.eval()
+    model.last.eval()
     states = {name: value.clone() for name, value in model.state_dict().items()}
     versions = {name: value._version for name, value in model.named_parameters()}
     flags = [module.training for module in model.modules()]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
 import winit_cuda as winit
 from initializers import needs_core
+from winit_cuda._model.entries import entry_of
 from winit_cuda._verify.duplicates import equal_tensors, repeated_keys, same_values
 from winit_cuda._verify.tensor_statistics import statistics_of
 
@@ -55,6 +58,13 @@ def test_copies_repeat_keys_and_nothing_else_does():
     assert repeated_keys(winit.plan(lambda: nn.LSTM(4, 8))) == {}
 
 
+def test_constants_use_no_key():
+    for initializer, expected in ((winit.Ones(), []), (winit.Normal(), ["b"])):
+        first = entry_of("a", (3, 4), "float32", initializer)
+        second = replace(first, name="b", key_name="a")
+        assert list(repeated_keys([first, second])) == expected
+
+
 @needs_core
 def test_the_same_values_where_they_are_planned():
     model, plan = winit.build(Copies, 0), winit.plan(Copies)
@@ -68,4 +78,6 @@ def test_the_same_values_where_they_are_planned():
     }
     entries = plan["encoder.layers.0.linear1.weight"], plan["encoder.layers.0.linear2.weight"]
     assert [finding.severity for finding in same_values("w", entries)] == ["wrong"]
-    assert [finding.severity for finding in same_values("w", (None, None))] == ["odd"]
+    unknown = replace(entries[0], initializer=None)
+    for planned in ((None, None), (unknown, unknown)):
+        assert [finding.severity for finding in same_values("w", planned)] == ["odd"]
