@@ -10,9 +10,11 @@ from pathlib import Path
 
 import torch
 from torch import distributed, nn
-from torch.distributed.tensor import Replicate, Shard, distribute_tensor, init_device_mesh
+from torch.distributed.device_mesh import init_device_mesh
 
 import winit_cuda as winit
+from dtensors import Replicate, Shard
+from dtensors import distributed as distribute
 from winit_cuda._verify.tensor_statistics import statistics_of
 
 SHAPES = {"even": (40, 30), "uneven": (41, 30), "replicated": (30, 20), "columns": (30, 5)}
@@ -30,7 +32,7 @@ def main(rank: int, store: Path) -> None:
     wholes["again"] = wholes["even"].clone()
     wholes["one row"] = torch.randn(1, 5, generator=generator)  # the second rank has nothing
     parts = {
-        name: distribute_tensor(whole, mesh, [placements.get(name, Shard(0))])
+        name: distribute(whole, mesh, [placements.get(name, Shard(0))])
         for name, whole in wholes.items()
     }
     answer = {"statistics": compared(parts, wholes), "findings": findings(parts)}

@@ -117,7 +117,7 @@ def test_the_histogram(values):
 @needs_core
 def test_dtensors_on_two_processes(tmp_path):
     """Uneven shards, replicas counted once, an empty part, equal tensors, findings of a report."""
-    pytest.importorskip("torch.distributed.tensor")
+    pytest.importorskip("dtensors")
     if not torch.distributed.is_gloo_available():
         pytest.skip("torch was built without gloo")
     ranks = [
