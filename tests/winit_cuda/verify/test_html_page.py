@@ -92,6 +92,7 @@ def test_rows_unfold(tab, page, width):
     tab.open(page, width)
     assert shown(tab) == ["2.weight", "0.weight", "0.bias", "2.bias"]
     assert tab.value("document.documentElement.scrollWidth <= innerWidth")
+    assert tab.value("document.querySelector('#r1 b').offsetWidth") >= 250
     unfolded = "document.querySelector('#r1 .bins svg').checkVisibility()"
     height = "document.querySelector('#r1').offsetHeight"
     folded_height = tab.value(height)
