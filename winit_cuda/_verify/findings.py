@@ -112,10 +112,10 @@ def against_law(
         return [Finding(kind, text)]
     findings = []
     if scores.mean is not None and abs(scores.mean) > limit:
-        text = f"mean {found.mean:.4g}, planned {expected.mean:.4g}: {_errors(scores.mean)}"
+        text = f"mean {found.mean:.4g}, planned {expected.mean:.4g}: z = {scores.mean:+.3g}"
         findings.append(Finding("mean", text))
     if scores.std is not None and abs(scores.std) > limit:
-        text = f"std {found.std:.4g}, planned {expected.std:.4g}: {_errors(scores.std)}"
+        text = f"std {found.std:.4g}, planned {expected.std:.4g}: z = {scores.std:+.3g}"
         findings.append(Finding("std", text))
     elif expected.square_error == 0:
         findings += _against_square(found, expected, dtype)
@@ -177,7 +177,3 @@ def _spacing(value: float, dtype: torch.dtype) -> float:
 def _beyond(difference: float, room: float) -> float:
     """The difference without what there is room for."""
     return math.copysign(max(abs(difference) - room, 0.0), difference)
-
-
-def _errors(score: float) -> str:
-    return f"{abs(score):.3g} standard errors"

@@ -87,6 +87,7 @@ def _headlines(report: ReportData) -> str:
     found = [(finding, finding.text) for finding in report.findings]
     for row in report.worst_first:
         found += [(finding, f"{row.name}: {finding.text}") for finding in row.findings]
+    found.sort(key=lambda each: each[0].severity != "wrong")
     items = [
         f"<li class={finding.severity}><b>{escape(finding.kind)}</b> {escape(text)}"
         for finding, text in found[:_HEADLINES]

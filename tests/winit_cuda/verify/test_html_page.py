@@ -60,6 +60,16 @@ def test_a_thousand_parameters_take_less_than_2_mb():
     assert time.perf_counter() - begin < 30
 
 
+def test_what_is_wrong_is_told_before_what_is_odd():
+    model = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))
+    with torch.no_grad():
+        model[0].bias.fill_(-1e3)
+        model[2].weight[0] = math.inf
+    page = winit.report(model, batch="random").to_html()
+    head = page[page.index("<header") : page.index("</header>")]
+    assert head.index("4 infinite of 16") < head.index("4 of 4 units are 0")
+
+
 @pytest.fixture(scope="module")
 def tab() -> Iterator[browser.Browser]:
     path = browser.find()

@@ -95,6 +95,15 @@ def test_names_and_shapes_of_one_side(plan):
     assert str(found).splitlines()[0].endswith("wrong, 3 other things are odd")
 
 
+def test_buffers_have_no_rows():
+    def factory() -> nn.Module:
+        return nn.BatchNorm1d(4)
+
+    found = winit.report(winit.build(factory, 0), winit.plan(factory))
+    assert [row.name for row in found.parameters] == ["weight", "bias"]
+    assert found.findings == ()
+
+
 def test_tied_parametrized_and_computed_weights():
     class Model(nn.Module):
         def __init__(self) -> None:
