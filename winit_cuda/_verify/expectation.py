@@ -18,10 +18,12 @@ from __future__ import annotations
 import functools
 import math
 from dataclasses import dataclass, replace
+from itertools import pairwise
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from .._initializers.base import Law
     from .._model.entries import Entry
@@ -46,6 +48,8 @@ class Part:
     low: float = -math.inf
     high: float = math.inf
     is_orthogonal: bool = False
+    cdf: Callable[[float], float] | None = None
+    """The distribution function; None of orthogonal matrices, where it depends on their size."""
 
 
 @dataclass(frozen=True)
@@ -80,19 +84,42 @@ def expectation(entry: Entry) -> Expectation | None:
 
     That is a computed tensor, and a structured one of which boxes are overwritten.
     """
+    parts = _parts_of(entry)
+    return _together(parts) if parts else None
+
+
+def planned_histogram(entry: Entry, counts: Sequence[int], low: float, high: float) -> list[float]:
+    """What the law of an entry expects of a histogram of [low, high] with so many elements.
+
+    It is empty where `expectation` has none, and for orthogonal matrices.
+    """
+    parts, total, bins = _parts_of(entry), sum(counts), len(counts)
+    if not total or any(part.cdf is None for part in parts):
+        return []
+    edges = [low + (high - low) * i / bins for i in range(bins + 1)]
+    size = sum(part.count for part in parts)
+    shares = [0.0] * bins
+    for part in parts:
+        below = [part.cdf(edge) for edge in edges] if part.cdf else []
+        for i, (a, b) in enumerate(pairwise(below)):
+            shares[i] += (b - a) * part.count / size
+    return [round(total * share, 2) for share in shares] if parts else []
+
+
+def _parts_of(entry: Entry) -> list[Part]:
+    """The parts of the tensor of an entry; none where they are not known."""
     parts: list[Part] = []
     for piece in entry.pieces:
         parts += _parts(piece.initializer.law(piece.sizes), piece.sizes)
     rest = math.prod(entry.shape) - sum(part.count for part in parts)
     law = entry.law
     if law is None and (rest or not parts):
-        return None
+        return []
     if law is not None:
         if parts and law.fill.name not in _ELEMENTWISE:
-            return None
+            return []
         parts += _parts(law, (rest,) if parts else entry.shape)
-    parts = [part for part in parts if part.count]
-    return _together(parts) if parts else None
+    return [part for part in parts if part.count]
 
 
 def _together(parts: list[Part]) -> Expectation:
@@ -133,31 +160,60 @@ def _parts(law: Law, shape: Sequence[int]) -> list[Part]:
     part = _elementwise(name, law.numbers, count)
     if law.is_negative:
         low, high = -part.high, -part.low
-        part = replace(part, mean=-part.mean, third=-part.third, low=low, high=high)
+        cdf = None if part.cdf is None else _mirrored(part.cdf)
+        part = replace(part, mean=-part.mean, third=-part.third, low=low, high=high, cdf=cdf)
     return [part]
+
+
+def _mirrored(cdf: Callable[[float], float]) -> Callable[[float], float]:
+    """The distribution function of -x."""
+    return lambda x: 1 - cdf(-x)
 
 
 def _elementwise(name: str, numbers: Sequence[float], count: int) -> Part:
     if name == "uniform":
         low, high = numbers
         width = high - low
+        if width == 0:
+            return _constant(count, low)
         mean = low + width / 2
-        return Part(count, mean, width**2 / 12, 0.0, width**4 / 80, low, high)
+        moments = mean, width**2 / 12, 0.0, width**4 / 80
+        return Part(count, *moments, low, high, cdf=lambda x: min(max((x - low) / width, 0.0), 1.0))
     if name == "normal":
         return _normal(count, *numbers)
     if name == "trunc_normal":
-        return Part(count, *_truncated(*numbers), *_inside(*numbers))
+        return _truncated_normal(count, *numbers)
     return _constant(count, float(numbers[0]) if numbers else 0.0)
 
 
 def _constant(count: int, value: float) -> Part:
-    return Part(count, value, low=value, high=value)
+    return Part(count, value, low=value, high=value, cdf=lambda x: float(x >= value))
 
 
 def _normal(count: int, mean: float, std: float) -> Part:
     if std == 0:
         return _constant(count, mean)
-    return Part(count, mean, std**2, 0.0, 3 * std**4)
+    return Part(count, mean, std**2, 0.0, 3 * std**4, cdf=NormalDist(mean, std).cdf)
+
+
+def _truncated_normal(count: int, mean: float, std: float, a: float, b: float) -> Part:
+    if std == 0 or a == b:
+        return _constant(count, min(max(mean, a), b))
+
+    def whole(x: float) -> float:
+        return math.erfc((mean - x) / (std * math.sqrt(2))) / 2
+
+    # From the nearer tail, where small probabilities have digits.
+    sign = -1 if a > mean else 1
+    ends = sorted(whole(mean + sign * (bound - mean)) for bound in (a, b))
+    mass = ends[1] - ends[0]
+
+    def cdf(x: float) -> float:
+        inside = whole(mean + sign * (min(max(x, a), b) - mean))
+        return (inside - ends[0] if sign > 0 else ends[1] - inside) / mass
+
+    moments = _truncated(mean, std, a, b)
+    return Part(count, *moments, low=a, high=b, cdf=cdf if mass > 0 else None)
 
 
 def _orthogonal(law: Law, shape: Sequence[int]) -> list[Part]:
@@ -174,12 +230,6 @@ def _orthogonal(law: Law, shape: Sequence[int]) -> list[Part]:
     return [matrices, *([_constant(rest, 0.0)] if rest else [])]
 
 
-def _inside(mean: float, std: float, a: float, b: float) -> tuple[float, float]:
-    """The bounds; without deviation all is the mean, moved into them."""
-    value = min(max(mean, a), b)
-    return (a, b) if std > 0 else (value, value)
-
-
 @functools.lru_cache(maxsize=1024)
 def _truncated(mean: float, std: float, a: float, b: float) -> tuple[float, float, float, float]:
     """Mean and central moments of a truncated normal distribution, by Simpson's rule.
@@ -187,8 +237,6 @@ def _truncated(mean: float, std: float, a: float, b: float) -> tuple[float, floa
     In units of std and about the bound or mean where the density is highest, so that nothing
     cancels however far out in a tail the interval is.
     """
-    if std == 0 or a == b:
-        return min(max(mean, a), b), 0.0, 0.0, 0.0
     low, high = (a - mean) / std, (b - mean) / std
     peak = min(max(0.0, low), high)
     reach = math.sqrt(peak**2 + _NEGLIGIBLE)

@@ -16,6 +16,8 @@ from .report_table import basis, number, verdict
 from .tensor_statistics import BINS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .activity import Activity
     from .report_data import ParameterReport, ReportData
 
@@ -136,16 +138,21 @@ def _facts(row: ParameterReport) -> str:
 
 
 def _histogram(row: ParameterReport) -> str:
-    counts = row.statistics.histogram
-    most = max(counts)
-    if not most:
+    counts, planned = row.statistics.histogram, row.planned_histogram
+    most = max(*counts, *planned)
+    if not any(counts):
         return ""
-    heights = [round(_HEIGHT * count / most) for count in counts]
-    width = 400 // BINS
-    path = "".join(f"V{_HEIGHT - height}h{width}" for height in heights)
+    path = _steps(counts, most)
+    law = f'<path class=law d="M0 {_HEIGHT}{_steps(planned, most)}"/>' if planned else ""
     low, high = number(row.statistics.low), number(row.statistics.high)
     return (
         f'<figure class=bins><svg viewBox="0 0 400 {_HEIGHT}" preserveAspectRatio=none role=img '
         f'aria-label="Histogram from {low} to {high}"><path d="M0 {_HEIGHT}{path}V{_HEIGHT}z"/>'
-        f"</svg><figcaption><span>{low}</span><span>{high}</span></figcaption></figure>"
+        f"{law}</svg><figcaption><span>{low}</span><span>{high}</span></figcaption></figure>"
     )
+
+
+def _steps(counts: Sequence[float], most: float) -> str:
+    """The outline of bars."""
+    heights = (round(_HEIGHT * (1 - count / most)) for count in counts)
+    return "".join(f"V{y}h{400 // BINS}" for y in heights)

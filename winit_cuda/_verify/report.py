@@ -16,7 +16,7 @@ from .._model.slots import Slot, slots
 from .._model.table import in_words
 from .activity import Activity, activity_of, is_dead, is_saturated, random_batch
 from .duplicates import equal_tensors, repeated_keys, same_values
-from .expectation import Expectation, expectation
+from .expectation import Expectation, expectation, planned_histogram
 from .findings import Finding, Scores, against_law, facts, limit_of, scores_of, without_law
 from .model_report import ModelReport
 from .report_data import ParameterReport
@@ -183,6 +183,9 @@ def _row(
     scores: Scores,
     findings: list[Finding],
 ) -> ParameterReport:
+    planned: list[float] = []
+    if entry is not None and expected is not None:
+        planned = planned_histogram(entry, statistics.histogram, statistics.low, statistics.high)
     return ParameterReport(
         slot.name,
         tuple(slot.tensor.shape),
@@ -190,6 +193,7 @@ def _row(
         "" if entry is None else in_words(entry),
         statistics,
         expected,
+        tuple(planned),
         scores,
         tuple(sorted(findings, key=lambda finding: finding.severity != "wrong")),
     )

@@ -27,6 +27,8 @@ class ParameterReport:
     """Of all elements of the whole tensor."""
     expected: Expectation | None
     """What its law expects; None where no law is known."""
+    planned_histogram: tuple[float, ...]
+    """What its law expects in the bins; empty where that is not known."""
     scores: Scores
     """The distances of mean and std from the law, in standard errors."""
     findings: tuple[Finding, ...]

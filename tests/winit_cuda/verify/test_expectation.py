@@ -13,7 +13,13 @@ import winit_cuda as winit
 from initializers import needs_core
 from laws import Law
 from winit_cuda._model.entries import entry_of
-from winit_cuda._verify.expectation import Expectation, _elementwise, expectation
+from winit_cuda._verify.expectation import (
+    Expectation,
+    _elementwise,
+    expectation,
+    planned_histogram,
+)
+from winit_cuda._verify.tensor_statistics import statistics_of
 
 
 def expected(
@@ -120,6 +126,36 @@ def test_convolutions_and_stacks(initializer, shape):
     values = initializer(torch.empty(shape), key=winit.key(0)).double()
     assert ((values - law.mean) ** 2).mean().item() == pytest.approx(law.std**2, rel=1e-5)
     assert law.square_error == 0
+
+
+@needs_core
+@pytest.mark.parametrize("name", LAWS)
+def test_histograms(name):
+    """The bins have as many elements as planned, within 5 standard deviations."""
+    initializer, shape = LAWS[name], (120, 400)
+    entry = entry_of("w", shape, "float32", initializer)
+    found = statistics_of([initializer(torch.empty(shape), key=winit.key(0))], [0.0])[0]
+    planned = planned_histogram(entry, found.histogram, found.low, found.high)
+    if "orthogonal" in name:
+        assert planned == []
+        return
+    # A constant lies on the edge of a bin, on either side; the ends are a bin's, too.
+    off = sum(
+        abs(count - mean) > 5 * math.sqrt(mean) + 5
+        for count, mean in zip(found.histogram, planned, strict=True)
+    )
+    assert off <= 2 * (found.zeros > 0)
+    assert sum(planned) <= sum(found.histogram) * (1 + 1e-9)
+    assert name in ("eye", "gates") or sum(planned) >= 0.95 * sum(found.histogram)
+
+
+def test_a_histogram_far_out_in_a_tail():
+    entry = entry_of("w", (9,), "float32", winit.TruncNormal(a=10.0, b=math.inf))
+    planned = planned_histogram(entry, [500, 500], 10.0, 10.2)
+    assert planned[0] == pytest.approx(1000 * (1 - math.exp(-1.0)), rel=0.05)
+    assert planned[0] / planned[1] == pytest.approx(math.e, rel=0.05)
+    entry = entry_of("w", (9,), "float32", winit.TruncNormal(a=60.0, b=math.inf))
+    assert planned_histogram(entry, [500, 500], 60.0, 60.2) == []
 
 
 def test_a_uniform_law_has_less_error_than_a_normal_one():

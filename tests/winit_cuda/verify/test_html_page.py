@@ -41,6 +41,7 @@ def test_it_needs_nothing_else():
     assert not re.search(r'(src|href)=(?!"data:)|@import|url\(|https?:', page)
     assert page.count("<details class=row") == 21
     assert page.index(">p9<") < page.index(">p0<")
+    assert page.count("<path class=law") == 20  # all but the one of zeros
     assert "2 of 21 parameters are wrong" in page
     head = page[page.index("<header") : page.index("</header>")]
     assert "p9: 1 NaN of 33 elements" in head
