@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -63,6 +64,9 @@ def findings(parts: dict) -> dict:
         model["again"].copy_(model["even"])
         if distributed.get_rank() == 1:
             model["columns"].to_local()[2, 1] = torch.nan
+    with contextlib.suppress(ValueError):
+        winit.report(model, plan, batch="random")
+        raise AssertionError("a batch ran through parts of layers")
     found = winit.report(model, plan)
     return {row.name: [finding.kind for finding in row.findings] for row in found.parameters}
 

@@ -183,7 +183,9 @@ def _elementwise(name: str, numbers: Sequence[float], count: int) -> Part:
         return _normal(count, *numbers)
     if name == "trunc_normal":
         return _truncated_normal(count, *numbers)
-    return _constant(count, float(numbers[0]) if numbers else 0.0)
+    if name in ("constant", "zeros"):
+        return _constant(count, float(numbers[0]) if numbers else 0.0)
+    raise NotImplementedError(f"the moments of the law {name!r} are not known here")
 
 
 def _constant(count: int, value: float) -> Part:

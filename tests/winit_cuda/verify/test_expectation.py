@@ -12,6 +12,7 @@ from torch import nn
 import winit_cuda as winit
 from initializers import needs_core
 from laws import Law
+from winit_cuda._initializers.base import _KINDS
 from winit_cuda._model.entries import entry_of
 from winit_cuda._verify.expectation import (
     Expectation,
@@ -156,6 +157,15 @@ def test_a_histogram_far_out_in_a_tail():
     assert planned[0] / planned[1] == pytest.approx(math.e, rel=0.05)
     entry = entry_of("w", (9,), "float32", winit.TruncNormal(a=60.0, b=math.inf))
     assert planned_histogram(entry, [500, 500], 60.0, 60.2) == []
+
+
+def test_every_initializer_has_one():
+    arguments: dict[str, tuple[float, ...]] = {"Constant": (1.0,), "Sparse": (0.5,)}
+    kinds = {name: kind for name, kind in _KINDS.items() if name != "Composite"}
+    assert len(kinds) == 18
+    for name, kind in kinds.items():
+        shape = (8, 4, 3) if name in ("Dirac", "DeltaOrthogonal") else (8, 4)
+        assert expected(kind(*arguments.get(name, ())), shape).count == math.prod(shape)
 
 
 def test_a_uniform_law_has_less_error_than_a_normal_one():
