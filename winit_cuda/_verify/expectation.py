@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
@@ -157,17 +157,8 @@ def _parts(law: Law, shape: Sequence[int]) -> list[Part]:
         return [_constant(ones, 1.0), _constant(count - ones, 0.0)]
     if name in ("orthogonal", "delta_orthogonal"):
         return _orthogonal(law, shape)
-    part = _elementwise(name, law.numbers, count)
-    if law.is_negative:
-        low, high = -part.high, -part.low
-        cdf = None if part.cdf is None else _mirrored(part.cdf)
-        part = replace(part, mean=-part.mean, third=-part.third, low=low, high=high, cdf=cdf)
-    return [part]
-
-
-def _mirrored(cdf: Callable[[float], float]) -> Callable[[float], float]:
-    """The distribution function of -x."""
-    return lambda x: 1 - cdf(-x)
+    # Laws whose signs are flipped are symmetric about 0.
+    return [_elementwise(name, law.numbers, count)]
 
 
 def _elementwise(name: str, numbers: Sequence[float], count: int) -> Part:
