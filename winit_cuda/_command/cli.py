@@ -1,4 +1,4 @@
-"""The console command ``winit-cuda``: ``info``, ``demo``, ``plan``, ``report``, ``verify``, ``bench``."""
+"""The console command ``winit-cuda``, and the list of its commands."""
 
 from __future__ import annotations
 
