@@ -33,7 +33,7 @@ from .._fills.constants import FixedFill
 from .._keys import generators
 from .._keys.keys import Key, fold_in, named_words
 from . import aten, fixed, single
-from .items import CPU, NOTHING, SINGLE, Job, Listed, items_of, local_job, ordinary_items
+from .items import CPU, NOTHING, SINGLE, Item, Job, Listed, items_of, local_job, ordinary_items
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -226,6 +226,28 @@ def fill_many(jobs: Iterable[Job], keys: Sequence[Key | None]) -> None:
         >>> fill_many(jobs, winit.split(winit.key(0), 2))
     """
     Batch(jobs).run(keys)
+
+
+def fill_ordinary(
+    items: list[Item], tensors: tuple[torch.Tensor, ...], parent: Key, names: list[str]
+) -> bool:
+    """Fill ordinary tensors of the CPU, item i with the key `fold_in(parent, names[i])`.
+
+    The items are those of a `Batch`, in which all is checked but what they have in common.
+
+    Returns:
+        Whether that was done. Else nothing is written, and a `Batch` does it, or says what is
+        wrong.
+    """
+    if _seen_by_torch() or not SMALLEST:
+        return False
+    try:
+        own = backend.loaded.FillList(CPU, items)
+    except ValueError:  # two have the same memory
+        return False
+    own.run_named(names, parent.seed, parent.stream, torch.get_num_threads())
+    increment_version(tensors)
+    return True
 
 
 class _Lot:

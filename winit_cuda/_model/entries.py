@@ -54,10 +54,15 @@ class WholeFill(NamedTuple):
     key_name: str
     law: str
     """What the core calls the law that it is in the planned dtype."""
-    code: int
-    """The code of that dtype."""
-    listed: Numbers
-    """The numbers of the law, which are checked."""
+    rest: tuple[Any, ...]
+    """What follows the address in its item of a list: the code of that dtype, how many elements,
+    no box, and the numbers of the law, which are checked."""
+
+    @property
+    def code(self) -> int:
+        """The code of the dtype."""
+        code: int = self.rest[0]
+        return code
 
 
 @dataclass(frozen=True)
@@ -118,8 +123,15 @@ class Entry:
         checked = checked_numbers(law.fill, getattr(torch, self.dtype), law.numbers)
         if checked is None:
             return None
-        function = f"Plan.run: {self.name}: {type(self.initializer).__name__}"
-        return WholeFill(law.fill, function, law.numbers, self.key_name or self.name, *checked)
+        law_name, code, numbers = checked
+        return WholeFill(
+            law.fill,
+            f"Plan.run: {self.name}: {type(self.initializer).__name__}",
+            law.numbers,
+            self.key_name or self.name,
+            law_name,
+            (code, self.elements, None, *numbers),
+        )
 
     def prepare(self) -> None:
         """Find what runs ask for, when the plan is made."""

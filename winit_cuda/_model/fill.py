@@ -12,7 +12,7 @@ from torch import nn
 
 from .._core.torch_internals import increment_version, is_dtensor
 from .._dispatch.items import Job, new_job
-from .._dispatch.many import Batch
+from .._dispatch.many import Batch, fill_ordinary
 from .._dispatch.single import negate
 from .._distributed.dtensor import local_part
 from .._initializers.boxes import box_fills, narrowed
@@ -48,8 +48,17 @@ def fill(
     Returns:
         The vectors of `spectral_norm` that were found anew for their weights.
     """
-    fill_members([(found, base)], shards, caller, addresses)
+    if not (addresses and all(addresses) and _fill_whole(found, base, addresses)):
+        fill_members([(found, base)], shards, caller, addresses)
     return _find_vectors(found, base, shards)
+
+
+def _fill_whole(found: list[tuple[Slot, Entry]], base: Key, addresses: Sequence[int]) -> bool:
+    """Write the tensors, if all are ordinary and there is nothing else to say of them."""
+    wholes: list[Any] = [entry.whole for _, entry in found]
+    items = [(one.law, at, *one.rest) for one, at in zip(wholes, addresses, strict=True)]
+    tensors = tuple([slot.tensor for slot, _ in found])
+    return fill_ordinary(items, tensors, base, [one.key_name for one in wholes])
 
 
 def fill_members(
@@ -68,8 +77,8 @@ def fill_members(
     for found, base in members:
         for (slot, entry), address in zip(found, addresses or repeat(0), strict=False):
             if address:  # as of nearly all
-                what, function, numbers, key_name, law_name, code, listed = entry.whole  # type: ignore[misc]
-                item = (law_name, address, code, entry.elements, None, *listed)
+                what, function, numbers, key_name, law_name, rest = entry.whole  # type: ignore[misc]
+                item = (law_name, address, *rest)
                 own.jobs.append(new_job((what, function, slot.tensor, numbers, item)))
                 own.names.append(key_name)
                 continue

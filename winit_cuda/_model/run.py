@@ -119,7 +119,7 @@ def _addresses(found: list[tuple[Slot, Entry]]) -> list[int]:
         [slot.tensor for slot, _ in found],
         [entry.shape for _, entry in found],
         [
-            -1 if slot.is_computed or entry.whole is None else entry.whole.code
+            -1 if slot.is_computed or entry.whole is None else entry.whole.rest[0]
             for slot, entry in found
         ],
     )
