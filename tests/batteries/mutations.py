@@ -1,0 +1,464 @@
+"""What `mutate.py` breaks: small faults of the kinds that would change weights without an error.
+
+Each is an exact text of one file, its replacement, and the tests that mirror the file. A text that
+is not there exactly once is refused, so that the list cannot fall behind the sources.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+GOLDEN = "tests/csrc/values/test_golden.py"
+VALUES, FILL, SPARSE = "tests/csrc/values", "tests/csrc/fill", "tests/csrc/sparse"
+MANY, ORTHOGONAL = "tests/csrc/many", "tests/csrc/orthogonal"
+KEYS, DISTRIBUTED = "tests/winit_cuda/keys", "tests/winit_cuda/distributed"
+DISPATCH, MODEL = "tests/winit_cuda/dispatch", "tests/winit_cuda/model"
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """A fault: `text` of `file` becomes `replacement`."""
+
+    name: str
+    kind: str  # index, rounding, carry, order or version
+    file: str
+    text: str
+    replacement: str
+    tests: tuple[str, ...]
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether the core has to be built again."""
+        return self.file.startswith("csrc/")
+
+    def of(self, root: Path) -> str:
+        """The file with the fault; ValueError where the text does not name one place."""
+        content = (root / self.file).read_text(encoding="utf-8")
+        found = content.count(self.text)
+        if found != 1:
+            raise ValueError(f"{self.name}: its text is {found} times in {self.file}, not once")
+        return content.replace(self.text, self.replacement)
+
+
+MUTATIONS = (
+    # ---------------------------------------------------------------------------------- csrc/values
+    Mutation(
+        "Philox has nine rounds",
+        "version",
+        "csrc/values/philox.h",
+        "constexpr int kPhiloxRounds = 10;",
+        "constexpr int kPhiloxRounds = 9;",
+        (GOLDEN,),
+    ),
+    Mutation(
+        "domains begin elsewhere in the counter",
+        "index",
+        "csrc/values/philox.h",
+        "constexpr int kDomainShift = 61;",
+        "constexpr int kDomainShift = 60;",
+        (GOLDEN,),
+    ),
+    Mutation(
+        "a single word is of the other half of its block",
+        "order",
+        "csrc/values/philox.h",
+        "return (index & 2) ? pair[1] : pair[0];",
+        "return (index & 2) ? pair[0] : pair[1];",
+        (GOLDEN, SPARSE),
+    ),
+    Mutation(
+        "a distance from the end is rounded up",
+        "rounding",
+        "csrc/values/scalar.h",
+        "size & ~(size >> 24)",
+        "size & ~(size >> 25)",
+        (GOLDEN, VALUES),
+    ),
+    Mutation(
+        "float64 refines the tails twice as much",
+        "rounding",
+        "csrc/values/scalar.h",
+        "* 0x1p-56, 0x1p-32);",
+        "* 0x1p-55, 0x1p-32);",
+        (GOLDEN, VALUES),
+    ),
+    Mutation(
+        "ties round away from zero",
+        "rounding",
+        "csrc/values/dtype.h",
+        "((1u << (kDropped - 1)) - 1) + ((magnitude >> kDropped) & 1u);",
+        "1u << (kDropped - 1);",
+        (GOLDEN, VALUES),
+    ),
+    Mutation(
+        "bfloat16 ties round away from zero",
+        "rounding",
+        "csrc/values/dtype.h",
+        "(bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16",
+        "(bits + 0x8000u) >> 16",
+        (GOLDEN, VALUES),
+    ),
+    Mutation(
+        "a bound in the dtype lies above the bound",
+        "rounding",
+        "csrc/values/limits.cpp",
+        "if (static_cast<double>(value) > x) value",
+        "if (static_cast<double>(value) < x) value",
+        (GOLDEN, VALUES),
+    ),
+    Mutation(
+        "the open end of an interval is closed",
+        "rounding",
+        "csrc/values/limits.cpp",
+        "largest_at_most(dtype, std::nextafter(x, -kInfinity))",
+        "largest_at_most(dtype, x)",
+        (GOLDEN, VALUES),
+    ),
+    Mutation(
+        "a tie above the largest value goes the other way",
+        "rounding",
+        "csrc/values/limits.cpp",
+        "T::kLargest % 2 == 0",
+        "T::kLargest % 2 == 1",
+        (GOLDEN, VALUES, "tests/winit_cuda/fills"),
+    ),
+    Mutation(
+        "probabilities may reach a half",
+        "rounding",
+        "csrc/values/distributions.cpp",
+        "numbers.tail_start) > kBelowHalf<Real>)",
+        "numbers.tail_start) > kBelowOne<Real>)",
+        (GOLDEN, VALUES),
+    ),
+    Mutation(
+        "tiny spreads keep their scale",
+        "rounding",
+        "csrc/values/distributions.cpp",
+        "spread < 0x1p-90",
+        "spread < 0x1p-140",
+        (GOLDEN, VALUES),
+    ),
+    Mutation(
+        "a kept table of another interval is taken",
+        "index",
+        "csrc/values/distributions.cpp",
+        "return table->alpha == alpha;",
+        "return table->alpha >= alpha;",
+        (GOLDEN, VALUES),
+    ),
+    Mutation(
+        "a one-sided interval is turned round",
+        "order",
+        "csrc/values/distributions.cpp",
+        "const int near_half = direction > 0 ? 0 : 1;",
+        "const int near_half = direction > 0 ? 1 : 0;",
+        (GOLDEN,),
+    ),
+    Mutation(
+        "a name that fills its block of the hash has another one",
+        "carry",
+        "csrc/values/child_key.h",
+        "if (begin + kBlockBytes >= bytes) v[14]",
+        "if (begin + kBlockBytes > bytes) v[14]",
+        (GOLDEN, VALUES),
+    ),
+    # ------------------------------------------------------------------------------------ csrc/fill
+    Mutation(
+        "the outermost dimension does not move on",
+        "carry",
+        "csrc/fill/box.h",
+        "for (int d = last; d > 0 && position[d] == box.size[d]; --d) {",
+        "for (int d = last; d > 1 && position[d] == box.size[d]; --d) {",
+        (FILL,),
+    ),
+    Mutation(
+        "the last block of a chunk does not carry",
+        "carry",
+        "csrc/fill/words.h",
+        "low > UINT32_MAX - (L::kBlocks - 1)",
+        "low > UINT32_MAX - (L::kBlocks - 2)",
+        (GOLDEN, VALUES, FILL),
+    ),
+    Mutation(
+        "the second of two chunks does not carry",
+        "carry",
+        "csrc/fill/words.h",
+        "high_of(second + (L::kBlocks - 1)) == high_",
+        "high_of(second) == high_",
+        (GOLDEN, VALUES, FILL),
+    ),
+    Mutation(
+        "blocks repeat where the counter carries",
+        "index",
+        "csrc/fill/words.h",
+        "philox_block(key_, block + i, plain[i]);",
+        "philox_block(key_, block + (i & 1), plain[i]);",
+        (GOLDEN, VALUES, FILL),
+    ),
+    Mutation(
+        "a start within a block is forgotten",
+        "index",
+        "csrc/fill/lanes.h",
+        "std::memcpy(static_cast<void*>(out), values + skipped,",
+        "std::memcpy(static_cast<void*>(out), values,",
+        (GOLDEN,),
+    ),
+    Mutation(
+        "long strided rows repeat their beginning",
+        "index",
+        "csrc/fill/lanes.h",
+        "run.index + static_cast<uint64_t>(done), count, values, false);",
+        "run.index + static_cast<uint64_t>(done % 4), count, values, false);",
+        (GOLDEN, FILL),
+    ),
+    Mutation(
+        "rows of tiles end within a chunk",
+        "carry",
+        "csrc/fill/lanes.h",
+        "(skipped + stretch + C::kElements - 1) / C::kElements",
+        "(stretch + C::kElements - 1) / C::kElements",
+        (GOLDEN, FILL),
+    ),
+    Mutation(
+        "rows of a shard are taken for one stretch",
+        "index",
+        "csrc/fill/tiles.h",
+        "row.index_stride == static_cast<uint64_t>(stretch);",
+        "row.index_stride >= static_cast<uint64_t>(stretch);",
+        (GOLDEN, FILL),
+    ),
+    Mutation(
+        "the last bytes of a column are not written",
+        "carry",
+        "csrc/fill/columns.h",
+        "if (bytes & 2) copy_and_advance<2>(from, out);",
+        "if (bytes & 2) copy_and_advance<1>(from, out);",
+        (GOLDEN, FILL),
+    ),
+    Mutation(
+        "children are numbered from one",
+        "index",
+        "csrc/fill/cpu.cpp",
+        "child_of(key, static_cast<uint64_t>(j)).stream",
+        "child_of(key, static_cast<uint64_t>(j + 1)).stream",
+        (GOLDEN, VALUES),
+    ),
+    # ---------------------------------------------------------------------------------- csrc/sparse
+    Mutation(
+        "the word of the threshold is no zero in float64",
+        "order",
+        "csrc/sparse/lanes.h",
+        "return word <= limit[i];",
+        "return word < limit[i];",
+        (GOLDEN, SPARSE),
+    ),
+    Mutation(
+        "narrow matrices lose their column from chunk to chunk",
+        "carry",
+        "csrc/sparse/columns.h",
+        "position += step < columns ? step : step % columns;",
+        "position += step <= columns ? step : step % columns;",
+        (GOLDEN, SPARSE),
+    ),
+    Mutation(
+        "ties are not parted by row",
+        "order",
+        "csrc/sparse/select.cpp",
+        "const int64_t row = rank == sharing",
+        "const int64_t row = rank <= sharing",
+        (GOLDEN, SPARSE),
+    ),
+    Mutation(
+        "what other threads counted is lost",
+        "carry",
+        "csrc/sparse/select.cpp",
+        "to.below[c] += from.below[c];",
+        "to.below[c] = from.below[c];",
+        (GOLDEN, SPARSE),
+    ),
+    Mutation(
+        "the twin that is zero gets its value back",
+        "order",
+        "csrc/sparse/cpu.cpp",
+        "if (row > threshold.row &&",
+        "if (row >= threshold.row &&",
+        (GOLDEN, SPARSE),
+    ),
+    Mutation(
+        "limits begin with another column",
+        "index",
+        "csrc/sparse/cpu.cpp",
+        "int64_t column = (fill.columns - before) % fill.columns;",
+        "int64_t column = 0 * before;",
+        (GOLDEN, SPARSE),
+    ),
+    Mutation(
+        "words that share a half are all zero",
+        "order",
+        "csrc/sparse/kept.cpp",
+        "limits[lane] = zeros == shared ? limit",
+        "limits[lane] = zeros <= shared ? limit",
+        (GOLDEN, SPARSE),
+    ),
+    Mutation(
+        "the bound itself is collected twice",
+        "index",
+        "csrc/sparse/kept.cpp",
+        "is_beyond ? bounds_[lane] + 1 :",
+        "is_beyond ? bounds_[lane] :",
+        (GOLDEN, SPARSE),
+    ),
+    # ------------------------------------------------------------------------------------ csrc/many
+    Mutation(
+        "tensors of a list take the keys of others",
+        "index",
+        "csrc/many/cpu.cpp",
+        "keys + 2 * i, first, last",
+        "keys + (2 * i) / 4 * 4, first, last",
+        (MANY,),
+    ),
+    Mutation(
+        "the end of a constant is not written",
+        "carry",
+        "csrc/many/cpu.cpp",
+        "done = count / kWide * kWide;",
+        "done = count;",
+        (GOLDEN, MANY),
+    ),
+    # ------------------------------------------------------------------------------ csrc/orthogonal
+    Mutation(
+        "the last sign of a square matrix is always plus",
+        "order",
+        "csrc/orthogonal/reflectors.h",
+        "if (is_last_row) return {negative ? -1.0 : 1.0,",
+        "if (is_last_row) return {1.0,",
+        (ORTHOGONAL,),
+    ),
+    Mutation(
+        "a panel draws the words of another place",
+        "index",
+        "csrc/orthogonal/reflector_panels.cpp",
+        "static_cast<uint64_t>(panel.first) * static_cast<uint64_t>(columns_ + 1);",
+        "static_cast<uint64_t>(panel.first) * static_cast<uint64_t>(columns_);",
+        (ORTHOGONAL,),
+    ),
+    Mutation(
+        "the last reflector of a square matrix is an ordinary one",
+        "index",
+        "csrc/orthogonal/reflector_panels.cpp",
+        "panel.first + i == rows_ - 1;",
+        "panel.first + i == rows_;",
+        (ORTHOGONAL,),
+    ),
+    Mutation(
+        "panels that come one after the other come in one order",
+        "order",
+        "csrc/orthogonal/blocked.cpp",
+        "plan_.by_columns ? plan_.panels - done - count : done;",
+        "done;",
+        (ORTHOGONAL,),
+    ),
+    Mutation(
+        "a range of lines ends with the first of the next",
+        "index",
+        "csrc/orthogonal/blocked.cpp",
+        "line >= range->first + range->count; ++range)",
+        "line > range->first + range->count; ++range)",
+        (ORTHOGONAL,),
+    ),
+    Mutation(
+        "entries are rounded past the largest value",
+        "rounding",
+        "csrc/orthogonal/write.h",
+        "std::max(-largest_, std::min(wide, largest_));",
+        "wide;",
+        (ORTHOGONAL,),
+    ),
+    Mutation(
+        "matrices of a batch are numbered from one",
+        "index",
+        "csrc/orthogonal/cpu.cpp",
+        "child_of(key, static_cast<uint64_t>(j)), is_few",
+        "child_of(key, static_cast<uint64_t>(j + 1)), is_few",
+        (ORTHOGONAL,),
+    ),
+    # ----------------------------------------------------------------------------------- winit_cuda
+    Mutation(
+        "keys are of another version",
+        "version",
+        "winit_cuda/_keys/keys.py",
+        '_PERSON = b"winit_cuda v1"',
+        '_PERSON = b"winit_cuda v2"',
+        (KEYS,),
+    ),
+    Mutation(
+        "negative numbers name the children of others",
+        "index",
+        "winit_cuda/_keys/keys.py",
+        'number.to_bytes(16, "little", signed=True)',
+        '(number & MASK).to_bytes(16, "little")',
+        (KEYS,),
+    ),
+    Mutation(
+        "streams of children change their sign early",
+        "carry",
+        "winit_cuda/_keys/keys.py",
+        "stream - 2**64 if stream >> 63 else stream",
+        "stream - 2**64 if stream >> 62 else stream",
+        (KEYS,),
+    ),
+    Mutation(
+        "boxes lie in the whole where they lie in the local tensor",
+        "index",
+        "winit_cuda/_fills/parts.py",
+        "index = _dot(box.offsets, index_strides)",
+        "index = _dot(box.local_offsets, index_strides)",
+        (DISTRIBUTED,),
+    ),
+    Mutation(
+        "chunks of a mesh are rounded down",
+        "rounding",
+        "winit_cuda/_distributed/layout.py",
+        "chunk = -(-(last - first) // step.ranks)",
+        "chunk = (last - first) // step.ranks",
+        (DISTRIBUTED,),
+    ),
+    Mutation(
+        "autograd does not see a fill",
+        "version",
+        "winit_cuda/_dispatch/single.py",
+        "increment_version((tensor,))\n    except BaseException as error:\n"
+        "        _failed(function, tensor, words, error)\n    return tensor\n\n\ndef _elsewhere(",
+        "pass\n    except BaseException as error:\n"
+        "        _failed(function, tensor, words, error)\n    return tensor\n\n\ndef _elsewhere(",
+        (f"{DISPATCH}/test_versions.py",),
+    ),
+    Mutation(
+        "autograd does not see a list of fills",
+        "version",
+        "winit_cuda/_dispatch/many.py",
+        "increment_version(self._tensors)",
+        "pass",
+        (f"{DISPATCH}/test_many.py",),
+    ),
+    Mutation(
+        "autograd does not see a DTensor of a list",
+        "version",
+        "winit_cuda/_dispatch/many.py",
+        "increment_version(self._dtensors)",
+        "pass",
+        (f"{DISPATCH}/test_many.py", DISTRIBUTED, MODEL),
+    ),
+    Mutation(
+        "a run counts a tensor's pieces as no writes",
+        "version",
+        "winit_cuda/_model/fill.py",
+        "increment_version(written)",
+        "pass",
+        (MODEL,),
+    ),
+)
