@@ -1,4 +1,4 @@
-"""Where the sources are, and how a battery keeps its results: as JSON, with the machine, versions and commit."""
+"""Where the sources are, and how a battery keeps its results: as JSON, with what it ran on."""
 
 from __future__ import annotations
 
