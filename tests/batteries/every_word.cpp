@@ -172,24 +172,24 @@ Wrong rounding_of(uint64_t begin, uint64_t end) {
 }
 
 // The lanes' rounding of 16-bit types, against the plain one.
-template <class T>
+template <class T, class Lanes>
 Wrong lanes_rounding_of(uint64_t begin, uint64_t end) {
   Wrong found;
-  if constexpr (L::kLanes > 1 && sizeof(T) == 2) {
+  if constexpr (Lanes::kLanes > 1 && sizeof(T) == 2) {
     const double largest = decoded<T>(T::kLargest);
-    constexpr int kPair = 2 * L::kLanes;
+    constexpr int kPair = 2 * Lanes::kLanes;
     for (uint64_t i = begin; i < end; i += kPair) {
       float values[kPair];
       uint16_t rounded[kPair];
       for (int j = 0; j < kPair; ++j) values[j] = float_of(static_cast<uint32_t>(i) + j);
       if (!(static_cast<double>(values[kPair - 1]) <= largest)) break;
-      typename L::F first, second;
+      typename Lanes::F first, second;
       std::memcpy(&first, values, sizeof(first));
-      std::memcpy(&second, values + L::kLanes, sizeof(second));
+      std::memcpy(&second, values + Lanes::kLanes, sizeof(second));
       if constexpr (std::is_same_v<T, Half>)
-        L::store_pair(rounded, L::round_to_half(first, second));
+        Lanes::store_pair(rounded, Lanes::round_to_half(first, second));
       else
-        L::store_pair(rounded, L::round_to_bfloat16(first, second));
+        Lanes::store_pair(rounded, Lanes::round_to_bfloat16(first, second));
       for (int j = 0; j < kPair; ++j) found.wrong += rounded[j] != round_to<T>(values[j]).bits;
       found.checked += kPair;
     }
@@ -258,7 +258,7 @@ void check_rounding(const char* name, uint64_t begin, uint64_t end, int threads)
   report<T>(name, divided<Wrong>(begin, end, threads, rounding_of<T>));
   if (L::kLanes > 1 && sizeof(T) == 2)
     report<T>((std::string(name) + " by lanes").c_str(),
-              divided<Wrong>(begin, end, threads, lanes_rounding_of<T>));
+              divided<Wrong>(begin, end, threads, lanes_rounding_of<T, L>));
 }
 
 template <class T>

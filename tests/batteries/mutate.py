@@ -2,9 +2,9 @@
 
     python tests/batteries/mutate.py --json tests/batteries/results/mutations.json
 
-Each of the faults in `mutations.py` goes alone into a copy of the tree, with a build of its own.
-The tests that mirror the file run first; what they do not catch meets the wider suite. At least 95%
-must be caught.
+The faults of `mutations.py` go into a copy of the tree, with a core of its own, and are tried one
+by one. The tests that mirror the file run first; what they do not catch meets the wider suite. A
+test counts that fails with the fault and passes without. At least 95% must be caught.
 """
 
 from __future__ import annotations
@@ -19,9 +19,13 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mutations import MUTATIONS, Mutation
 from record import ROOT, write
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 LEAST_CAUGHT = 0.95
 # What a fault that the mirroring tests let through has to get past. The random calls are not among
@@ -34,6 +38,15 @@ WIDER = (
     "tests/usage/test_usage.py",
     "tests/usage/test_flows.py",
 )
+# What chooses a fault in the core: where every file sees it, and where it is defined.
+CHOICE = {
+    "csrc/platform/host_device.h": "\nnamespace winit_cuda {\nextern const int kMutation;\n}\n",
+    "csrc/platform/faults.cpp": (
+        "\n#include <cstdlib>\nnamespace winit_cuda {\n"
+        'static const char* const chosen = std::getenv("MUTATION");\n'
+        "extern const int kMutation = chosen ? std::atoi(chosen) : 0;\n}\n"
+    ),
+}
 # A fault that makes a test wait for ever is caught, too.
 SECONDS = 600
 
@@ -48,7 +61,7 @@ def main() -> int:
     options = parser.parse_args()
     chosen = [m for m in MUTATIONS if not options.only or options.only in m.name]
     for mutation in chosen:
-        mutation.of(ROOT)  # refused before anything is built
+        mutation.check(ROOT)
     if options.list:
         for mutation in chosen:
             print(f"{mutation.kind:10}{mutation.file}: {mutation.name}")
@@ -56,15 +69,26 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="mutants-") as temporary:
         tree = Tree(options.folder or Path(temporary))
         tree.prepare()
-        rows = []
+        rows: list[dict[str, object]] = []
         for mutation in chosen:
             rows.append(tree.try_out(mutation))
             print(f"{rows[-1]['caught_by'] or 'SURVIVED':45}{mutation.name}", flush=True)
             if options.json:
                 write(options.json, result_of(rows))
+        nodes = {str(row["caught_by"]) for row in rows if "::" in str(row["caught_by"])}
+        if nodes and (flaky := tree.failed(sorted(nodes))):
+            sys.exit(f"fails without a fault, too: {flaky}")
     result = result_of(rows)
     print(f"{result['caught']} of {result['mutations']} caught")
     return 0 if result["passed"] else 1
+
+
+def tracked_files() -> list[str]:
+    """The files of the repository."""
+    command = ["git", "ls-files", "-z"]
+    return subprocess.run(
+        command, cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout.split("\0")
 
 
 def result_of(rows: list[dict[str, object]]) -> dict[str, object]:
@@ -84,67 +108,66 @@ def result_of(rows: list[dict[str, object]]) -> dict[str, object]:
 
 
 class Tree:
-    """A copy of the tracked files, with a build that is kept from one mutation to the next."""
+    """A copy of the tracked files, with a core that has all faults of C++, none of them chosen."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()
-        self.build = self.folder / "build" / "mutants"
 
     def prepare(self) -> None:
-        """Copy, build, and see that the tests pass before anything is broken."""
-        listed = subprocess.run(
-            ["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True
-        ).stdout
-        for name in filter(None, listed.split("\0")):
-            source, copy = ROOT / name, self.folder / name
-            content = source.read_bytes() if source.is_file() else None
-            if content is None or (copy.is_file() and copy.read_bytes() == content):
-                continue  # an unchanged file keeps its time, and what was compiled of it
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_bytes(content)
-        import pybind11
-
-        subprocess.run(
-            [
-                *("cmake", "-G", "Ninja", "-S", self.folder / "csrc", "-B", self.build),
-                "-DCMAKE_BUILD_TYPE=None",
-                "-DCMAKE_CXX_FLAGS=-O1 -DNDEBUG",  # half the time to compile; the bits are the same
-                f"-DPython_EXECUTABLE={sys.executable}",
-                f"-Dpybind11_DIR={pybind11.get_cmake_dir()}",
-                *shlex.split(os.environ.get("CMAKE_ARGS", "")),
-            ],
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
-        if not self._compile():
-            sys.exit("the sources as they are do not compile")
+        """Copy and build."""
+        for name in filter(None, tracked_files()):
+            source = ROOT / name
+            if source.is_file():
+                self._write(name, source.read_bytes())
+        for file in {mutation.file for mutation in MUTATIONS if mutation.is_compiled}:
+            content = (ROOT / file).read_text(encoding="utf-8")
+            for number, mutation in enumerate(MUTATIONS, 1):
+                if mutation.file == file:
+                    content = mutation.in_core(content, number)
+            self._write(file, content.encode())
+        for file, more in CHOICE.items():
+            content = (ROOT / file).read_text(encoding="utf-8")
+            self._write(file, (content + more).encode())
+        self._build()
         shutil.copy(ROOT / "winit_cuda" / "_build.json", self.folder / "winit_cuda")
         self._see_which_package()
-        own = sorted({test for mutation in MUTATIONS for test in mutation.tests})
-        if failed := self._failed(own):
-            sys.exit(f"the tests fail before anything is broken: {failed}")
 
-    def _see_which_package(self) -> None:
-        """Stop where Python would import another checkout's."""
-        command = [sys.executable, "-c", "import winit_cuda; print(winit_cuda.__file__)"]
-        found = subprocess.run(
-            command, cwd=self.folder, env=self._environment(), capture_output=True, text=True
-        ).stdout
-        if not Path(found.strip()).is_relative_to(self.folder):
-            sys.exit(f"not the copy in {self.folder} would be tested, but {found}")
+    def _write(self, name: str, content: bytes) -> None:
+        """An unchanged file keeps its time, and what was compiled of it."""
+        copy = self.folder / name
+        if not copy.is_file() or copy.read_bytes() != content:
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(content)
 
-    def _environment(self) -> dict[str, str]:
-        return {**os.environ, "PYTHONPATH": str(self.folder)}
+    def _build(self) -> None:
+        import pybind11
+
+        folder = self.folder / "build"
+        definitions = {
+            "CMAKE_BUILD_TYPE": "None",
+            "CMAKE_CXX_FLAGS": "-O1 -DNDEBUG",  # half the time to compile; the bits are the same
+            "Python_EXECUTABLE": sys.executable,
+            "pybind11_DIR": pybind11.get_cmake_dir(),
+        }
+        configure = ["cmake", "-G", "Ninja", "-S", self.folder / "csrc", "-B", folder]
+        configure += [f"-D{name}={value}" for name, value in definitions.items()]
+        configure += shlex.split(os.environ.get("CMAKE_ARGS", ""))
+        for command in (configure, ["cmake", "--build", folder]):
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        for module in folder.glob("_C*.so"):
+            shutil.copy(module, self.folder / "winit_cuda")
 
     def try_out(self, mutation: Mutation) -> dict[str, object]:
-        """Break, build, test, and put the file back."""
-        path = self.folder / mutation.file
-        before, begun = path.read_text(encoding="utf-8"), time.monotonic()
-        path.write_text(mutation.of(self.folder), encoding="utf-8")
+        """Break, test, and put back."""
+        path, begun = self.folder / mutation.file, time.monotonic()
+        before = path.read_text(encoding="utf-8")
+        number = MUTATIONS.index(mutation) + 1 if mutation.is_compiled else 0
+        if not mutation.is_compiled:
+            path.write_text(mutation.in_python(before), encoding="utf-8")
+        caught_by = None
         try:
-            caught_by = None if self._compile() else "compiler"
             for tests in (*((test,) for test in mutation.tests), WIDER):
-                caught_by = caught_by or self._failed(tests)
+                caught_by = caught_by or self.failed(tests, number)
         finally:
             path.write_text(before, encoding="utf-8")
         return {
@@ -157,26 +180,27 @@ class Tree:
             "seconds": round(time.monotonic() - begun),
         }
 
-    def _compile(self) -> bool:
-        """Bring the core up to date: after a fault in C++, so that the next one is alone."""
-        done = subprocess.run(
-            ["cmake", "--build", self.build], stdout=subprocess.DEVNULL, check=False
-        )
-        if done.returncode:
-            return False
-        for module in self.build.glob("_C*.so"):
-            shutil.copy(module, self.folder / "winit_cuda")
-        return True
+    def _see_which_package(self) -> None:
+        """Stop where Python would import another checkout's."""
+        command = [sys.executable, "-c", "import winit_cuda; print(winit_cuda.__file__)"]
+        found = subprocess.run(
+            command, cwd=self.folder, env=self._environment(), capture_output=True, text=True
+        ).stdout
+        if not Path(found.strip()).is_relative_to(self.folder):
+            sys.exit(f"not the copy in {self.folder} would be tested, but {found}")
 
-    def _failed(self, tests: tuple[str, ...] | list[str]) -> str | None:
-        """The first test that fails; None where all pass."""
-        there = [test for test in tests if (self.folder / test).exists()]
+    def _environment(self, number: int = 0) -> dict[str, str]:
+        return {**os.environ, "PYTHONPATH": str(self.folder), "MUTATION": str(number)}
+
+    def failed(self, tests: Iterable[str], number: int = 0) -> str | None:
+        """The first test that fails with a fault of the core's; None where all pass."""
+        there = [test for test in tests if (self.folder / test.partition("::")[0]).exists()]
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *there]
         try:
             done = subprocess.run(
                 command,
                 cwd=self.folder,
-                env=self._environment(),
+                env=self._environment(number),
                 capture_output=True,
                 text=True,
                 timeout=SECONDS,
@@ -186,12 +210,12 @@ class Tree:
             return "a test that did not end"
         if done.returncode == 0:
             return None
-        failed = [
-            line.split()[1]
-            for line in done.stdout.splitlines()
-            if line.startswith(("FAILED ", "ERROR "))
+        lines = [
+            line for line in done.stdout.splitlines() if line.startswith(("FAILED ", "ERROR "))
         ]
-        return failed[0] if failed else f"pytest, exit status {done.returncode}"
+        if not lines:
+            return f"pytest, exit status {done.returncode}"
+        return lines[0].split(" ", 1)[1].split(" - ")[0]
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """What `mutate.py` breaks: small faults of the kinds that would change weights without an error.
 
-Each is an exact text of one file, its replacement, and the tests that mirror the file. A text that
-is not there exactly once is refused, so that the list cannot fall behind the sources.
+Each is an exact text of one file and its replacement, and the tests that mirror the file. In C++
+the text is an expression: all faults are compiled into one core, each behind a question for its
+number. A text that is not there exactly once is refused, so that the list cannot fall behind the
+sources.
 """
 
 from __future__ import annotations
@@ -32,16 +34,24 @@ class Mutation:
 
     @property
     def is_compiled(self) -> bool:
-        """Whether the core has to be built again."""
+        """Whether the fault is one of the core's."""
         return self.file.startswith("csrc/")
 
-    def of(self, root: Path) -> str:
-        """The file with the fault; ValueError where the text does not name one place."""
-        content = (root / self.file).read_text(encoding="utf-8")
-        found = content.count(self.text)
+    def check(self, root: Path) -> None:
+        """Raise ValueError where the text does not name one place."""
+        found = (root / self.file).read_text(encoding="utf-8").count(self.text)
         if found != 1:
             raise ValueError(f"{self.name}: its text is {found} times in {self.file}, not once")
+
+    def in_python(self, content: str) -> str:
+        """The file with the fault."""
         return content.replace(self.text, self.replacement)
+
+    def in_core(self, content: str, number: int) -> str:
+        """The file with the fault where `number` is chosen."""
+        return content.replace(
+            self.text, f"(kMutation == {number} ? ({self.replacement}) : ({self.text}))"
+        )
 
 
 MUTATIONS = (
@@ -50,24 +60,24 @@ MUTATIONS = (
         "Philox has nine rounds",
         "version",
         "csrc/values/philox.h",
-        "constexpr int kPhiloxRounds = 10;",
-        "constexpr int kPhiloxRounds = 9;",
+        "round < kLast",
+        "round < kLast - 1",
         (GOLDEN,),
     ),
     Mutation(
         "domains begin elsewhere in the counter",
         "index",
         "csrc/values/philox.h",
-        "constexpr int kDomainShift = 61;",
-        "constexpr int kDomainShift = 60;",
+        "static_cast<uint64_t>(domain) << kDomainShift",
+        "static_cast<uint64_t>(domain) << (kDomainShift - 1)",
         (GOLDEN,),
     ),
     Mutation(
         "a single word is of the other half of its block",
         "order",
         "csrc/values/philox.h",
-        "return (index & 2) ? pair[1] : pair[0];",
-        "return (index & 2) ? pair[0] : pair[1];",
+        "(index & 2) ? pair[1] : pair[0]",
+        "(index & 2) ? pair[0] : pair[1]",
         (GOLDEN, SPARSE),
     ),
     Mutation(
@@ -82,56 +92,56 @@ MUTATIONS = (
         "float64 refines the tails twice as much",
         "rounding",
         "csrc/values/scalar.h",
-        "* 0x1p-56, 0x1p-32);",
-        "* 0x1p-55, 0x1p-32);",
+        "0x1p-56",
+        "0x1p-55",
         (GOLDEN, VALUES),
     ),
     Mutation(
         "ties round away from zero",
         "rounding",
         "csrc/values/dtype.h",
-        "((1u << (kDropped - 1)) - 1) + ((magnitude >> kDropped) & 1u);",
-        "1u << (kDropped - 1);",
+        "((1u << (kDropped - 1)) - 1) + ((magnitude >> kDropped) & 1u)",
+        "1u << (kDropped - 1)",
         (GOLDEN, VALUES),
     ),
     Mutation(
         "bfloat16 ties round away from zero",
         "rounding",
         "csrc/values/dtype.h",
-        "(bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16",
-        "(bits + 0x8000u) >> 16",
+        "bits + 0x7FFFu + ((bits >> 16) & 1u)",
+        "bits + 0x8000u",
         (GOLDEN, VALUES),
     ),
     Mutation(
         "a bound in the dtype lies above the bound",
         "rounding",
         "csrc/values/limits.cpp",
-        "if (static_cast<double>(value) > x) value",
-        "if (static_cast<double>(value) < x) value",
+        "static_cast<double>(value) > x",
+        "static_cast<double>(value) < x",
         (GOLDEN, VALUES),
     ),
     Mutation(
         "the open end of an interval is closed",
         "rounding",
         "csrc/values/limits.cpp",
-        "largest_at_most(dtype, std::nextafter(x, -kInfinity))",
-        "largest_at_most(dtype, x)",
+        "std::nextafter(x, -kInfinity)",
+        "x",
         (GOLDEN, VALUES),
     ),
     Mutation(
         "a tie above the largest value goes the other way",
         "rounding",
         "csrc/values/limits.cpp",
-        "T::kLargest % 2 == 0",
-        "T::kLargest % 2 == 1",
+        "kTieGoesDown && size == middle",
+        "!kTieGoesDown && size == middle",
         (GOLDEN, VALUES, "tests/winit_cuda/fills"),
     ),
     Mutation(
         "probabilities may reach a half",
         "rounding",
         "csrc/values/distributions.cpp",
-        "numbers.tail_start) > kBelowHalf<Real>)",
-        "numbers.tail_start) > kBelowOne<Real>)",
+        "fused(Real(0x1p31), numbers.tail_slope, numbers.tail_start) > kBelowHalf<Real>",
+        "fused(Real(0x1p31), numbers.tail_slope, numbers.tail_start) > kBelowOne<Real>",
         (GOLDEN, VALUES),
     ),
     Mutation(
@@ -146,33 +156,33 @@ MUTATIONS = (
         "a kept table of another interval is taken",
         "index",
         "csrc/values/distributions.cpp",
-        "return table->alpha == alpha;",
-        "return table->alpha >= alpha;",
+        "table->alpha == alpha",
+        "table->alpha >= alpha",
         (GOLDEN, VALUES),
     ),
     Mutation(
         "a one-sided interval is turned round",
         "order",
         "csrc/values/distributions.cpp",
-        "const int near_half = direction > 0 ? 0 : 1;",
-        "const int near_half = direction > 0 ? 1 : 0;",
+        "direction > 0 ? 0 : 1",
+        "direction > 0 ? 1 : 0",
         (GOLDEN,),
     ),
     Mutation(
         "a name that fills its block of the hash has another one",
         "carry",
         "csrc/values/child_key.h",
-        "if (begin + kBlockBytes >= bytes) v[14]",
-        "if (begin + kBlockBytes > bytes) v[14]",
+        "begin + kBlockBytes >= bytes",
+        "begin + kBlockBytes > bytes",
         (GOLDEN, VALUES),
     ),
     # ------------------------------------------------------------------------------------ csrc/fill
     Mutation(
-        "the outermost dimension does not move on",
+        "a dimension moves on by the step of the one within it",
         "carry",
         "csrc/fill/box.h",
-        "for (int d = last; d > 0 && position[d] == box.size[d]; --d) {",
-        "for (int d = last; d > 1 && position[d] == box.size[d]; --d) {",
+        "box.index_stride[d - 1] - static_cast<uint64_t>(box.size[d]) * box.index_stride[d]",
+        "box.index_stride[d] - static_cast<uint64_t>(box.size[d]) * box.index_stride[d]",
         (FILL,),
     ),
     Mutation(
@@ -195,24 +205,24 @@ MUTATIONS = (
         "blocks repeat where the counter carries",
         "index",
         "csrc/fill/words.h",
-        "philox_block(key_, block + i, plain[i]);",
-        "philox_block(key_, block + (i & 1), plain[i]);",
+        "philox_block(key_, block + i, plain[i])",
+        "philox_block(key_, block + (i & 1), plain[i])",
         (GOLDEN, VALUES, FILL),
     ),
     Mutation(
         "a start within a block is forgotten",
         "index",
         "csrc/fill/lanes.h",
-        "std::memcpy(static_cast<void*>(out), values + skipped,",
-        "std::memcpy(static_cast<void*>(out), values,",
+        "values + skipped",
+        "values",
         (GOLDEN,),
     ),
     Mutation(
         "long strided rows repeat their beginning",
         "index",
         "csrc/fill/lanes.h",
-        "run.index + static_cast<uint64_t>(done), count, values, false);",
-        "run.index + static_cast<uint64_t>(done % 4), count, values, false);",
+        "run.index + static_cast<uint64_t>(done)",
+        "run.index + static_cast<uint64_t>(done % 4)",
         (GOLDEN, FILL),
     ),
     Mutation(
@@ -227,24 +237,24 @@ MUTATIONS = (
         "rows of a shard are taken for one stretch",
         "index",
         "csrc/fill/tiles.h",
-        "row.index_stride == static_cast<uint64_t>(stretch);",
-        "row.index_stride >= static_cast<uint64_t>(stretch);",
+        "row.index_stride == static_cast<uint64_t>(stretch)",
+        "row.index_stride >= static_cast<uint64_t>(stretch)",
         (GOLDEN, FILL),
     ),
     Mutation(
         "the last bytes of a column are not written",
         "carry",
         "csrc/fill/columns.h",
-        "if (bytes & 2) copy_and_advance<2>(from, out);",
-        "if (bytes & 2) copy_and_advance<1>(from, out);",
+        "copy_and_advance<2>(from, out)",
+        "copy_and_advance<1>(from, out)",
         (GOLDEN, FILL),
     ),
     Mutation(
         "children are numbered from one",
         "index",
         "csrc/fill/cpu.cpp",
-        "child_of(key, static_cast<uint64_t>(j)).stream",
-        "child_of(key, static_cast<uint64_t>(j + 1)).stream",
+        "child_of(key, static_cast<uint64_t>(j))",
+        "child_of(key, static_cast<uint64_t>(j + 1))",
         (GOLDEN, VALUES),
     ),
     # ---------------------------------------------------------------------------------- csrc/sparse
@@ -252,64 +262,64 @@ MUTATIONS = (
         "the word of the threshold is no zero in float64",
         "order",
         "csrc/sparse/lanes.h",
-        "return word <= limit[i];",
-        "return word < limit[i];",
+        "word <= limit[i]",
+        "word < limit[i]",
         (GOLDEN, SPARSE),
     ),
     Mutation(
         "narrow matrices lose their column from chunk to chunk",
         "carry",
         "csrc/sparse/columns.h",
-        "position += step < columns ? step : step % columns;",
-        "position += step <= columns ? step : step % columns;",
+        "step < columns ? step : step % columns",
+        "step <= columns ? step : step % columns",
         (GOLDEN, SPARSE),
     ),
     Mutation(
         "ties are not parted by row",
         "order",
         "csrc/sparse/select.cpp",
-        "const int64_t row = rank == sharing",
-        "const int64_t row = rank <= sharing",
+        "rank == sharing",
+        "rank <= sharing",
         (GOLDEN, SPARSE),
     ),
     Mutation(
         "what other threads counted is lost",
         "carry",
         "csrc/sparse/select.cpp",
-        "to.below[c] += from.below[c];",
-        "to.below[c] = from.below[c];",
+        "to.below[c] += from.below[c]",
+        "to.below[c] = from.below[c]",
         (GOLDEN, SPARSE),
     ),
     Mutation(
         "the twin that is zero gets its value back",
         "order",
         "csrc/sparse/cpu.cpp",
-        "if (row > threshold.row &&",
-        "if (row >= threshold.row &&",
+        "row > threshold.row",
+        "row >= threshold.row",
         (GOLDEN, SPARSE),
     ),
     Mutation(
         "limits begin with another column",
         "index",
         "csrc/sparse/cpu.cpp",
-        "int64_t column = (fill.columns - before) % fill.columns;",
-        "int64_t column = 0 * before;",
+        "(fill.columns - before) % fill.columns",
+        "0 * before",
         (GOLDEN, SPARSE),
     ),
     Mutation(
         "words that share a half are all zero",
         "order",
         "csrc/sparse/kept.cpp",
-        "limits[lane] = zeros == shared ? limit",
-        "limits[lane] = zeros <= shared ? limit",
+        "zeros == shared",
+        "zeros <= shared",
         (GOLDEN, SPARSE),
     ),
     Mutation(
         "the bound itself is collected twice",
         "index",
         "csrc/sparse/kept.cpp",
-        "is_beyond ? bounds_[lane] + 1 :",
-        "is_beyond ? bounds_[lane] :",
+        "bounds_[lane] + 1",
+        "bounds_[lane] + 0",
         (GOLDEN, SPARSE),
     ),
     # ------------------------------------------------------------------------------------ csrc/many
@@ -317,16 +327,16 @@ MUTATIONS = (
         "tensors of a list take the keys of others",
         "index",
         "csrc/many/cpu.cpp",
-        "keys + 2 * i, first, last",
-        "keys + (2 * i) / 4 * 4, first, last",
+        "keys + 2 * i",
+        "keys + 2 * i / 4 * 4",
         (MANY,),
     ),
     Mutation(
         "the end of a constant is not written",
         "carry",
         "csrc/many/cpu.cpp",
-        "done = count / kWide * kWide;",
-        "done = count;",
+        "count / kWide * kWide",
+        "count",
         (GOLDEN, MANY),
     ),
     # ------------------------------------------------------------------------------ csrc/orthogonal
@@ -334,56 +344,56 @@ MUTATIONS = (
         "the last sign of a square matrix is always plus",
         "order",
         "csrc/orthogonal/reflectors.h",
-        "if (is_last_row) return {negative ? -1.0 : 1.0,",
-        "if (is_last_row) return {1.0,",
+        "negative ? -1.0 : 1.0",
+        "1.0",
         (ORTHOGONAL,),
     ),
     Mutation(
         "a panel draws the words of another place",
         "index",
         "csrc/orthogonal/reflector_panels.cpp",
-        "static_cast<uint64_t>(panel.first) * static_cast<uint64_t>(columns_ + 1);",
-        "static_cast<uint64_t>(panel.first) * static_cast<uint64_t>(columns_);",
+        "static_cast<uint64_t>(panel.first) * static_cast<uint64_t>(columns_ + 1)",
+        "static_cast<uint64_t>(panel.first) * static_cast<uint64_t>(columns_)",
         (ORTHOGONAL,),
     ),
     Mutation(
         "the last reflector of a square matrix is an ordinary one",
         "index",
         "csrc/orthogonal/reflector_panels.cpp",
-        "panel.first + i == rows_ - 1;",
-        "panel.first + i == rows_;",
+        "panel.first + i == rows_ - 1",
+        "panel.first + i == rows_",
         (ORTHOGONAL,),
     ),
     Mutation(
         "panels that come one after the other come in one order",
         "order",
         "csrc/orthogonal/blocked.cpp",
-        "plan_.by_columns ? plan_.panels - done - count : done;",
-        "done;",
+        "plan_.by_columns ? plan_.panels - done - count : done",
+        "done",
         (ORTHOGONAL,),
     ),
     Mutation(
-        "a range of lines ends with the first of the next",
+        "the first line of a range is taken for the one behind the last",
         "index",
         "csrc/orthogonal/blocked.cpp",
-        "line >= range->first + range->count; ++range)",
-        "line > range->first + range->count; ++range)",
+        "vector >= range->count",
+        "vector > range->count",
         (ORTHOGONAL,),
     ),
     Mutation(
         "entries are rounded past the largest value",
         "rounding",
         "csrc/orthogonal/write.h",
-        "std::max(-largest_, std::min(wide, largest_));",
-        "wide;",
+        "std::max(-largest_, std::min(wide, largest_))",
+        "wide",
         (ORTHOGONAL,),
     ),
     Mutation(
         "matrices of a batch are numbered from one",
         "index",
         "csrc/orthogonal/cpu.cpp",
-        "child_of(key, static_cast<uint64_t>(j)), is_few",
-        "child_of(key, static_cast<uint64_t>(j + 1)), is_few",
+        "child_of(key, static_cast<uint64_t>(j))",
+        "child_of(key, static_cast<uint64_t>(j + 1))",
         (ORTHOGONAL,),
     ),
     # ----------------------------------------------------------------------------------- winit_cuda
