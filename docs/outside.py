@@ -20,6 +20,7 @@ OUTSIDE = (
     "benchmarks/results/*.svg",
     "benchmarks/gpu/*.md",
     "examples/*.py",
+    "tests/batteries/README.md",
 )
 
 

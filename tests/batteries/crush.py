@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from record import write
-from streams import STREAMS, philox, philox_stream
 
 import winit_cuda as winit
+from record import write
+from streams import STREAMS, philox, philox_stream
 from winit_cuda import _C  # type: ignore[attr-defined]
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ import time
 from pathlib import Path
 
 import torch
-from record import ROOT, write
 
+from record import ROOT, write
 from winit_cuda import _C  # type: ignore[attr-defined]
 
 # What docs/values.md promises.

@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from record import write
 from scipy import stats
 
 import winit_cuda as winit
+from record import write
 
 # Of each size so many matrices: made one reflector after the other, and in panels.
 SIZES = {8: 100_000, 48: 8_000}

@@ -72,7 +72,7 @@ def main() -> int:
         rows: list[dict[str, object]] = []
         for mutation in chosen:
             rows.append(tree.try_out(mutation))
-            print(f"{rows[-1]['caught_by'] or 'SURVIVED':45}{mutation.name}", flush=True)
+            print(f"{mutation.name}: {rows[-1]['caught_by'] or 'SURVIVED'}", flush=True)
             if options.json:
                 write(options.json, result_of(rows))
         nodes = {str(row["caught_by"]) for row in rows if "::" in str(row["caught_by"])}
