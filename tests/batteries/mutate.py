@@ -10,6 +10,7 @@ test counts that fails with the fault and passes without. At least 95% must be c
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shlex
 import shutil
@@ -57,6 +58,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="where the results go")
     parser.add_argument("--only", help="mutations whose name contains this text")
     parser.add_argument("--folder", type=Path, help="keep the copy here for the next run")
+    parser.add_argument("--resume", action="store_true", help="keep what the results have already")
     parser.add_argument("--list", action="store_true", help="name the mutations and run none")
     options = parser.parse_args()
     chosen = [m for m in MUTATIONS if not options.only or options.only in m.name]
@@ -70,8 +72,10 @@ def main() -> int:
         tree = Tree(options.folder or Path(temporary))
         tree.prepare()
         rows: list[dict[str, object]] = []
+        known = json.loads(options.json.read_text())["rows"] if options.resume else []
         for mutation in chosen:
-            rows.append(tree.try_out(mutation))
+            same = [row for row in known if mutation.made(row)]
+            rows.append(same[0] if same else tree.try_out(mutation))
             print(f"{mutation.name}: {rows[-1]['caught_by'] or 'SURVIVED'}", flush=True)
             if options.json:
                 write(options.json, result_of(rows))
@@ -171,11 +175,7 @@ class Tree:
         finally:
             path.write_text(before, encoding="utf-8")
         return {
-            "name": mutation.name,
-            "kind": mutation.kind,
-            "file": mutation.file,
-            "text": mutation.text,
-            "replacement": mutation.replacement,
+            **mutation.described,
             "caught_by": caught_by,
             "seconds": round(time.monotonic() - begun),
         }

@@ -37,6 +37,16 @@ class Mutation:
         """Whether the fault is one of the core's."""
         return self.file.startswith("csrc/")
 
+    @property
+    def described(self) -> dict[str, str]:
+        """The fault as results keep it."""
+        names = ("name", "kind", "file", "text", "replacement")
+        return {name: getattr(self, name) for name in names}
+
+    def made(self, row: dict[str, object]) -> bool:
+        """Whether a row of results is of this fault."""
+        return self.described.items() <= row.items()
+
     def check(self, root: Path) -> None:
         """Raise ValueError where the text does not name one place."""
         found = (root / self.file).read_text(encoding="utf-8").count(self.text)
@@ -134,7 +144,7 @@ MUTATIONS = (
         "csrc/values/limits.cpp",
         "kTieGoesDown && size == middle",
         "!kTieGoesDown && size == middle",
-        (GOLDEN, VALUES, "tests/winit_cuda/fills"),
+        ("tests/csrc/many/test_constants.py", VALUES),
     ),
     Mutation(
         "probabilities may reach a half",
@@ -142,7 +152,7 @@ MUTATIONS = (
         "csrc/values/distributions.cpp",
         "fused(Real(0x1p31), numbers.tail_slope, numbers.tail_start) > kBelowHalf<Real>",
         "fused(Real(0x1p31), numbers.tail_slope, numbers.tail_start) > kBelowOne<Real>",
-        (GOLDEN, VALUES),
+        (f"{VALUES}/test_distributions.py", VALUES),
     ),
     Mutation(
         "tiny spreads keep their scale",
@@ -150,7 +160,7 @@ MUTATIONS = (
         "csrc/values/distributions.cpp",
         "spread < 0x1p-90",
         "spread < 0x1p-140",
-        (GOLDEN, VALUES),
+        (f"{VALUES}/test_limits.py", VALUES),
     ),
     Mutation(
         "a kept table of another interval is taken",
@@ -174,7 +184,7 @@ MUTATIONS = (
         "csrc/values/child_key.h",
         "begin + kBlockBytes >= bytes",
         "begin + kBlockBytes > bytes",
-        (GOLDEN, VALUES),
+        (f"{VALUES}/test_child_key.py", VALUES),
     ),
     # ------------------------------------------------------------------------------------ csrc/fill
     Mutation(
@@ -183,7 +193,7 @@ MUTATIONS = (
         "csrc/fill/box.h",
         "box.index_stride[d - 1] - static_cast<uint64_t>(box.size[d]) * box.index_stride[d]",
         "box.index_stride[d] - static_cast<uint64_t>(box.size[d]) * box.index_stride[d]",
-        (FILL,),
+        (f"{FILL}/test_box.py", FILL),
     ),
     Mutation(
         "the last block of a chunk does not carry",
@@ -191,7 +201,7 @@ MUTATIONS = (
         "csrc/fill/words.h",
         "low > UINT32_MAX - (L::kBlocks - 1)",
         "low > UINT32_MAX - (L::kBlocks - 2)",
-        (GOLDEN, VALUES, FILL),
+        (f"{VALUES}/test_philox.py", VALUES, FILL),
     ),
     Mutation(
         "the second of two chunks does not carry",
@@ -199,7 +209,7 @@ MUTATIONS = (
         "csrc/fill/words.h",
         "high_of(second + (L::kBlocks - 1)) == high_",
         "high_of(second) == high_",
-        (GOLDEN, VALUES, FILL),
+        (f"{VALUES}/test_philox.py", VALUES, FILL),
     ),
     Mutation(
         "blocks repeat where the counter carries",
@@ -207,7 +217,7 @@ MUTATIONS = (
         "csrc/fill/words.h",
         "philox_block(key_, block + i, plain[i])",
         "philox_block(key_, block + (i & 1), plain[i])",
-        (GOLDEN, VALUES, FILL),
+        (f"{VALUES}/test_philox.py", VALUES, FILL),
     ),
     Mutation(
         "a start within a block is forgotten",
@@ -223,7 +233,7 @@ MUTATIONS = (
         "csrc/fill/lanes.h",
         "run.index + static_cast<uint64_t>(done)",
         "run.index + static_cast<uint64_t>(done % 4)",
-        (GOLDEN, FILL),
+        (f"{FILL}/test_box.py", FILL),
     ),
     Mutation(
         "rows of tiles end within a chunk",
@@ -231,7 +241,7 @@ MUTATIONS = (
         "csrc/fill/lanes.h",
         "(skipped + stretch + C::kElements - 1) / C::kElements",
         "(stretch + C::kElements - 1) / C::kElements",
-        (GOLDEN, FILL),
+        (f"{FILL}/test_tiles.py", FILL),
     ),
     Mutation(
         "rows of a shard are taken for one stretch",
@@ -239,7 +249,7 @@ MUTATIONS = (
         "csrc/fill/tiles.h",
         "row.index_stride == static_cast<uint64_t>(stretch)",
         "row.index_stride >= static_cast<uint64_t>(stretch)",
-        (GOLDEN, FILL),
+        (f"{FILL}/test_tiles.py", FILL),
     ),
     Mutation(
         "the last bytes of a column are not written",
@@ -247,7 +257,7 @@ MUTATIONS = (
         "csrc/fill/columns.h",
         "copy_and_advance<2>(from, out)",
         "copy_and_advance<1>(from, out)",
-        (GOLDEN, FILL),
+        (f"{FILL}/test_tiles.py", FILL),
     ),
     Mutation(
         "children are numbered from one",
@@ -255,7 +265,7 @@ MUTATIONS = (
         "csrc/fill/cpu.cpp",
         "child_of(key, static_cast<uint64_t>(j))",
         "child_of(key, static_cast<uint64_t>(j + 1))",
-        (GOLDEN, VALUES),
+        (f"{VALUES}/test_child_key.py", VALUES),
     ),
     # ---------------------------------------------------------------------------------- csrc/sparse
     Mutation(
@@ -264,7 +274,7 @@ MUTATIONS = (
         "csrc/sparse/lanes.h",
         "word <= limit[i]",
         "word < limit[i]",
-        (GOLDEN, SPARSE),
+        (f"{SPARSE}/test_sparse.py", SPARSE),
     ),
     Mutation(
         "narrow matrices lose their column from chunk to chunk",
@@ -272,7 +282,7 @@ MUTATIONS = (
         "csrc/sparse/columns.h",
         "step < columns ? step : step % columns",
         "step <= columns ? step : step % columns",
-        (GOLDEN, SPARSE),
+        (f"{SPARSE}/test_sparse.py", SPARSE),
     ),
     Mutation(
         "ties are not parted by row",
@@ -280,7 +290,7 @@ MUTATIONS = (
         "csrc/sparse/select.cpp",
         "rank == sharing",
         "rank <= sharing",
-        (GOLDEN, SPARSE),
+        (f"{SPARSE}/test_sparse.py", SPARSE),
     ),
     Mutation(
         "what other threads counted is lost",
@@ -288,7 +298,7 @@ MUTATIONS = (
         "csrc/sparse/select.cpp",
         "to.below[c] += from.below[c]",
         "to.below[c] = from.below[c]",
-        (GOLDEN, SPARSE),
+        (f"{SPARSE}/test_sparse.py", SPARSE),
     ),
     Mutation(
         "the twin that is zero gets its value back",
@@ -296,7 +306,7 @@ MUTATIONS = (
         "csrc/sparse/cpu.cpp",
         "row > threshold.row",
         "row >= threshold.row",
-        (GOLDEN, SPARSE),
+        (f"{SPARSE}/test_sparse.py", SPARSE),
     ),
     Mutation(
         "limits begin with another column",
@@ -304,7 +314,7 @@ MUTATIONS = (
         "csrc/sparse/cpu.cpp",
         "(fill.columns - before) % fill.columns",
         "0 * before",
-        (GOLDEN, SPARSE),
+        (f"{SPARSE}/test_sparse.py", SPARSE),
     ),
     Mutation(
         "words that share a half are all zero",
@@ -312,7 +322,7 @@ MUTATIONS = (
         "csrc/sparse/kept.cpp",
         "zeros == shared",
         "zeros <= shared",
-        (GOLDEN, SPARSE),
+        (f"{SPARSE}/test_kept.py", SPARSE),
     ),
     Mutation(
         "the bound itself is collected twice",
@@ -320,7 +330,7 @@ MUTATIONS = (
         "csrc/sparse/kept.cpp",
         "bounds_[lane] + 1",
         "bounds_[lane] + 0",
-        (GOLDEN, SPARSE),
+        (f"{SPARSE}/test_kept.py", SPARSE),
     ),
     # ------------------------------------------------------------------------------------ csrc/many
     Mutation(
@@ -329,7 +339,7 @@ MUTATIONS = (
         "csrc/many/cpu.cpp",
         "keys + 2 * i",
         "keys + 2 * i / 4 * 4",
-        (MANY,),
+        (f"{MANY}/test_many.py", MANY),
     ),
     Mutation(
         "the end of a constant is not written",
@@ -337,7 +347,7 @@ MUTATIONS = (
         "csrc/many/cpu.cpp",
         "count / kWide * kWide",
         "count",
-        (GOLDEN, MANY),
+        (f"{MANY}/test_constants.py", MANY),
     ),
     # ------------------------------------------------------------------------------ csrc/orthogonal
     Mutation(
@@ -346,7 +356,7 @@ MUTATIONS = (
         "csrc/orthogonal/reflectors.h",
         "negative ? -1.0 : 1.0",
         "1.0",
-        (ORTHOGONAL,),
+        (f"{ORTHOGONAL}/test_reflectors.py", ORTHOGONAL),
     ),
     Mutation(
         "a panel draws the words of another place",
@@ -354,7 +364,7 @@ MUTATIONS = (
         "csrc/orthogonal/reflector_panels.cpp",
         "static_cast<uint64_t>(panel.first) * static_cast<uint64_t>(columns_ + 1)",
         "static_cast<uint64_t>(panel.first) * static_cast<uint64_t>(columns_)",
-        (ORTHOGONAL,),
+        (f"{ORTHOGONAL}/test_orthogonal.py", ORTHOGONAL),
     ),
     Mutation(
         "the last reflector of a square matrix is an ordinary one",
@@ -362,7 +372,7 @@ MUTATIONS = (
         "csrc/orthogonal/reflector_panels.cpp",
         "panel.first + i == rows_ - 1",
         "panel.first + i == rows_",
-        (ORTHOGONAL,),
+        (f"{ORTHOGONAL}/test_orthogonal.py", ORTHOGONAL),
     ),
     Mutation(
         "panels that come one after the other come in one order",
@@ -370,7 +380,7 @@ MUTATIONS = (
         "csrc/orthogonal/blocked.cpp",
         "plan_.by_columns ? plan_.panels - done - count : done",
         "done",
-        (ORTHOGONAL,),
+        (f"{ORTHOGONAL}/test_boxes.py", ORTHOGONAL),
     ),
     Mutation(
         "the first line of a range is taken for the one behind the last",
@@ -378,7 +388,7 @@ MUTATIONS = (
         "csrc/orthogonal/blocked.cpp",
         "vector >= range->count",
         "vector > range->count",
-        (ORTHOGONAL,),
+        (f"{ORTHOGONAL}/test_boxes.py", ORTHOGONAL),
     ),
     Mutation(
         "entries are rounded past the largest value",
@@ -386,7 +396,7 @@ MUTATIONS = (
         "csrc/orthogonal/write.h",
         "std::max(-largest_, std::min(wide, largest_))",
         "wide",
-        (ORTHOGONAL,),
+        (f"{ORTHOGONAL}/test_orthogonal.py", ORTHOGONAL),
     ),
     Mutation(
         "matrices of a batch are numbered from one",
@@ -394,7 +404,7 @@ MUTATIONS = (
         "csrc/orthogonal/cpu.cpp",
         "child_of(key, static_cast<uint64_t>(j))",
         "child_of(key, static_cast<uint64_t>(j + 1))",
-        (ORTHOGONAL,),
+        (f"{ORTHOGONAL}/test_batch.py", ORTHOGONAL),
     ),
     # ----------------------------------------------------------------------------------- winit_cuda
     Mutation(
@@ -403,7 +413,7 @@ MUTATIONS = (
         "winit_cuda/_keys/keys.py",
         '_PERSON = b"winit_cuda v1"',
         '_PERSON = b"winit_cuda v2"',
-        (KEYS,),
+        (f"{KEYS}/test_keys.py",),
     ),
     Mutation(
         "negative numbers name the children of others",
@@ -411,7 +421,7 @@ MUTATIONS = (
         "winit_cuda/_keys/keys.py",
         'number.to_bytes(16, "little", signed=True)',
         '(number & MASK).to_bytes(16, "little")',
-        (KEYS,),
+        (f"{KEYS}/test_keys.py", KEYS),
     ),
     Mutation(
         "streams of children change their sign early",
@@ -419,7 +429,7 @@ MUTATIONS = (
         "winit_cuda/_keys/keys.py",
         "stream - 2**64 if stream >> 63 else stream",
         "stream - 2**64 if stream >> 62 else stream",
-        (KEYS,),
+        (f"{KEYS}/test_keys.py", KEYS),
     ),
     Mutation(
         "boxes lie in the whole where they lie in the local tensor",
@@ -427,7 +437,7 @@ MUTATIONS = (
         "winit_cuda/_fills/parts.py",
         "index = _dot(box.offsets, index_strides)",
         "index = _dot(box.local_offsets, index_strides)",
-        (DISTRIBUTED,),
+        (f"{DISTRIBUTED}/test_boxes.py", DISTRIBUTED),
     ),
     Mutation(
         "chunks of a mesh are rounded down",
@@ -435,7 +445,7 @@ MUTATIONS = (
         "winit_cuda/_distributed/layout.py",
         "chunk = -(-(last - first) // step.ranks)",
         "chunk = (last - first) // step.ranks",
-        (DISTRIBUTED,),
+        (f"{DISTRIBUTED}/test_layout.py", DISTRIBUTED),
     ),
     Mutation(
         "autograd does not see a fill",
@@ -469,6 +479,6 @@ MUTATIONS = (
         "winit_cuda/_model/fill.py",
         "increment_version(written)",
         "pass",
-        (MODEL,),
+        (f"{MODEL}/test_fill.py", MODEL),
     ),
 )
