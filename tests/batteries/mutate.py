@@ -56,12 +56,12 @@ def main() -> int:
     """Run the mutations, print what becomes of each, and return 1 where too many survive."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--json", type=Path, help="where the results go")
-    parser.add_argument("--only", help="mutations whose name contains this text")
+    parser.add_argument("--only", help="mutations whose file or name has this text")
     parser.add_argument("--folder", type=Path, help="keep the copy here for the next run")
     parser.add_argument("--resume", action="store_true", help="keep what the results have already")
     parser.add_argument("--list", action="store_true", help="name the mutations and run none")
     options = parser.parse_args()
-    chosen = [m for m in MUTATIONS if not options.only or options.only in m.name]
+    chosen = [m for m in MUTATIONS if (options.only or "") in f"{m.file} {m.name}"]
     for mutation in chosen:
         mutation.check(ROOT)
     if options.list:
@@ -76,9 +76,11 @@ def main() -> int:
         for mutation in chosen:
             same = [row for row in known if mutation.made(row)]
             rows.append(same[0] if same else tree.try_out(mutation))
-            print(f"{mutation.name}: {rows[-1]['caught_by'] or 'SURVIVED'}", flush=True)
-            if options.json:
-                write(options.json, result_of(rows))
+            report(rows, rows[-1], options.json)
+        for mutation, row in zip(chosen, rows, strict=True):
+            if not row["caught_by"]:
+                row.update(tree.try_out(mutation, WIDER))
+                report(rows, row, options.json)
         nodes = {str(row["caught_by"]) for row in rows if "::" in str(row["caught_by"])}
         if nodes and (flaky := tree.failed(sorted(nodes))):
             sys.exit(f"fails without a fault, too: {flaky}")
@@ -87,12 +89,18 @@ def main() -> int:
     return 0 if result["passed"] else 1
 
 
+def report(rows: list[dict[str, object]], row: dict[str, object], path: Path | None) -> None:
+    """Print one row, and keep all."""
+    print(f"{row['name']}: {row['caught_by'] or 'survives so far'}", flush=True)
+    if path:
+        write(path, result_of(rows))
+
+
 def tracked_files() -> list[str]:
     """The files of the repository."""
     command = ["git", "ls-files", "-z"]
-    return subprocess.run(
-        command, cwd=ROOT, check=True, capture_output=True, text=True
-    ).stdout.split("\0")
+    listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    return [name for name in listed.split("\0") if name and (ROOT / name).is_file()]
 
 
 def result_of(rows: list[dict[str, object]]) -> dict[str, object]:
@@ -119,19 +127,15 @@ class Tree:
 
     def prepare(self) -> None:
         """Copy and build."""
-        for name in filter(None, tracked_files()):
-            source = ROOT / name
-            if source.is_file():
-                self._write(name, source.read_bytes())
-        for file in {mutation.file for mutation in MUTATIONS if mutation.is_compiled}:
-            content = (ROOT / file).read_text(encoding="utf-8")
-            for number, mutation in enumerate(MUTATIONS, 1):
-                if mutation.file == file:
-                    content = mutation.in_core(content, number)
-            self._write(file, content.encode())
-        for file, more in CHOICE.items():
-            content = (ROOT / file).read_text(encoding="utf-8")
-            self._write(file, (content + more).encode())
+        contents = {name: (ROOT / name).read_bytes() for name in tracked_files()}
+        for number, mutation in enumerate(MUTATIONS, 1):
+            if mutation.is_compiled:
+                before = contents[mutation.file].decode()
+                contents[mutation.file] = mutation.in_core(before, number).encode()
+        for name, more in CHOICE.items():
+            contents[name] += more.encode()
+        for name, content in contents.items():
+            self._write(name, content)
         self._build()
         shutil.copy(ROOT / "winit_cuda" / "_build.json", self.folder / "winit_cuda")
         self._see_which_package()
@@ -161,8 +165,8 @@ class Tree:
         for module in folder.glob("_C*.so"):
             shutil.copy(module, self.folder / "winit_cuda")
 
-    def try_out(self, mutation: Mutation) -> dict[str, object]:
-        """Break, test, and put back."""
+    def try_out(self, mutation: Mutation, tests: tuple[str, ...] = ()) -> dict[str, object]:
+        """Break, run the tests that mirror the file, or these, and put back."""
         path, begun = self.folder / mutation.file, time.monotonic()
         before = path.read_text(encoding="utf-8")
         number = MUTATIONS.index(mutation) + 1 if mutation.is_compiled else 0
@@ -170,8 +174,8 @@ class Tree:
             path.write_text(mutation.in_python(before), encoding="utf-8")
         caught_by = None
         try:
-            for tests in (*((test,) for test in mutation.tests), WIDER):
-                caught_by = caught_by or self.failed(tests, number)
+            for test in tests or mutation.tests:
+                caught_by = caught_by or self.failed((test,), number)
         finally:
             path.write_text(before, encoding="utf-8")
         return {
