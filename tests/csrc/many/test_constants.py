@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from core import call, constant, constant_bits, every_dtype, everywhere, same_bits
+from core import (
+    WORDS_OF,
+    call,
+    constant,
+    constant_bits,
+    every_dtype,
+    every_low_precision,
+    everywhere,
+    same_bits,
+)
 from winit_cuda import _C
 
 
@@ -20,6 +29,27 @@ def test_constant_is_rounded_once(value, dtype, place):
         if dtype.itemsize < 4:
             expected = torch.full((count,), value).to(dtype)
         assert same_bits(found, expected)
+
+
+@every_low_precision
+def test_constants_around_the_largest_value(dtype):
+    """Beyond the tie above it comes the next pattern; the tie itself goes to the even one."""
+    words = WORDS_OF[dtype.itemsize]
+    largest = torch.tensor(torch.finfo(dtype).max, dtype=dtype)
+    pattern = largest.view(words).item()
+    below = (largest.view(words) - 1).view(dtype).item()
+    tie = torch.tensor(largest.item() + (largest.item() - below) / 2)
+    infinity = torch.tensor(float("inf"))
+    for value, expected in (
+        (tie.nextafter(-infinity), pattern),
+        (tie, pattern + pattern % 2),
+        (tie.nextafter(infinity), pattern + 1),
+    ):
+        for sign in (1, -1):
+            found = call(constant, torch.ones(5).to(dtype), sign * value.item())
+            patterns = found.view(words).numpy().view(f"u{dtype.itemsize}")
+            negative = (sign < 0) << 8 * dtype.itemsize - 1
+            assert (patterns == expected + negative).all()
 
 
 @everywhere
