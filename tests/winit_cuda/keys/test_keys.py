@@ -119,6 +119,17 @@ def test_fold_in_and_split_take_keys():
         winit.split((0, 0), 2)
 
 
+def test_children_of_split_are_whole_keys():
+    """They are made without a Key's own checks, the signed words included."""
+    for parent in (Key(0, 0), Key(2**64 - 1, 5)):
+        children = winit.split(parent, 32)
+        assert len({child.stream >> 62 for child in children}) == 4  # every sign, early and late
+        for number, child in enumerate(children):
+            made = winit.fold_in(parent, number)
+            for word in ("seed", "stream", "signed_seed", "signed_stream"):
+                assert getattr(child, word) == getattr(made, word)
+
+
 def test_split():
     key = Key(1, 2)
     assert winit.split(key, 0) == ()
