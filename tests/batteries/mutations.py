@@ -281,7 +281,7 @@ MUTATIONS = (
         "carry",
         "csrc/sparse/columns.h",
         "step < columns ? step : step % columns",
-        "step <= columns ? step : step % columns",
+        "step < columns ? step : (step + 1) % columns",
         (f"{SPARSE}/test_sparse.py", SPARSE),
     ),
     Mutation(
