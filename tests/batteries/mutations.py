@@ -184,7 +184,7 @@ MUTATIONS = (
         "csrc/values/child_key.h",
         "begin + kBlockBytes >= bytes",
         "begin + kBlockBytes > bytes",
-        (f"{VALUES}/test_child_key.py", VALUES),
+        (f"{KEYS}/test_keys.py", VALUES),
     ),
     # ------------------------------------------------------------------------------------ csrc/fill
     Mutation(
