@@ -10,6 +10,7 @@ the control: it must fail, or the battery would say nothing.
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
 import tempfile
@@ -48,13 +49,17 @@ def main() -> int:
         "--control", type=int, nargs="*", default=[4], metavar="ROUNDS", help="of Philox (4)"
     )
     parser.add_argument("--json", type=Path, help="where the results go")
+    parser.add_argument("--resume", action="store_true", help="keep what the results have already")
     options = parser.parse_args()
     check_control()
     with tempfile.TemporaryDirectory() as folder:
         program = compiled(options.testu01, Path(folder))
-        rows: list[dict[str, object]] = []
+        rows = json.loads(options.json.read_text())["rows"] if options.resume else []
+        known = {(row["stream"], row["direction"]) for row in rows}
         for name, source, must_fail in sources(options.streams, options.control):
             for direction in options.directions:
+                if (name, direction) in known:
+                    continue
                 rows.append(tried(program, options.battery, name, source, direction, must_fail))
                 print(described(rows[-1]), flush=True)
                 if options.json:
@@ -73,11 +78,11 @@ def check_control() -> None:
 def sources(
     streams: list[str], control: list[int]
 ) -> Iterator[tuple[str, Callable[[], Iterator[Words]], bool]]:
-    """Name, words, and whether they must fail."""
-    for name in streams:
-        yield name, STREAMS[name], False
+    """Name, words, and whether they must fail; the control first."""
     for rounds in control:
         yield f"Philox of {rounds} rounds", philox_stream(rounds), True
+    for name in streams:
+        yield name, STREAMS[name], False
 
 
 def compiled(prefix: Path, folder: Path) -> Path:
@@ -137,6 +142,12 @@ def result_of(battery: str, rows: list[dict[str, object]]) -> dict[str, object]:
         "threshold": LEAST_P,
         "threshold_of_control": LEAST_P_OF_CONTROL,
         "passed": all(row["passed"] for row in rows),
+        "not_run": [
+            f"{name}, {direction}"
+            for name in STREAMS
+            for direction in DIRECTIONS
+            if (name, direction) not in {(row["stream"], row["direction"]) for row in rows}
+        ],
         "rows": rows,
     }
 

@@ -112,6 +112,7 @@ def result_of(rows: list[dict[str, object]]) -> dict[str, object]:
         "threshold": LEAST_CAUGHT,
         "passed": caught >= LEAST_CAUGHT * len(rows),
         "mutations": len(rows),
+        "not_run": [m.name for m in MUTATIONS if not any(m.made(row) for row in rows)],
         "caught": caught,
         "kinds": dict(Counter(str(row["kind"]) for row in rows)),
         "survivors": survivors,
