@@ -367,11 +367,11 @@ MUTATIONS = (
         (f"{ORTHOGONAL}/test_orthogonal.py", ORTHOGONAL),
     ),
     Mutation(
-        "the last reflector of a square matrix is an ordinary one",
+        "the last reflector but one is taken for the last",
         "index",
         "csrc/orthogonal/reflector_panels.cpp",
         "panel.first + i == rows_ - 1",
-        "panel.first + i == rows_",
+        "panel.first + i == rows_ - 2",
         (f"{ORTHOGONAL}/test_orthogonal.py", ORTHOGONAL),
     ),
     Mutation(
