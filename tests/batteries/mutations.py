@@ -293,11 +293,11 @@ MUTATIONS = (
         (f"{SPARSE}/test_sparse.py", SPARSE),
     ),
     Mutation(
-        "what other threads counted is lost",
+        "a single row that is left over is not looked at",
         "carry",
         "csrc/sparse/select.cpp",
-        "to.below[c] += from.below[c]",
-        "to.below[c] = from.below[c]",
+        "tiled_.rest() > 0",
+        "tiled_.rest() > 1",
         (f"{SPARSE}/test_sparse.py", SPARSE),
     ),
     Mutation(
