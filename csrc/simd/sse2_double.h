@@ -127,12 +127,23 @@ struct Sse2Double {
     return {chosen(_mm_unpacklo_epi32(sign, sign), when_negative.first, otherwise.first),
             chosen(_mm_unpackhi_epi32(sign, sign), when_negative.second, otherwise.second)};
   }
-  static WINIT_HD_MEMBER F add(F a, F b) { return each(&_mm_add_pd, a, b); }
-  static WINIT_HD_MEMBER F multiply(F a, F b) { return each(&_mm_mul_pd, a, b); }
-  static WINIT_HD_MEMBER F subtract(F a, F b) { return each(&_mm_sub_pd, a, b); }
+  // Intrinsics have no address where nothing is inlined, as with -O0.
+  static WINIT_HD_MEMBER F add(F a, F b) {
+    return each([](__m128d x, __m128d y) { return _mm_add_pd(x, y); }, a, b);
+  }
+  static WINIT_HD_MEMBER F multiply(F a, F b) {
+    return each([](__m128d x, __m128d y) { return _mm_mul_pd(x, y); }, a, b);
+  }
+  static WINIT_HD_MEMBER F subtract(F a, F b) {
+    return each([](__m128d x, __m128d y) { return _mm_sub_pd(x, y); }, a, b);
+  }
   // As for float32.
-  static WINIT_HD_MEMBER F smaller(F a, F b) { return each(&_mm_min_pd, b, a); }
-  static WINIT_HD_MEMBER F larger(F a, F b) { return each(&_mm_max_pd, b, a); }
+  static WINIT_HD_MEMBER F smaller(F a, F b) {
+    return each([](__m128d x, __m128d y) { return _mm_min_pd(x, y); }, b, a);
+  }
+  static WINIT_HD_MEMBER F larger(F a, F b) {
+    return each([](__m128d x, __m128d y) { return _mm_max_pd(x, y); }, b, a);
+  }
 
   // Called: it is long, and maps have several.
   WINIT_NO_INLINE static F fma(F a, F b, F c) {
