@@ -239,8 +239,8 @@ MUTATIONS = (
         "rows of tiles end within a chunk",
         "carry",
         "csrc/fill/lanes.h",
-        "(skipped + stretch + C::kElements - 1) / C::kElements",
-        "(stretch + C::kElements - 1) / C::kElements",
+        "(skipped + count + C::kElements - 1) / C::kElements",
+        "(count + C::kElements - 1) / C::kElements",
         (f"{FILL}/test_tiles.py", FILL),
     ),
     Mutation(
@@ -337,8 +337,8 @@ MUTATIONS = (
         "tensors of a list take the keys of others",
         "index",
         "csrc/many/cpu.cpp",
-        "keys + 2 * i",
-        "keys + 2 * i / 4 * 4",
+        "keys[number]",
+        "keys[number / 2 * 2]",
         (f"{MANY}/test_many.py", MANY),
     ),
     Mutation(
@@ -461,8 +461,8 @@ MUTATIONS = (
         "autograd does not see a list of fills",
         "version",
         "winit_cuda/_dispatch/many.py",
-        "increment_version(self._tensors)",
-        "pass",
+        "self._launch(address)\n        increment_version(self._tensors)",
+        "self._launch(address)",
         (f"{DISPATCH}/test_many.py",),
     ),
     Mutation(
@@ -477,7 +477,8 @@ MUTATIONS = (
         "a run counts a tensor's pieces as no writes",
         "version",
         "winit_cuda/_model/fill.py",
-        "increment_version(written)",
+        "increment_version(tuple("
+        "slot.tensor for slot, entry in pairs if entry.pieces or entry.program))",
         "pass",
         (f"{MODEL}/test_fill.py", MODEL),
     ),
