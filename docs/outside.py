@@ -16,11 +16,14 @@ if TYPE_CHECKING:
     from mkdocs.structure.files import Files
 
 OUTSIDE = (
+    "benchmarks/results/*.json",
     "benchmarks/results/*.md",
     "benchmarks/results/*.svg",
     "benchmarks/gpu/*.md",
     "examples/*.py",
     "tests/batteries/README.md",
+    "tests/batteries/results/*.json",
+    "tests/data/*",
 )
 
 

@@ -19,7 +19,6 @@ import functools
 import math
 from dataclasses import dataclass
 from itertools import pairwise
-from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -186,6 +185,8 @@ def _constant(count: int, value: float) -> Part:
 def _normal(count: int, mean: float, std: float) -> Part:
     if std == 0:
         return _constant(count, mean)
+    from statistics import NormalDist  # which takes longer than the rest of the package
+
     return Part(count, mean, std**2, 0.0, 3 * std**4, cdf=NormalDist(mean, std).cdf)
 
 

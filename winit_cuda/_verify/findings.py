@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -59,6 +58,8 @@ class Scores:
 
 def limit_of(tests: int) -> float:
     """Beyond which z-score one of so many tests is an alarm."""
+    from statistics import NormalDist  # which takes longer than the rest of the package
+
     return -NormalDist().inv_cdf(FALSE_ALARM / (2 * max(tests, 1)))
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .._core.checks import wrong
-from . import html_page, picture, report_table
+from . import picture, report_table
 from .findings import FALSE_ALARM
 from .report_data import ReportData
 
@@ -18,7 +17,6 @@ _FORMAT = "winit_cuda report"
 _VERSION = 1
 
 
-@dataclass(frozen=True, repr=False)  # which would be pages
 class ModelReport(ReportData):
     """What the parameters of a model are like, what is odd, and what a batch did.
 
@@ -42,6 +40,8 @@ class ModelReport(ReportData):
 
     def to_html(self) -> str:
         """Return the report as one page that needs nothing else: no network, no other file."""
+        from . import html_page  # it takes the escapes of the standard library's html
+
         return html_page.page(self)
 
     def save(self, path: str | Path) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from .activity import Activity
-    from .expectation import Expectation
-    from .findings import Finding, Scores
-    from .tensor_statistics import Statistics
+# Annotations are for everyone to resolve.
+from .activity import Activity  # noqa: TC001
+from .expectation import Expectation  # noqa: TC001
+from .findings import Finding, Scores  # noqa: TC001
+from .tensor_statistics import Statistics  # noqa: TC001
 
 
 @dataclass(frozen=True)
