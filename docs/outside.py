@@ -21,7 +21,6 @@ OUTSIDE = (
     "benchmarks/results/*.svg",
     "benchmarks/gpu/*.md",
     "examples/*.py",
-    "tests/batteries/README.md",
     "tests/batteries/results/*.json",
     "tests/data/*",
 )
