@@ -98,9 +98,6 @@ def ordinary_items(jobs: Sequence[Job]) -> tuple[dict[int, Listed], list[int]]:
     """By device, the items of ordinary tensors and fills; and the jobs that have more to check."""
     by_device: dict[int, Listed] = {}
     others: list[int] = []
-    items: list[Any] = [job.item for job in jobs]
-    if jobs and None not in items:
-        return {CPU: Listed(items, list(range(len(jobs))))}, others
     for i, job in enumerate(jobs):
         found = ordinary_item(job) if job.item is None else (CPU, job.item)
         if found is None:
