@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+from functools import partial
 
 import pytest
 import torch
@@ -108,20 +110,17 @@ def test_no_cpu_generator_in_a_graph():
 
 
 class CudaGenerator:
-    """What is asked of a CUDA generator of torch's, without CUDA."""
+    """What is asked of a CUDA generator of torch's, without CUDA.
 
-    def __init__(self, seed: int, offset: int = 0) -> None:
-        self.seed, self.offset = seed, offset
+    Its methods are no Python code, as torch's are none: no other thread runs inside them.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed, self.offset = seed, 0
         self.device = torch.device("cuda", 0)
-
-    def initial_seed(self) -> int:
-        return self.seed
-
-    def get_offset(self) -> int:
-        return self.offset
-
-    def set_offset(self, offset: int) -> None:
-        self.offset = offset
+        self.initial_seed = partial(getattr, self, "seed")
+        self.get_offset = partial(getattr, self, "offset")
+        self.set_offset = partial(setattr, self, "offset")
 
 
 @pytest.fixture
@@ -181,6 +180,16 @@ def test_cuda_generators_move_when_the_core_asks(default_cuda):
     assert first != second
 
 
+@pytest.fixture
+def frequent_switches():
+    """Have Python change threads as often as it can."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+
+
+@pytest.mark.usefixtures("frequent_switches")
 def test_threads_of_one_cuda_generator_get_different_keys(default_cuda):
     default_cuda(7)
     keys: list[Key] = []
