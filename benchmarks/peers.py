@@ -71,7 +71,7 @@ def _jax(name: str, shape: tuple[int, int]) -> Call:
         "normal_": jax.random.normal,
         "orthogonal_": jax.nn.initializers.orthogonal(),
     }[name]
-    compiled = jax.jit(partial(make, shape=shape))
+    compiled = jax.jit(partial(make, shape=shape, dtype=jax.numpy.float32))
     keys = iter(jax.random.split(jax.random.key(0), 100_000))
     return lambda: compiled(next(keys)).block_until_ready()
 
