@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import resource
 import signal
 import sys
@@ -145,6 +146,11 @@ def _in_child(examined: Callable[[], dict[str, Any]], seconds: int) -> dict[str,
     return json.loads(text) if text else {"error": f"ended with status {status}"}
 
 
+def _said(error: Exception) -> str:
+    """The beginning of what an error says, with paths of packages in whatever environment."""
+    return re.sub(r"\S+/site-packages/", "", f"{type(error).__name__}: {error}")[:300]
+
+
 def _examined(name: str, factory_of: Callable[[str], Factory], most: float) -> dict[str, Any]:
     warnings.simplefilter("ignore")
     found: dict[str, Any] = {}
@@ -155,7 +161,7 @@ def _examined(name: str, factory_of: Callable[[str], Factory], most: float) -> d
         after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         found["growth_mb"] = round((after - before) / 1024, 1)
     except Exception as error:  # whatever a constructor raises is a result
-        return {"error": f"{type(error).__name__}: {error}"[:300]}
+        return {"error": _said(error)}
     if found["elements"] <= most:
         try:
             found |= compared(factory, plan)

@@ -12,7 +12,7 @@ from torch import nn
 import models
 import winit_cuda as winit
 from benchmarks.models import times
-from benchmarks.models.__main__ import as_text, totals
+from benchmarks.models.__main__ import _said, as_text, totals
 from benchmarks.models.check import compared, distance, planned
 
 
@@ -62,6 +62,11 @@ def test_plans_that_are_wrong(name, change, message):
     entries = [replace(e, **change) if e.name == name else e for e in planned(factory)[0]]
     found = compared(factory, winit.Plan(entries))["different"]
     assert found[0].startswith(f"{name}: {message}")
+
+
+def test_errors_of_two_environments_are_alike():
+    found = {_said(ValueError(f"at {at}/site-packages/a/b.py:3 in f")) for at in ("/x", "/y/lib")}
+    assert found == {"ValueError: at a/b.py:3 in f"}
 
 
 def test_distances_are_those_of_scipy():
