@@ -148,7 +148,7 @@ def _shrink(config: Any) -> None:
     """Set the sizes of a configuration, and of those within it, to small ones."""
     for size, names in _SMALL.items():
         for name in names:
-            with contextlib.suppress(AttributeError):  # of a name that cannot be set
+            with contextlib.suppress(Exception):  # whatever a refusal to read or set it raises
                 if type(getattr(config, name, None)) is int:
                     setattr(config, name, size)
     with contextlib.suppress(AttributeError, TypeError):
