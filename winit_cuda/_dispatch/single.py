@@ -27,10 +27,10 @@ from .._core.torch_internals import (
     is_functional_tensor,
     is_jit_tracing,
     is_tracing_tensor,
-    is_watched,
     local_tensor,
     profiler,
     transforms_active,
+    writes_are_seen,
 )
 from .._distributed.dtensor import written
 from .._fills.fill import random_code
@@ -226,11 +226,7 @@ def _failed(
 
 def is_seen_by_torch(tensor: torch.Tensor) -> bool:
     """Whether torch has to see the write: compilation, tracing, fake tensors, `torch.func`."""
-    return (
-        is_watched()
-        or forward_ad._current_level >= 0  # noqa: SLF001
-        or is_tracing_tensor(tensor)
-    )
+    return writes_are_seen() or is_tracing_tensor(tensor)
 
 
 def _through_operator(
