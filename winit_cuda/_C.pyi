@@ -436,6 +436,15 @@ def cuda_current_device() -> int:
 def set_cuda_device(device: int, /) -> None:
     """Make a CUDA device current in this thread; for use inside of `torch.cuda.device`."""
 
+def reader(
+    exchange: object, classes: tuple[type, ...], /
+) -> Callable[[object], tuple[int, int] | None]:
+    """A function that gives address and number of elements of contiguous tensors on the CPU.
+
+    It reads tensors of these classes, not of derived ones, by `exchange`, their capsule
+    `__dlpack_c_exchange_api__`. None for tensors without elements or memory, and other objects.
+    """
+
 class NamedFills:
     """Fills of contiguous tensors on the CPU, each with the name of its key."""
 

@@ -1,9 +1,4 @@
 // The fills of a plan, set up once; a run of the plan has the tensors.
-//
-// Tensors are read as DLPack describes them, the open standard for handing them between libraries.
-// Its C interface takes a twentieth of the time of as many attributes read from Python. The
-// declarations are those of version 1 of the standard, as far as they are needed:
-// https://dmlc.github.io/dlpack/latest/c_api.html
 #include <pybind11/stl.h>
 
 #include <algorithm>
@@ -14,6 +9,7 @@
 #include <utility>
 
 #include "bindings/bindings.h"
+#include "bindings/exchange.h"
 #include "bindings/lists.h"
 #include "bindings/place.h"
 
@@ -21,68 +17,6 @@ namespace py = pybind11;
 
 namespace winit_cuda {
 namespace {
-
-struct DLDevice {
-  int32_t type, index;
-};
-constexpr int32_t kDLCpu = 1;
-
-struct DLDataType {
-  uint8_t code, bits;
-  uint16_t lanes;
-};
-
-struct DLTensor {
-  void* data;
-  DLDevice device;
-  int32_t rank;
-  DLDataType dtype;
-  const int64_t* sizes;
-  const int64_t* strides;  // null where it is contiguous
-  uint64_t byte_offset;
-};
-
-struct DLExchange {
-  uint32_t major, minor;
-  void* previous;
-  void *allocate, *own, *give;
-  int (*describe)(void* object, DLTensor* out);  // 0, or an exception is set; may be null
-  void* current_stream;
-};
-
-// The dtype of a code, as DLPack describes it.
-DLDataType described(DType dtype) {
-  switch (dtype) {
-    case DType::kFloat64:
-      return {2, 64, 1};
-    case DType::kFloat16:
-      return {2, 16, 1};
-    case DType::kBFloat16:
-      return {4, 16, 1};
-    case DType::kFloat8E4M3FN:
-      return {10, 8, 1};
-    case DType::kFloat8E5M2:
-      return {12, 8, 1};
-    default:
-      return {2, 32, 1};
-  }
-}
-
-bool operator==(const DLDataType& a, const DLDataType& b) {
-  return a.code == b.code && a.bits == b.bits && a.lanes == b.lanes;
-}
-
-// Whether there are elements, in memory, which lie one behind the other.
-bool is_contiguous(const DLTensor& tensor) {
-  if (!tensor.data) return false;  // as where the storage was freed
-  int64_t stride = 1;
-  for (int d = tensor.rank - 1; d >= 0; --d) {
-    const int64_t size = tensor.sizes[d];
-    if (size == 0 || (size > 1 && tensor.strides && tensor.strides[d] != stride)) return false;
-    stride *= size;
-  }
-  return true;
-}
 
 // What fills all of one contiguous tensor, but for where it lies.
 struct PlannedFill {
@@ -94,23 +28,17 @@ struct PlannedFill {
   DLDataType dtype;
 
   bool is_for(const DLTensor& tensor) const {
-    return tensor.device.type == kDLCpu && tensor.dtype == dtype && tensor.rank == rank &&
-           std::equal(sizes, sizes + rank, tensor.sizes) && is_contiguous(tensor);
+    return tensor.dtype == dtype && tensor.rank == rank &&
+           std::equal(sizes, sizes + rank, tensor.sizes);
   }
 };
 
 class PlannedFills : public std::enable_shared_from_this<PlannedFills> {
  public:
-  // `classes` are those of tensors that `capsule`, their `__dlpack_c_exchange_api__`, reads; both
-  // live on. Each fill is (name, sizes, item), the item with the address 0; or None, and no tensor
+  // Each fill is (name, sizes, item), the item with the address 0; or None, and no tensor
   // is what it is for.
   PlannedFills(const py::capsule& capsule, const py::tuple& classes, const py::list& fills)
-      : given_(py::cast<std::vector<std::optional<Given>>>(fills)) {
-    void* const found = PyCapsule_GetPointer(capsule.ptr(), "dlpack_exchange_api");
-    if (!found) throw py::error_already_set();
-    const auto* exchange = static_cast<const DLExchange*>(found);
-    if (exchange->major == 1) describe_ = exchange->describe;
-    for (const py::handle one : classes) classes_.push_back(one.ptr());
+      : reader_(capsule, classes), given_(py::cast<std::vector<std::optional<Given>>>(fills)) {
     const DefaultFloatingPoint environment;
     list_.fills.reserve(given_.size());  // they stay where they are
     fills_.reserve(given_.size());
@@ -130,13 +58,13 @@ class PlannedFills : public std::enable_shared_from_this<PlannedFills> {
     for (size_t i = 0; i < count; ++i) {
       const auto number = static_cast<size_t>(as_int64(PyList_GET_ITEM(numbers.ptr(), i)));
       DLTensor tensor;
-      if (number >= fills_.size() || !describe(PyList_GET_ITEM(tensors.ptr(), i), tensor) ||
+      if (number >= fills_.size() || !reader_.read(PyList_GET_ITEM(tensors.ptr(), i), tensor) ||
           !fills_[number].is_for(tensor)) {
         others.append(i);
         continue;
       }
       PlacedFill fill = fills_[number].fill;
-      fill.pointer = static_cast<unsigned char*>(tensor.data) + tensor.byte_offset;
+      fill.pointer = address_of(tensor);
       found.fills.add(fill);
       found.names.push_back(fills_[number].name);
       found.elements += fills_[number].elements;
@@ -159,20 +87,10 @@ class PlannedFills : public std::enable_shared_from_this<PlannedFills> {
             described(dtype_of(as_int(item[2].ptr())))};
   }
 
-  bool describe(PyObject* object, DLTensor& tensor) const {
-    PyObject* const type = reinterpret_cast<PyObject*>(Py_TYPE(object));
-    if (!describe_ || std::find(classes_.begin(), classes_.end(), type) == classes_.end())
-      return false;
-    if (describe_(object, &tensor) == 0) return true;
-    PyErr_Clear();  // it has no memory of its own
-    return false;
-  }
-
+  TensorReader reader_;
   std::vector<std::optional<Given>> given_;
   FillList list_;
   std::vector<PlannedFill> fills_;
-  std::vector<PyObject*> classes_;
-  decltype(DLExchange::describe) describe_ = nullptr;
 };
 
 void run(const NamedFills& fills, uint64_t seed, uint64_t stream, int threads) {

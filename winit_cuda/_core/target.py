@@ -24,7 +24,7 @@ from .torch_internals import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 # (pointer, dtype, numel, box, device, cuda_stream, threads), as every fill of the core begins.
 Place = tuple[int, int, int, Any, int, int, int]
@@ -32,6 +32,26 @@ Place = tuple[int, int, int, Any, int, int, int]
 Box = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], int]
 
 _Tensor, _Parameter = torch.Tensor, torch.nn.Parameter
+
+
+def _no_place(_: Any) -> tuple[int, int] | None:
+    return None
+
+
+ORDINARY = (torch.Tensor, torch.nn.Parameter)
+"""The classes whose tensors the core reads by itself; those of derived ones it does not."""
+
+exchange = getattr(torch.Tensor, "__dlpack_c_exchange_api__", None)
+"""What it reads them by: DLPack's C interface, which torch has since 2.10; else None."""
+
+place_of: Callable[[Any], tuple[int, int] | None] = _no_place
+"""Address and number of elements of an ordinary contiguous tensor on the CPU; None of all others.
+
+In half of the time of `address` and what there is to ask besides. Inference tensors are among
+them, and what `torch.jit.trace` looks at.
+"""
+if exchange is not None and backend.loaded is not None:
+    place_of = backend.loaded.reader(exchange, ORDINARY)
 
 MAX_RANK = 15
 """csrc/fill/box.h: more dimensions than this of more than one element cannot be described."""

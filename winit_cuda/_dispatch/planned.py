@@ -13,6 +13,7 @@ import torch
 
 from .._core import backend
 from .._core.subnormals import SMALLEST
+from .._core.target import ORDINARY, exchange
 from .._core.torch_internals import increment_version, writes_are_seen
 from .items import Item
 
@@ -24,15 +25,13 @@ if TYPE_CHECKING:
 # The name of a fill's key, the shape of its tensor, and its item, in which the address is 0.
 PlannedItem = tuple[str, tuple[int, ...], Item]
 
-# Before torch 2.10 there is none.
-_exchange = getattr(torch.Tensor, "__dlpack_c_exchange_api__", None)
 _is_neg, _is_inference = torch.Tensor.is_neg, torch.Tensor.is_inference
 
 
 def can_run() -> bool:
     """Whether planned fills serve here and now."""
     return (
-        _exchange is not None
+        exchange is not None
         and backend.core is not None
         and not writes_are_seen()
         and bool(SMALLEST)
@@ -88,8 +87,7 @@ class PlannedFills:
     """
 
     def __init__(self, fills: Sequence[PlannedItem | None]) -> None:
-        classes = (torch.Tensor, torch.nn.Parameter)
-        self._fills = backend.loaded.PlannedFills(_exchange, classes, list(fills))
+        self._fills = backend.loaded.PlannedFills(exchange, ORDINARY, list(fills))
 
     def of(self, tensors: list[torch.Tensor], numbers: list[int]) -> tuple[NamedFills, list[int]]:
         """Of each tensor i fill numbers[i], where it is what that is for; the places of others."""

@@ -168,3 +168,37 @@ def test_more_dimensions_than_the_core_describes(rank):
     reversed_ = torch.zeros((2,) * rank).permute(backwards)
     winit.uniform_(reversed_, key=winit.key(5))
     assert torch.equal(reversed_, winit.uniform_(torch.zeros((2,) * rank), key=winit.key(5)))
+
+
+@needs_core
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.skipif(target.exchange is None, reason="before torch 2.10 there is no such interface")
+def test_places_of_ordinary_tensors():
+    for tensor in (
+        torch.empty(3, 4),
+        torch.nn.Parameter(torch.empty(5, dtype=torch.bfloat16)),
+        torch.empty((), dtype=torch.double),
+        torch.empty(4, 6)[2:],
+        torch.empty(3, 1, 4).as_strided((3, 1, 4), (4, 99, 1)),
+    ):
+        assert target.place_of(tensor) == (tensor.data_ptr(), tensor.numel())
+    freed = torch.empty(3)
+    freed.untyped_storage().resize_(0)
+    for other in (
+        torch.empty(4, 3).t(),
+        torch.empty(1, 4).expand(3, 4),
+        torch.empty(3, 0),
+        torch.empty(3, device="meta"),
+        torch.ones(3, 4).to_sparse(),
+        with_layout("nested", (5, 4)),
+        torch._efficientzerotensor(3, 4),
+        torch.empty(3).as_subclass(Subclass),
+        freed,
+        [1.0],
+        None,
+    ):
+        assert target.place_of(other) is None
+
+
+class Subclass(torch.Tensor):
+    pass
