@@ -205,8 +205,8 @@ def matched(
 ) -> Match:
     """The tensors with their entries, and what is left over on either side.
 
-    Those that transformers marks as loaded are skipped, unless `loaded`. Tensors that fills of
-    `numbers` are for may not be skipped by patterns.
+    Those that transformers marks as loaded are skipped, unless `loaded`. Patterns are for tensors
+    that have no number. Of those that have one, two may be the same.
     """
     by_name, match = index.by_name, Match()
     report, numbers = match.report, numbers or {}
@@ -214,6 +214,8 @@ def matched(
     parameters = len(slots)
     if buffers:
         slots += match.gather(modules, own_buffers, numbers, by_name.__contains__)
+    if slots and not {id(slot.tensor) for _, slot in slots}.isdisjoint(map(id, match.tensors)):
+        return matched(index, modules, patterns, buffers, loaded=loaded)  # tied, under other names
     seen = set(match.numbers)
     for count, (place, slot) in enumerate(slots):
         own = by_name.get(slot.name)

@@ -19,7 +19,7 @@ from .slots import modules_of
 from .spectral import vectors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from .._dispatch.planned import NamedFills
     from .entries import Entry
@@ -108,11 +108,16 @@ def _split(match: Match, index: Index) -> tuple[NamedFills | None, list[tuple[Sl
     """What the core fills at once, and others, which have more to check."""
     if not match.tensors:
         return None, match.others
+    fills: NamedFills | None = None
+    odd: Sequence[int] = range(len(match.tensors))
     # Parametrizations are code of others, which may do anything to the model while it is filled.
-    if any(slot.is_computed for slot, _ in match.others):
-        return None, match.with_odd(range(len(match.tensors)), index.entries)
-    fills, odd = index.fills.of(match.tensors, match.numbers)
-    return fills, match.with_odd(odd, index.entries) if odd else match.others
+    if not any(slot.is_computed for slot, _ in match.others):
+        fills, odd = index.fills.of(match.tensors, match.numbers)
+    if not odd:
+        return fills, match.others
+    if len(set(map(id, match.tensors))) < len(match.tensors):
+        raise SharedMemory
+    return fills, match.with_odd(odd, index.entries)
 
 
 def _misfits(found: list[tuple[Slot, Entry]], shards: Mapping[str, Shard | Shards]) -> list[str]:
