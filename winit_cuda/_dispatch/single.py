@@ -113,28 +113,6 @@ def fill(
     return tensor
 
 
-def _described(tensor: torch.Tensor) -> Place | None:
-    """Where a tensor of the core's lies, in any layout; None where that takes a closer look."""
-    pointer = address(tensor)
-    code = CODES.get(tensor.dtype, -1) if pointer else -1
-    if code < 0 or tensor.is_neg():
-        return None
-    numel = tensor.numel()
-    if type(numel) is not int:  # torch.jit.trace has symbols for sizes
-        return None
-    box = None
-    if not tensor.is_contiguous():
-        box = target.box_of(tensor)
-        if box is None:
-            return None
-    if tensor.is_cpu:
-        return pointer, code, numel, box, -1, 0, 1 if numel <= _ONE_THREAD else _threads()
-    device = tensor.get_device()
-    if not tensor.is_cuda or backend.cuda_problem(device) is not None:
-        return None
-    return pointer, code, numel, box, device, cuda_stream(device), 1
-
-
 def _elsewhere(
     what: Fill,
     function: str,
@@ -158,6 +136,28 @@ def _elsewhere(
         _through_operator(what, function, tensor, numbers, generator, key)
         return tensor
     return write(what, function, tensor, numbers, generator, key)
+
+
+def _described(tensor: torch.Tensor) -> Place | None:
+    """Where a tensor of the core's lies, in any layout; None where that takes a closer look."""
+    pointer = address(tensor)
+    code = CODES.get(tensor.dtype, -1) if pointer else -1
+    if code < 0 or tensor.is_neg():
+        return None
+    numel = tensor.numel()
+    if type(numel) is not int:  # torch.jit.trace has symbols for sizes
+        return None
+    box = None
+    if not tensor.is_contiguous():
+        box = target.box_of(tensor)
+        if box is None:
+            return None
+    if tensor.is_cpu:
+        return pointer, code, numel, box, -1, 0, 1 if numel <= _ONE_THREAD else _threads()
+    device = tensor.get_device()
+    if not tensor.is_cuda or backend.cuda_problem(device) is not None:
+        return None
+    return pointer, code, numel, box, device, cuda_stream(device), 1
 
 
 def _fill_part(

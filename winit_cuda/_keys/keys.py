@@ -47,8 +47,8 @@ class Key:
         store = object.__setattr__
         store(self, "seed", seed)
         store(self, "stream", stream)
-        store(self, "signed_seed", seed - 2**64 if seed >> 63 else seed)
-        store(self, "signed_stream", stream - 2**64 if stream >> 63 else stream)
+        for name, word in (("signed_seed", seed), ("signed_stream", stream)):
+            store(self, name, word - 2**64 if word >> 63 else word)
 
     def __reduce__(self) -> tuple[type[Key], tuple[int, int]]:
         return Key, (self.seed, self.stream)
