@@ -436,20 +436,52 @@ def cuda_current_device() -> int:
 def set_cuda_device(device: int, /) -> None:
     """Make a CUDA device current in this thread; for use inside of `torch.cuda.device`."""
 
-def addresses(
-    exchange: object,
-    classes: tuple[type, ...],
-    objects: list[Any],
-    sizes: list[tuple[int, ...]],
-    dtypes: list[int],
-    /,
-) -> list[int]:
-    """The addresses of contiguous tensors on the CPU, read by DLPack; 0 for all other objects.
+def reader(
+    exchange: object, classes: tuple[type, ...], /
+) -> Callable[[object], tuple[int, int] | None]:
+    """A function that gives address and number of elements of contiguous tensors on the CPU.
 
-    `exchange` is the capsule `__dlpack_c_exchange_api__` of the classes. An object is a tensor if
-    its class is one of these, it has at least one element, and it has the sizes and the dtype, a
-    code as above, that are asked for; a code below 0 asks for none.
+    It reads tensors of these classes, not of derived ones, by `exchange`, their capsule
+    `__dlpack_c_exchange_api__`. None for tensors without elements or memory, and other objects.
     """
+
+class NamedFills:
+    """Fills of contiguous tensors on the CPU, each with the name of its key."""
+
+    @property
+    def elements(self) -> int:
+        """How many elements they write."""
+
+    @property
+    def overlap(self) -> bool:
+        """Whether two of them write the same memory."""
+
+    def run(self, seed: int, stream: int, threads: int, /) -> None:
+        """Write all tensors, each with the child of this key that its name names."""
+
+class PlannedFills:
+    """Fills of all elements of one contiguous tensor on the CPU each, but for where that lies."""
+
+    def __init__(
+        self,
+        exchange: object,
+        classes: tuple[type, ...],
+        fills: list[tuple[str, tuple[int, ...], FillListItem] | None],
+        /,
+    ) -> None:
+        """Set up the fills, of each the name of its key, the sizes of its tensor, and its item.
+
+        Its item has the pointer 0 and no box. No tensor is what a None is for. `exchange` is the
+        capsule `__dlpack_c_exchange_api__` of the classes of tensors.
+        """
+
+    def of(self, tensors: list[Any], numbers: list[int], /) -> tuple[NamedFills, list[int]]:
+        """Of each tensor i fill numbers[i], where it is what that is for, and the places of others.
+
+        Tensors are read by DLPack. One is what a fill is for if its own class is one of the
+        classes, it is contiguous, has elements, and has the sizes and the dtype of the fill. A
+        number may be none of a fill's. No reference to the tensors is kept.
+        """
 
 class FillList:
     """Fills of one device, set up once and run many times with other keys.
@@ -465,6 +497,9 @@ class FillList:
         ValueError: an item is not one, or two fills write the same memory. Seen are fills that
         begin at one address, and contiguous ones that overlap.
         """
+
+    def overlaps(self, others: NamedFills, /) -> bool:
+        """Whether two fills of this list and of the others write the same memory."""
 
     @property
     def memory_bytes(self) -> int:

@@ -34,8 +34,8 @@ from ._model.build import build
 from ._model.ensemble import Ensemble, ensemble
 from ._model.entries import Entry, Piece
 from ._model.initialize import InitializeReport, initialize
+from ._model.match import Report
 from ._model.plan import Plan, plan
-from ._model.run import Report
 from ._verify.findings import Finding
 from ._verify.model_report import ModelReport
 from ._verify.report import report

@@ -11,11 +11,11 @@ void bind_fills(pybind11::module_& module);
 // Fills that look at a whole matrix: `sparse`, `orthogonal`, `orthogonal_batch`, `reflectors`.
 void bind_matrices(pybind11::module_& module);
 
+// The classes `PlannedFills` and `NamedFills`.
+void bind_planned_fills(pybind11::module_& module);
+
 // The class `FillList`.
 void bind_fill_list(pybind11::module_& module);
-
-// The memory of many tensors at once.
-void bind_exchange(pybind11::module_& module);
 
 // Words and keys, and what tests the launchers of kernels.
 void bind_engine(pybind11::module_& module);

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "bindings/bindings.h"
+#include "bindings/exchange.h"
 #include "bindings/place.h"
 #include "fill/fill.h"
 #include "platform/tuning.h"
@@ -37,6 +38,26 @@ PyObject* result_of(const Body& body) {
     return nullptr;
   }
   Py_RETURN_NONE;
+}
+
+// (pointer, numel) of a tensor that a quick fill takes; None for any other object. The reader is
+// the function's `self`.
+PyObject* place_of(PyObject* self, PyObject* object) {
+  const auto& reader = *static_cast<const TensorReader*>(PyCapsule_GetPointer(self, nullptr));
+  DLTensor tensor;
+  if (!reader.read(object, tensor)) Py_RETURN_NONE;
+  long long count = 1;
+  for (int d = 0; d < tensor.rank; ++d) count *= tensor.sizes[d];
+  return Py_BuildValue("NL", PyLong_FromVoidPtr(address_of(tensor)), count);
+}
+
+py::object reader(const py::capsule& capsule, const py::tuple& classes) {
+  static PyMethodDef definition = {"place_of", &place_of, METH_O, nullptr};
+  const auto forget = [](void* reader) { delete static_cast<TensorReader*>(reader); };
+  const py::capsule own(new TensorReader(capsule, classes), forget);
+  PyObject* const function = PyCFunction_NewEx(&definition, own.ptr(), nullptr);
+  if (!function) throw py::error_already_set();
+  return py::reinterpret_steal<py::object>(function);
 }
 
 // The law that a function fills by is its `self`.
@@ -127,6 +148,7 @@ void add_function(py::module_& module, const std::string& name, FastCall call,
 }  // namespace
 
 void bind_fills(py::module_& module) {
+  module.def("reader", &reader);
   for (const NamedLaw& law : named_laws()) {
     add_function(module, law.name, &fill, law);
     add_function(module, std::string("quick_") + law.name, &quick_fill, law);

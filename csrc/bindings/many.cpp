@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "bindings/bindings.h"
+#include "bindings/lists.h"
 #include "bindings/place.h"
 #include "many/layout.h"
 #include "values/limits.h"
@@ -65,28 +66,28 @@ class Item {
   PyObject* item_;
 };
 
-FillList list_of(const py::list& items) {
-  const DefaultFloatingPoint environment;
-  FillList list;
-  list.fills.reserve(items.size());
-  for (const py::handle item : items) Item(item.ptr()).add_to(list);
-  refuse_overlap(list);
-  return list;
-}
-
 // A list of fills on one device, and the descriptors that its kernels take.
 class DeviceFillList {
  public:
-  DeviceFillList(int device, const py::list& items) : device_(device), list_(list_of(items)) {
-    if (list_.fills.empty()) return;
-    if (device == kCpu) {
-      find_places(list_);
-      return;
-    }
+  DeviceFillList(int device, const py::list& items) : device_(device) {
+    const DefaultFloatingPoint environment;
+    list_.fills.reserve(items.size());
+    for (const py::handle item : items) add_item(item.ptr(), list_);
+    placed_.reserve(items.size());
+    for (const FillList::Fill& fill : list_.fills) placed_.add(placed(fill));
+    if (const auto overlap = find_overlap({&placed_}))
+      throw std::invalid_argument("fills " + std::to_string(overlap->first) + " and " +
+                                  std::to_string(overlap->second) +
+                                  " of the list write the same memory");
+    if (device == kCpu) return;
     constexpr size_t unlimited = std::numeric_limits<size_t>::max();
     for (size_t first = 0; first < list_.fills.size(); first += parts_.back().count)
       parts_.push_back(describe(list_, first, kDescriptorBytes));
     if (parts_.size() > 1) whole_ = describe(list_, 0, unlimited);
+  }
+
+  bool overlaps(const NamedFills& others) const {
+    return find_overlap({&placed_, &others.fills}).has_value();
   }
 
   size_t memory_bytes() const { return whole_.bytes.size(); }
@@ -100,7 +101,7 @@ class DeviceFillList {
     if (list_.fills.empty()) return;
     const auto* words = reinterpret_cast<const uint64_t*>(keys);
     const Unlocked unlocked;
-    if (device_ == kCpu) return fill_many_cpu(list_, ListKeys(words), threads);
+    if (device_ == kCpu) return fill_many_cpu(placed_, ListKeys(words), threads);
     const ManyKeys many_keys = {keys_there ? nullptr : words, keys_there ? words : nullptr};
     const auto* there = reinterpret_cast<const unsigned char*>(memory);
     const Launch launch = {device_, reinterpret_cast<void*>(stream)};
@@ -118,21 +119,25 @@ class DeviceFillList {
     texts.reserve(kept.size());
     for (const py::handle name : kept) texts.push_back(utf8_of(name.ptr()));
     const Unlocked unlocked;
-    fill_many_cpu(list_, ListKeys(make_stream_key(seed, stream), texts.data()), threads);
+    fill_many_cpu(placed_, ListKeys(make_stream_key(seed, stream), texts.data()), threads);
   }
 
  private:
   int device_;
   FillList list_;
+  PlacedFills placed_;
   std::vector<ManyDescriptors> parts_;  // each short enough for a kernel's parameters
   ManyDescriptors whole_{};             // where there are several parts
 };
 
 }  // namespace
 
+void add_item(PyObject* item, FillList& list) { Item(item).add_to(list); }
+
 void bind_fill_list(py::module_& module) {
   py::class_<DeviceFillList>(module, "FillList")
       .def(py::init<int, const py::list&>())
+      .def("overlaps", &DeviceFillList::overlaps)
       .def_property_readonly("memory_bytes", &DeviceFillList::memory_bytes)
       .def("write", &DeviceFillList::write)
       .def("run", &DeviceFillList::run)

@@ -66,8 +66,8 @@ PYBIND11_MODULE(_C, module) {
   module.def("cuda_current_device", &winit_cuda::cuda_current_device);
   module.def("set_cuda_device", &winit_cuda::set_cuda_device);
   winit_cuda::bind_fills(module);
+  winit_cuda::bind_planned_fills(module);
   winit_cuda::bind_fill_list(module);
   winit_cuda::bind_matrices(module);
-  winit_cuda::bind_exchange(module);
   winit_cuda::bind_engine(module);
 }

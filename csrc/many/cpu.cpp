@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <cstring>
 #include <cwchar>
-#include <stdexcept>
-#include <string>
 
 #if defined(__SSE2__)
 #include <emmintrin.h>
@@ -40,7 +38,9 @@ int64_t cut(int64_t piece, int64_t pieces, int64_t total) {
 }
 
 // The units [begin, end) of one fill; the alignment may have added some to its end.
-void fill_units(RandomFill fill, const ListKeys& keys, size_t number, int64_t begin, int64_t end) {
+void fill_units(RandomFill fill, void* pointer, const ListKeys& keys, size_t number, int64_t begin,
+                int64_t end) {
+  fill.target.pointer = pointer;
   fill.source = {keys[number], nullptr, Domain::kElement};
   Tiles tiles;
   if (find_tiles(fill.target.box, item_size(fill.target.dtype), tiles)) {
@@ -108,7 +108,8 @@ void set_run(T* out, const Run& run, T value, bool streaming) {
   set_contiguous(out + done, run.count - done, value);
 }
 
-void fill_units(const ConstantFill& fill, const ListKeys&, size_t, int64_t begin, int64_t end) {
+void fill_units(const ConstantFill& fill, void* pointer, const ListKeys&, size_t, int64_t begin,
+                int64_t end) {
   end = std::min(end * tuning::kConstantsPerUnit, element_count(fill.box));
   begin *= tuning::kConstantsPerUnit;
   if (begin >= end) return;
@@ -116,20 +117,21 @@ void fill_units(const ConstantFill& fill, const ListKeys&, size_t, int64_t begin
     using T = typename decltype(element)::type;
     const bool streaming = element_count(fill.box) * fill.itemsize >= kStreamedConstantBytes;
     for_each_run(fill.box, begin, end, [&](const Run& run) {
-      set_run(static_cast<T*>(fill.pointer) + run.offset, run, static_cast<T>(fill.bits),
-              streaming);
+      set_run(static_cast<T*>(pointer) + run.offset, run, static_cast<T>(fill.bits), streaming);
     });
   });
 }
 
-void fill_piece(const FillList& list, const ListKeys& keys, int64_t begin, int64_t end) {
-  const Vector<int64_t>& places = list.places;
-  size_t i = static_cast<size_t>(std::upper_bound(places.begin(), places.end(), begin) -
-                                 places.begin() - 1);
-  for (; i < list.fills.size() && places[i] < end; ++i) {
-    const int64_t first = std::max(begin, places[i]) - places[i];
-    const int64_t last = std::min(end, places[i + 1]) - places[i];
-    std::visit([&](const auto& fill) { fill_units(fill, keys, i, first, last); }, list.fills[i]);
+void fill_piece(const PlacedFills& list, const ListKeys& keys, int64_t begin, int64_t end) {
+  const Vector<int64_t>& starts = list.starts;
+  size_t i = static_cast<size_t>(std::upper_bound(starts.begin(), starts.end(), begin) -
+                                 starts.begin() - 1);
+  for (; i < list.fills.size() && starts[i] < end; ++i) {
+    const int64_t first = std::max(begin, starts[i]) - starts[i];
+    const int64_t last = std::min(end, starts[i + 1]) - starts[i];
+    const PlacedFill& placed = list.fills[i];
+    std::visit([&](const auto& fill) { fill_units(fill, placed.pointer, keys, i, first, last); },
+               *placed.fill);
   }
 }
 
@@ -138,23 +140,12 @@ struct Extent {
   size_t fill;
 };
 
-uintptr_t address_of(const RandomFill& fill) {
-  return reinterpret_cast<uintptr_t>(fill.target.pointer);
-}
-uintptr_t address_of(const ConstantFill& fill) { return reinterpret_cast<uintptr_t>(fill.pointer); }
+void* address_of(const RandomFill& fill) { return fill.target.pointer; }
+void* address_of(const ConstantFill& fill) { return fill.pointer; }
 const Box& box_of(const RandomFill& fill) { return fill.target.box; }
 const Box& box_of(const ConstantFill& fill) { return fill.box; }
 int item_size_of(const RandomFill& fill) { return item_size(fill.target.dtype); }
 int item_size_of(const ConstantFill& fill) { return fill.itemsize; }
-
-// The memory that a fill surely writes: all of a contiguous one, the first element of another.
-template <class Fill>
-Extent extent_of(const Fill& fill, size_t number) {
-  const Box& box = box_of(fill);
-  const int64_t elements = box.rank == 1 && box.stride[0] == 1 ? box.size[0] : 1;
-  const uintptr_t begin = address_of(fill);
-  return {begin, begin + static_cast<uintptr_t>(elements * item_size_of(fill)), number};
-}
 
 }  // namespace
 
@@ -168,35 +159,49 @@ void FillList::add(const Target& target, const OwnedLaw& law) {
 
 void FillList::add(const ConstantFill& fill) { fills.emplace_back(fill); }
 
-void refuse_overlap(const FillList& list) {
+PlacedFill placed(const FillList::Fill& fill) {
+  return std::visit(
+      [&](const auto& one) {
+        const Box& box = box_of(one);
+        const int64_t elements = box.rank == 1 && box.stride[0] == 1 ? box.size[0] : 1;
+        const int64_t units = (units_of(one) + kAlignment - 1) / kAlignment * kAlignment;
+        return PlacedFill{&fill, address_of(one), elements * item_size_of(one), units};
+      },
+      fill);
+}
+
+void PlacedFills::reserve(size_t count) {
+  fills.reserve(count);
+  starts.reserve(count + 1);
+}
+
+void PlacedFills::add(const PlacedFill& fill) {
+  if (starts.empty()) starts.push_back(0);
+  starts.push_back(starts.back() + fill.units);
+  fills.push_back(fill);
+}
+
+std::optional<Overlap> find_overlap(std::initializer_list<const PlacedFills*> lists) {
   Vector<Extent> extents;
-  extents.reserve(list.fills.size());
-  for (size_t i = 0; i < list.fills.size(); ++i)
-    extents.push_back(
-        std::visit([&](const auto& fill) { return extent_of(fill, i); }, list.fills[i]));
+  for (const PlacedFills* list : lists) {
+    extents.reserve(extents.size() + list->fills.size());
+    for (const PlacedFill& fill : list->fills) {
+      const auto begin = reinterpret_cast<uintptr_t>(fill.pointer);
+      extents.push_back({begin, begin + static_cast<uintptr_t>(fill.bytes), extents.size()});
+    }
+  }
   std::sort(extents.begin(), extents.end(),
             [](const Extent& a, const Extent& b) { return a.begin < b.begin; });
   for (size_t i = 1; i < extents.size(); ++i) {
     if (extents[i].begin >= extents[i - 1].end) continue;
     const auto [first, second] = std::minmax(extents[i - 1].fill, extents[i].fill);
-    throw std::invalid_argument("fills " + std::to_string(first) + " and " +
-                                std::to_string(second) + " of the list write the same memory");
+    return Overlap{first, second};
   }
+  return std::nullopt;
 }
 
-// Where each fill begins, and where the last one ends.
-void find_places(FillList& list) {
-  Vector<int64_t>& places = list.places;
-  places.reserve(list.fills.size() + 1);
-  places.assign(1, 0);
-  for (const auto& fill : list.fills) {
-    const int64_t units = std::visit([](const auto& one) { return units_of(one); }, fill);
-    places.push_back(places.back() + (units + kAlignment - 1) / kAlignment * kAlignment);
-  }
-}
-
-void fill_many_cpu(const FillList& list, const ListKeys& keys, int threads) {
-  const int64_t total = list.places.back();
+void fill_many_cpu(const PlacedFills& list, const ListKeys& keys, int threads) {
+  const int64_t total = list.starts.back();
   const int64_t pieces = (total + tuning::kGrainElements - 1) / tuning::kGrainElements;
   parallel_for(pieces, 1, threads, [&](int64_t begin, int64_t end) {
     const DefaultFloatingPoint environment;

@@ -5,7 +5,9 @@
 // one launch (many/cuda.cu), whose descriptors many/layout.h lays out.
 #pragma once
 
+#include <initializer_list>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <variant>
 
@@ -42,21 +44,40 @@ WINIT_HD void with_itemsize(int itemsize, const Visit& visit) {
 
 // Each has at least one element. A random fill's `source` says nothing: its key comes with the run.
 struct FillList {
-  Vector<std::variant<RandomFill, ConstantFill>> fills;
+  using Fill = std::variant<RandomFill, ConstantFill>;
+  Vector<Fill> fills;
   Vector<std::shared_ptr<const void>> tables;  // that fills point into
-  Vector<int64_t> places;                      // of the fills in the work of the CPU
 
   void add(const Target& target, const OwnedLaw& law);
   void add(const ConstantFill& fill);
 };
 
-// Throws std::invalid_argument where two fills write the same memory: which of them came last would
-// be left to chance. Seen are fills that begin at one address, and contiguous ones that overlap at
-// all; strided views of one memory may well lie between each other.
-void refuse_overlap(const FillList& list);
+// A fill and the memory that it writes, which may be other than its own.
+struct PlacedFill {
+  const FillList::Fill* fill;
+  void* pointer;
+  int64_t bytes;  // that it surely writes: all of a contiguous one, the first element of another
+  int64_t units;  // of work on the CPU
+};
+PlacedFill placed(const FillList::Fill& fill);
 
-// Sets the places, when all fills are there.
-void find_places(FillList& list);
+// Fills that run together.
+struct PlacedFills {
+  Vector<PlacedFill> fills;
+  Vector<int64_t> starts;  // of the fills in the work of all, and where that ends
+
+  void reserve(size_t count);
+  void add(const PlacedFill& fill);
+};
+
+// Two fills that write the same memory, by their numbers: which of them came last would be left to
+// chance. Seen are fills that begin at one address, and contiguous ones that overlap at all;
+// strided views of one memory may well lie between each other. The fills of all lists are counted,
+// one list after the other.
+struct Overlap {
+  size_t first, second;
+};
+std::optional<Overlap> find_overlap(std::initializer_list<const PlacedFills*> lists);
 
 // The keys of a run, which threads ask for as they come to a fill. It owns nothing.
 class ListKeys {
@@ -79,6 +100,6 @@ class ListKeys {
 };
 
 // Fails at nothing. The keys of constants are not looked at.
-void fill_many_cpu(const FillList& list, const ListKeys& keys, int threads);
+void fill_many_cpu(const PlacedFills& list, const ListKeys& keys, int threads);
 
 }  // namespace winit_cuda

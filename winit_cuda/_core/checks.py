@@ -14,13 +14,9 @@ import inspect
 import math
 import operator
 import warnings
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import torch
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 # Tuples of types, here and elsewhere: torch.compile 2.4 does not trace `int | float`.
 _SHOWN_AS_THEY_ARE = (str, int, float, complex, list, tuple, dict)
@@ -82,16 +78,22 @@ def reraise(function: str, error: BaseException) -> NoReturn:
     raise named(f"{function}: {str(error) or 'out of memory'}") from error
 
 
-@contextmanager
-def told_as(function: str, *inner: str) -> Iterator[None]:
+class told_as:  # noqa: N801  (a function to its callers)
     """Let the errors of functions that another one calls name that one."""
-    try:
-        yield
-    except (TypeError, ValueError, RuntimeError) as error:
-        name, _, rest = str(error).partition(": ")
-        if name in inner:
-            error.args = (f"{function}: {rest}",)
-        raise
+
+    __slots__ = ("_function", "_inner")
+
+    def __init__(self, function: str, *inner: str) -> None:
+        self._function, self._inner = function, inner
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        if isinstance(error, (TypeError, ValueError, RuntimeError)):
+            name, _, rest = str(error).partition(": ")
+            if name in self._inner:
+                error.args = (f"{self._function}: {rest}",)
 
 
 def warn(message: str, category: type[Warning] = UserWarning) -> None:

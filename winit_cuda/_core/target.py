@@ -7,7 +7,6 @@ core's terms. `address` is the short way of ordinary tensors.
 from __future__ import annotations
 
 import contextlib
-from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -25,7 +24,7 @@ from .torch_internals import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 # (pointer, dtype, numel, box, device, cuda_stream, threads), as every fill of the core begins.
 Place = tuple[int, int, int, Any, int, int, int]
@@ -33,8 +32,26 @@ Place = tuple[int, int, int, Any, int, int, int]
 Box = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], int]
 
 _Tensor, _Parameter = torch.Tensor, torch.nn.Parameter
-_is_neg, _is_inference = torch.Tensor.is_neg, torch.Tensor.is_inference
-_exchange = getattr(torch.Tensor, "__dlpack_c_exchange_api__", None)
+
+
+def _no_place(_: Any) -> tuple[int, int] | None:
+    return None
+
+
+ORDINARY = (torch.Tensor, torch.nn.Parameter)
+"""The classes whose tensors the core reads by itself; those of derived ones it does not."""
+
+exchange = getattr(torch.Tensor, "__dlpack_c_exchange_api__", None)
+"""What it reads them by: DLPack's C interface, which torch has since 2.10; else None."""
+
+place_of: Callable[[Any], tuple[int, int] | None] = _no_place
+"""Address and number of elements of an ordinary contiguous tensor on the CPU; None of all others.
+
+In half of the time of `address` and what there is to ask besides. Inference tensors are among
+them, and what `torch.jit.trace` looks at.
+"""
+if exchange is not None and backend.loaded is not None:
+    place_of = backend.loaded.reader(exchange, ORDINARY)
 
 MAX_RANK = 15
 """csrc/fill/box.h: more dimensions than this of more than one element cannot be described."""
@@ -59,27 +76,6 @@ def address(tensor: Any) -> int:
     except RuntimeError:  # nor have sparse layouts, or tensors under torch.func, an address
         return 0
     return pointer
-
-
-def addresses(
-    tensors: list[torch.Tensor], shapes: list[tuple[int, ...]], codes: list[int]
-) -> list[int]:
-    """The addresses of contiguous ordinary tensors of the CPU, all read in one call.
-
-    0 for those of other shapes than these or dtypes than these codes say, and for what the core
-    does not fill. A code below 0 asks for none. Releases of torch without DLPack's C interface,
-    before 2.10, have no such call: then all are 0, and each tensor is looked at by itself.
-    """
-    if _exchange is None or backend.core is None or torch.compiler.is_dynamo_compiling():
-        return [0] * len(tensors)
-    classes = (_Tensor, _Parameter)
-    found: list[int] = backend.loaded.addresses(_exchange, classes, tensors, shapes, codes)
-    ordinary = list(compress(tensors, found))
-    if any(map(_is_neg, ordinary)) or any(map(_is_inference, ordinary)):  # DLPack does not say
-        for i, tensor in enumerate(tensors):
-            if found[i] and (tensor.is_neg() or tensor.is_inference()):
-                found[i] = 0
-    return found
 
 
 def check(function: str, tensor: Any) -> None:

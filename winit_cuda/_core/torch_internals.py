@@ -71,6 +71,11 @@ def is_watched() -> bool:
     return _is_compiling() or dispatch_modes() > 0 or transforms_active() or is_jit_tracing()
 
 
+def writes_are_seen() -> bool:
+    """Whether torch looks at what is written, as `is_watched` says or in forward-mode AD."""
+    return is_watched() or forward_ad._current_level >= 0  # noqa: SLF001
+
+
 def _parametrizations(name: str) -> tuple[Any, ...]:
     found = getattr(torch.nn.utils.parametrizations, name, None)
     return () if found is None else (found,)

@@ -5,14 +5,12 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
 from .._core import backend, target
 from .._core.dtypes import CODES
-from .._core.subnormals import SMALLEST
 from .._core.target import address
 from .._core.torch_internals import (
     dispatches_itself,
@@ -26,7 +24,7 @@ from .._fills.elementwise import ELEMENTWISE
 from .._fills.parts import PartFill
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from .._fills.fill import Fill, Numbers
 
@@ -60,30 +58,20 @@ class Job(NamedTuple):
     """What is written; a shape that the function has found fit."""
     numbers: Numbers
     """What the fill takes."""
-    item: Item | None = None
-    """Its item in a list of the CPU, where all is checked."""
 
 
-# Job(*fields) in half of the time: without the step through Python that named tuples take.
-new_job: Callable[[tuple[Fill, str, torch.Tensor, Numbers, Item]], Job]
-new_job = partial(tuple.__new__, Job)
+def planned_item(fill: Fill, dtype: torch.dtype, numel: int, numbers: Numbers) -> Item | None:
+    """The item of ordinary tensors of a dtype, without their address.
 
-
-def checked_numbers(
-    fill: Fill, dtype: torch.dtype, numbers: Numbers
-) -> tuple[str, int, Numbers] | None:
-    """Law, dtype and numbers of the items of all ordinary tensors of a dtype.
-
-    None where each tensor is to be looked at by itself, which may raise.
+    None where there is none, or each tensor is to be looked at by itself, which may raise.
     """
     code = CODES.get(dtype, -1)
-    if code < 0 or fill not in _LISTED or not SMALLEST:
+    if code < 0 or numel == 0 or fill not in _LISTED:
         return None
     try:
-        law, _, _, _, _, *listed = _item(fill, "", (0, code, 0, None), dtype, numbers)
+        return _item(fill, "", (0, code, numel, None), dtype, numbers)
     except (TypeError, ValueError):
         return None
-    return law, code, tuple(listed)
 
 
 class Listed(NamedTuple):
@@ -99,7 +87,7 @@ def ordinary_items(jobs: Sequence[Job]) -> tuple[dict[int, Listed], list[int]]:
     by_device: dict[int, Listed] = {}
     others: list[int] = []
     for i, job in enumerate(jobs):
-        found = ordinary_item(job) if job.item is None else (CPU, job.item)
+        found = ordinary_item(job)
         if found is None:
             others.append(i)
             continue
@@ -112,7 +100,7 @@ def ordinary_items(jobs: Sequence[Job]) -> tuple[dict[int, Listed], list[int]]:
 
 def ordinary_item(job: Job) -> tuple[int, Item] | None:
     """Device and item of an ordinary tensor and fill; None where there is more to check."""
-    fill, function, tensor, numbers, _ = job
+    fill, function, tensor, numbers = job
     if fill not in _LISTED or backend.core is None or _is_compiling():
         return None
     pointer = address(tensor)
@@ -141,7 +129,7 @@ def _item(fill: Fill, function: str, place: _Place, dtype: torch.dtype, numbers:
 
 def items_of(job: Job) -> Items:
     """Device and items of any tensor and fill, SINGLE or NOTHING."""
-    fill, function, tensor, numbers, _ = job
+    fill, function, tensor, numbers = job
     if _is_compiling():
         return SINGLE
     target.check(function, tensor)

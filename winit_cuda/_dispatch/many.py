@@ -23,20 +23,21 @@ from .._core.dtypes import CODES
 from .._core.subnormals import SMALLEST, kept
 from .._core.torch_internals import (
     cuda_stream,
-    forward_ad,
     increment_version,
     is_tracing_tensor,
-    is_watched,
     local_tensor,
+    writes_are_seen,
 )
 from .._fills.constants import FixedFill
 from .._keys import generators
 from .._keys.keys import Key, fold_in, named_words
 from . import aten, fixed, single
-from .items import CPU, NOTHING, SINGLE, Item, Job, Listed, items_of, local_job, ordinary_items
+from .items import CPU, NOTHING, SINGLE, Job, Listed, items_of, local_job, ordinary_items
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+    from .planned import NamedFills
 
 
 _data_ptr, _numel, _stride = torch.Tensor.data_ptr, torch.Tensor.numel, torch.Tensor.stride
@@ -95,7 +96,7 @@ class Batch:
                 fails. Before all errors but that of a launch nothing is written.
         """
         self._check_count(keys)
-        if _seen_by_torch():
+        if writes_are_seen():
             for job, key in zip(self._given, keys, strict=True):
                 _fill_single(job, key)
             return
@@ -116,7 +117,7 @@ class Batch:
             RuntimeError: As `run` does.
         """
         self._check_count(names)
-        if _seen_by_torch():
+        if writes_are_seen():
             self.run([fold_in(parent, name) for name in names])
             return
         if may_have_moved:
@@ -129,6 +130,10 @@ class Batch:
         else:  # all names are read before anything is written
             self._write(named_words(parent, names) if self._lots else array("Q"), singles)
 
+    def overlaps(self, others: NamedFills) -> bool:
+        """Whether one of the others writes the memory of a job of the CPU."""
+        return any(lot.device == CPU and lot.overlaps(others) for lot in self._lots)
+
     def _check_count(self, given: Sequence[object]) -> None:
         count = len(self._given)
         if len(given) != count:
@@ -137,7 +142,6 @@ class Batch:
     def _renew(self) -> None:
         """Set up anew what no longer holds."""
         if not self._is_current():
-            self._given = tuple(job._replace(item=None) for job in self._given)
             self._set_up()
 
     def _write(self, words: array[int], singles: Mapping[int, Key | None]) -> None:
@@ -228,28 +232,6 @@ def fill_many(jobs: Iterable[Job], keys: Sequence[Key | None]) -> None:
     Batch(jobs).run(keys)
 
 
-def fill_ordinary(
-    items: list[Item], tensors: tuple[torch.Tensor, ...], parent: Key, names: list[str]
-) -> bool:
-    """Fill ordinary tensors of the CPU, item i with the key `fold_in(parent, names[i])`.
-
-    The items are those of a `Batch`, in which all is checked but what they have in common.
-
-    Returns:
-        Whether that was done. Else nothing is written, and a `Batch` does it, or says what is
-        wrong.
-    """
-    if _seen_by_torch() or not SMALLEST:
-        return False
-    try:
-        own = backend.loaded.FillList(CPU, items)
-    except ValueError:  # two have the same memory
-        return False
-    own.run_named(names, parent.seed, parent.stream, torch.get_num_threads())
-    increment_version(tensors)
-    return True
-
-
 class _Lot:
     """The jobs that are done together: those of one device."""
 
@@ -320,6 +302,11 @@ class _Lot:
         self._list.run_named(names, parent.seed, parent.stream, torch.get_num_threads())
         increment_version(self._tensors)
 
+    def overlaps(self, others: NamedFills) -> bool:
+        """As that of a batch."""
+        found: bool = self._list.overlaps(others.fills)
+        return found
+
     def _launch(self, keys: int) -> None:
         """One launch: what exceeds a kernel's parameters goes ahead of it in one copy.
 
@@ -353,11 +340,6 @@ def _chosen(words: array[int], indices: list[int]) -> array[int]:
     return chosen
 
 
-def _seen_by_torch() -> bool:
-    """Whether torch has to see the writes."""
-    return is_watched() or forward_ad._current_level >= 0  # noqa: SLF001
-
-
 def _fill_single(job: Job, key: Key | None) -> None:
     if isinstance(job.fill, FixedFill):
         fixed.fill(job.fill, job.function, job.tensor, job.numbers)
@@ -367,7 +349,7 @@ def _fill_single(job: Job, key: Key | None) -> None:
 
 def _check_single(job: Job, key: Key | None) -> None:
     """Raise where the single call would, for its key: the other checks are made."""
-    fill, function, tensor, *_ = job
+    fill, function, tensor, _ = job
     if key is not None:
         generators.check_key(function, None, key)
     if fill.is_random and not is_tracing_tensor(tensor):

@@ -16,7 +16,7 @@ from .._core import backend, target
 from .._core.checks import is_from_below, reraise
 from .._core.dtypes import CODES
 from .._core.subnormals import SMALLEST, kept
-from .._core.target import address
+from .._core.target import address, place_of
 from .._core.torch_internals import (
     cuda_stream,
     dispatch_modes,
@@ -27,10 +27,10 @@ from .._core.torch_internals import (
     is_functional_tensor,
     is_jit_tracing,
     is_tracing_tensor,
-    is_watched,
     local_tensor,
     profiler,
     transforms_active,
+    writes_are_seen,
 )
 from .._distributed.dtensor import written
 from .._fills.fill import random_code
@@ -68,27 +68,24 @@ def fill(
     if profiler._is_profiler_enabled:  # noqa: SLF001
         with record_function(f"winit_cuda::{function}"):
             return _elsewhere(what, function, tensor, numbers, generator, key)
-    pointer = address(tensor)
-    code = CODES.get(tensor.dtype, -1) if pointer else -1
-    if code < 0 or tensor.is_neg():
-        return _elsewhere(what, function, tensor, numbers, generator, key)
-    numel = tensor.numel()
-    if type(numel) is not int:  # torch.jit.trace has symbols for sizes
-        return _elsewhere(what, function, tensor, numbers, generator, key)
-    box = None
-    if not tensor.is_contiguous():
-        box = target.box_of(tensor)
-        if box is None:
+    place: Place | None = None
+    device = -1
+    ordinary = place_of(tensor)
+    if ordinary is None or is_jit_tracing():
+        place = _described(tensor)
+        if place is None:
             return _elsewhere(what, function, tensor, numbers, generator, key)
-    device, stream, threads = -1, 0, 1
-    if tensor.is_cpu:
-        if numel > _ONE_THREAD:
-            threads = _threads()
+        _, code, _, _, device, _, _ = place
     else:
-        device = tensor.get_device()
-        if not tensor.is_cuda or backend.cuda_problem(device) is not None:
+        try:
+            tensor._version  # noqa: B018, SLF001  (an inference tensor has none, and says so)
+        except RuntimeError:
             return _elsewhere(what, function, tensor, numbers, generator, key)
-        stream = cuda_stream(device)
+        code = CODES.get(tensor.dtype, -1)
+        if code < 0 or tensor.is_neg():
+            return _elsewhere(what, function, tensor, numbers, generator, key)
+        pointer, numel = ordinary
+        threads = 1 if numel <= _ONE_THREAD else _threads()
     for number in numbers:
         if type(number) is not float:
             numbers = what.as_floats(function, numbers)
@@ -102,13 +99,14 @@ def fill(
             words = generators.words(
                 function, device, generator, key, is_shard=what.shard is not None
             )
-        if is_direct and device < 0 and box is None:
+        if place is not None:
+            _write_natively(what, place, words, numbers, tensor)
+        elif is_direct:
             draw, seed, word = words
             first, second = numbers
             what.quick(pointer, code, numel, threads, draw, seed, word, first, second)
         else:
-            place = (pointer, code, numel, box, device, stream, threads)
-            _write_natively(what, place, words, numbers, tensor)
+            what.write((pointer, code, numel, None, -1, 0, threads), words, numbers, tensor)
         increment_version((tensor,))
     except BaseException as error:
         _failed(function, tensor, words, error)
@@ -138,6 +136,28 @@ def _elsewhere(
         _through_operator(what, function, tensor, numbers, generator, key)
         return tensor
     return write(what, function, tensor, numbers, generator, key)
+
+
+def _described(tensor: torch.Tensor) -> Place | None:
+    """Where a tensor of the core's lies, in any layout; None where that takes a closer look."""
+    pointer = address(tensor)
+    code = CODES.get(tensor.dtype, -1) if pointer else -1
+    if code < 0 or tensor.is_neg():
+        return None
+    numel = tensor.numel()
+    if type(numel) is not int:  # torch.jit.trace has symbols for sizes
+        return None
+    box = None
+    if not tensor.is_contiguous():
+        box = target.box_of(tensor)
+        if box is None:
+            return None
+    if tensor.is_cpu:
+        return pointer, code, numel, box, -1, 0, 1 if numel <= _ONE_THREAD else _threads()
+    device = tensor.get_device()
+    if not tensor.is_cuda or backend.cuda_problem(device) is not None:
+        return None
+    return pointer, code, numel, box, device, cuda_stream(device), 1
 
 
 def _fill_part(
@@ -226,11 +246,7 @@ def _failed(
 
 def is_seen_by_torch(tensor: torch.Tensor) -> bool:
     """Whether torch has to see the write: compilation, tracing, fake tensors, `torch.func`."""
-    return (
-        is_watched()
-        or forward_ad._current_level >= 0  # noqa: SLF001
-        or is_tracing_tensor(tensor)
-    )
+    return writes_are_seen() or is_tracing_tensor(tensor)
 
 
 def _through_operator(

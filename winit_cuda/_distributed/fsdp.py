@@ -6,22 +6,25 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from torch import nn
 
 # Where releases of torch have the class `FSDPModule`.
 _HOMES = ("torch.distributed.fsdp", "torch.distributed._composable.fsdp")
 
 
-def reshard(model: nn.Module) -> None:
-    """Have the sharded parameters in their places again.
+def reshard(modules: Iterable[nn.Module]) -> None:
+    """Have the sharded parameters of the modules in their places again.
 
     After a forward pass those of the root are gathered copies, and what is written to them is lost.
     """
     # Whoever has such a module has imported its class.
-    kinds = {getattr(sys.modules.get(home), "FSDPModule", None) for home in _HOMES}
-    types = tuple(kind for kind in kinds if kind is not None)
-    if not types:
+    homes = [sys.modules[home] for home in _HOMES if home in sys.modules]
+    if not homes:
         return
-    for module in model.modules():
+    kinds = {getattr(home, "FSDPModule", None) for home in homes}
+    types = tuple(kind for kind in kinds if kind is not None)
+    for module in modules:
         if isinstance(module, types):
             module.reshard()

@@ -43,12 +43,12 @@ class Key:
     signed_stream: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        for name in ("seed", "stream"):
-            word = _integer("Key", name, getattr(self, name))
-            if not 0 <= word <= MASK:
-                raise wrong("Key", name, "in [0, 2**64)", word)
-            object.__setattr__(self, name, word)
-            object.__setattr__(self, f"signed_{name}", word - 2**64 if word >> 63 else word)
+        seed, stream = _word("seed", self.seed), _word("stream", self.stream)
+        store = object.__setattr__
+        store(self, "seed", seed)
+        store(self, "stream", stream)
+        for name, word in (("signed_seed", seed), ("signed_stream", stream)):
+            store(self, name, word - 2**64 if word >> 63 else word)
 
     def __reduce__(self) -> tuple[type[Key], tuple[int, int]]:
         return Key, (self.seed, self.stream)
@@ -182,12 +182,21 @@ def _children(parent: Key, streams: Iterable[int]) -> Iterator[Key]:
 
 def _integer(function: str, argument: str, value: object, kind: str = "an integer") -> int:
     """Return `value` as an int; a bool is not one, nor is a float that happens to be whole."""
+    if type(value) is int:
+        return value
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise wrong(function, argument, kind, value, TypeError)
     try:
         return operator.index(value)
     except TypeError as error:  # a tensor has __index__ whatever it holds
         raise wrong(function, argument, kind, value, TypeError) from error
+
+
+def _word(name: str, value: object) -> int:
+    word = _integer("Key", name, value)
+    if not 0 <= word <= MASK:
+        raise wrong("Key", name, "in [0, 2**64)", word)
+    return word
 
 
 def _int64_or_uint64(function: str, argument: str, value: object, kind: str = "an integer") -> int:

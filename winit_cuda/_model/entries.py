@@ -6,17 +6,13 @@ import functools
 import json
 import math
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 import torch
 
-from .._dispatch.items import checked_numbers
 from .._initializers.base import Initializer, Law
 from .._initializers.composite import Composite
 from .program import Program, from_described
-
-if TYPE_CHECKING:
-    from .._fills.fill import Fill, Numbers
 
 # The note of a tensor that a constructor leaves as it was allocated.
 NEVER_WRITTEN = "never written"
@@ -42,27 +38,6 @@ class Piece:
     """Its law, as that of a tensor with its sizes."""
     key_name: str
     """What names its key."""
-
-
-class WholeFill(NamedTuple):
-    """What writes all of a parameter, but for the tensor."""
-
-    fill: Fill
-    function: str
-    """What errors name."""
-    numbers: Numbers
-    key_name: str
-    law: str
-    """What the core calls the law that it is in the planned dtype."""
-    rest: tuple[Any, ...]
-    """What follows the address in its item of a list: the code of that dtype, how many elements,
-    no box, and the numbers of the law, which are checked."""
-
-    @property
-    def code(self) -> int:
-        """The code of the dtype."""
-        code: int = self.rest[0]
-        return code
 
 
 @dataclass(frozen=True)
@@ -113,29 +88,6 @@ class Entry:
     def elements(self) -> int:
         """How many elements it has."""
         return math.prod(self.shape)
-
-    @functools.cached_property
-    def whole(self) -> WholeFill | None:
-        """The one fill that writes all of it in the planned dtype; None where it takes more."""
-        law = self.law
-        if law is None or law.is_negative or self.pieces or self.program is not None:
-            return None
-        checked = checked_numbers(law.fill, getattr(torch, self.dtype), law.numbers)
-        if checked is None:
-            return None
-        law_name, code, numbers = checked
-        return WholeFill(
-            law.fill,
-            f"Plan.run: {self.name}: {type(self.initializer).__name__}",
-            law.numbers,
-            self.key_name or self.name,
-            law_name,
-            (code, self.elements, None, *numbers),
-        )
-
-    def prepare(self) -> None:
-        """Find what runs ask for, when the plan is made."""
-        _ = self.elements, self.whole
 
     def __getstate__(self) -> dict[str, Any]:
         """The fields alone: a copy's law is to be made of the same fills."""

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from .._core.torch_internals import increment_version, is_dtensor
-from .._dispatch.items import Job, new_job
-from .._dispatch.many import Batch, fill_ordinary
+from .._dispatch.items import Job
+from .._dispatch.many import Batch
 from .._dispatch.single import negate
 from .._distributed.dtensor import local_part
 from .._initializers.boxes import box_fills, narrowed
@@ -22,6 +22,7 @@ from .spectral import stale
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from .._dispatch.planned import NamedFills
     from .._distributed.shard import Shard, Shards
     from .entries import Entry
     from .program import Program
@@ -29,12 +30,19 @@ if TYPE_CHECKING:
     from .spectral import Vectors
 
 
+class SharedMemory(Exception):  # noqa: N818  (it may be none)
+    """Ordinary tensors share memory, with each other or with others; nothing is written yet.
+
+    One tensor under two names is none of the errors that this may be.
+    """
+
+
 def fill(
     found: list[tuple[Slot, Entry]],
     base: Key,
     shards: Mapping[str, Shard | Shards],
     caller: str = "Plan.run",
-    addresses: Sequence[int] = (),
+    ordinary: NamedFills | None = None,
 ) -> list[Vectors]:
     """Write all tensors, in as few calls of the core as there are devices, and so all pieces.
 
@@ -43,45 +51,40 @@ def fill(
         base: The key that the others are children of.
         shards: Which parts the tensors with these names are.
         caller: What errors name.
-        addresses: Those of tensors that one call fills, which all checks are made of; 0 for others.
+        ordinary: The fills of further tensors, of which nothing is to be checked but whether they
+            share memory.
+
+    Raises:
+        SharedMemory: They do.
 
     Returns:
         The vectors of `spectral_norm` that were found anew for their weights.
     """
-    if not (addresses and all(addresses) and _fill_whole(found, base, addresses)):
-        fill_members([(found, base)], shards, caller, addresses)
+    if ordinary is not None and ordinary.overlap:
+        raise SharedMemory
+    if not found:
+        if ordinary is not None:
+            ordinary.run(base)
+        return []
+    fill_members([(found, base)], shards, caller, ordinary)
     return _find_vectors(found, base, shards)
-
-
-def _fill_whole(found: list[tuple[Slot, Entry]], base: Key, addresses: Sequence[int]) -> bool:
-    """Write the tensors, if all are ordinary and there is nothing else to say of them."""
-    wholes: list[Any] = [entry.whole for _, entry in found]
-    items = [(one.law, at, *one.rest) for one, at in zip(wholes, addresses, strict=True)]
-    tensors = tuple([slot.tensor for slot, _ in found])
-    return fill_ordinary(items, tensors, base, [one.key_name for one in wholes])
 
 
 def fill_members(
     members: Sequence[tuple[list[tuple[Slot, Entry]], Key]],
     shards: Mapping[str, Shard | Shards],
     caller: str,
-    addresses: Sequence[int] = (),
+    ordinary: NamedFills | None = None,
 ) -> None:
     """Write the tensors of several models, each with the children of its own key, in one go.
 
-    The `addresses` are those of one model's tensors.
+    Those of `ordinary` are written with the children of the first.
     """
     first = _Writes()  # of values that are assigned
     own, later = _Writes(), _Writes()
     assigned, computed = [], []
     for found, base in members:
-        for (slot, entry), address in zip(found, addresses or repeat(0), strict=False):
-            if address:  # as of nearly all
-                what, function, numbers, key_name, law_name, rest = entry.whole  # type: ignore[misc]
-                item = (law_name, address, *rest)
-                own.jobs.append(new_job((what, function, slot.tensor, numbers, item)))
-                own.names.append(key_name)
-                continue
+        for slot, entry in found:
             initializer: Any = entry.initializer
             shard = shards.get(slot.name)
             tensor = slot.tensor
@@ -115,12 +118,16 @@ def fill_members(
     # All is checked before anything of the models is written.
     pairs = [pair for found, _ in members for pair in found]
     batches = [Batch(first.jobs), _batch(own.jobs, pairs), Batch(later.jobs)]
+    if ordinary is not None and batches[1].overlaps(ordinary):
+        raise SharedMemory
     first.run(batches[0])
     for slot, values, base in assigned:
         with _own_draws(slot, values, base):
             _check_assigned(slot, values)
     # Parametrizations are code of others, which may do anything to the model.
     own.run(batches[1], may_have_moved=bool(assigned))
+    if ordinary is not None:  # after the last check
+        ordinary.run(members[0][1])
     later.run(batches[2])
     for tensor, shard, values in programs:
         _copy(values, tensor, shard)

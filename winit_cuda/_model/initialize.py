@@ -15,9 +15,9 @@ from .._distributed.fsdp import reshard
 from .._keys.keys import Key, key
 from .compare import Summary, summaries
 from .entries import NEVER_WRITTEN, Entry
+from .match import Report, globs, listed
 from .plan import Plan, ruled
 from .rules import Rules
-from .run import Report, globs, listed
 from .slots import buffer_slots, slots
 from .table import as_one, in_words, template
 
@@ -120,7 +120,7 @@ def _initialized(
     buffers: bool,
     skipped: list[str],
 ) -> InitializeReport:
-    reshard(model)
+    reshard(model.modules())
     # Imported where it is needed: it is the only part that needs torch's fake tensors.
     plan = Plan(importlib.import_module(".resets", __package__).entries_of_model(model))
     for glob in skipped:

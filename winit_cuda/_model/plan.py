@@ -16,8 +16,9 @@ from .._distributed.shard import Shard, Shards
 from .._keys.keys import Key
 from .._version import STREAM_VERSION
 from .entries import LAZY, Entry, as_dict, entry_of, from_dict, with_own_keys
+from .match import Index, Report
 from .rules import Rules, chosen, parsed
-from .run import Report, run
+from .run import run
 from .slots import slots
 from .table import table
 
@@ -53,11 +54,7 @@ class Plan:
 
     def __init__(self, entries: Iterable[Entry]) -> None:
         self._entries = {entry.name: entry for entry in entries}
-        aliases: dict[str, Entry] = {}
-        for entry in self:
-            entry.prepare()
-            aliases.update(dict.fromkeys(entry.aliases, entry))
-        self._by_any_name = {**aliases, **self._entries}
+        self._index = Index(self)
 
     def __getitem__(self, name: str) -> Entry:
         return self._entries[name]
@@ -116,7 +113,7 @@ class Plan:
             RuntimeError: A parameter is on meta, or on a device or of a dtype that takes no key.
         """
         return run(
-            self._by_any_name,
+            self._index,
             model,
             seed,
             strict=strict,

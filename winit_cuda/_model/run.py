@@ -2,60 +2,33 @@
 
 from __future__ import annotations
 
-import fnmatch
-from dataclasses import dataclass, field
-from itertools import compress
-from operator import not_
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from .._core import target
 from .._core.checks import told_as, wrong
 from .._core.torch_internals import is_dtensor, is_tracing_tensor
+from .._dispatch.planned import can_run
 from .._distributed.fsdp import reshard
 from .._distributed.shard import Shard, Shards
 from .._keys.keys import Key, key
-from .entries import NEVER_WRITTEN
-from .fill import fill
-from .slots import Slot, buffer_slots, slots
+from .fill import SharedMemory, fill
+from .match import globs, listed, matched
+from .slots import modules_of
 from .spectral import vectors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from .._dispatch.planned import NamedFills
     from .entries import Entry
-
-
-@dataclass
-class Report:
-    """What a run has done, by name."""
-
-    filled: list[str] = field(default_factory=list)
-    skipped: list[str] = field(default_factory=list)
-    """Left as they are: `skip` names them, or they were loaded."""
-    only_in_plan: list[str] = field(default_factory=list)
-    only_in_model: list[str] = field(default_factory=list)
-    without_law: list[str] = field(default_factory=list)
-    elements: int = 0
-    """How many elements were filled, of whole tensors."""
-
-    def __str__(self) -> str:
-        lines = [f"filled {len(self.filled)} tensors, {self.elements:,} elements"]
-        for what, names in (
-            ("skipped", self.skipped),
-            ("only in the plan", self.only_in_plan),
-            ("only in the model", self.only_in_model),
-            ("without a law", self.without_law),
-        ):
-            if names:
-                lines.append(f"{what}: {listed(names)}")
-        return "\n".join(lines)
+    from .match import Index, Match, Report
+    from .slots import Slot
 
 
 def run(
-    by_name: Mapping[str, Entry],
+    index: Index,
     model: nn.Module,
     seed: int | Key,
     *,
@@ -69,25 +42,44 @@ def run(
         raise wrong("Plan.run", "model", "a torch.nn.Module", model, TypeError)
     with told_as("Plan.run", "key"):
         base = seed if isinstance(seed, Key) else key(seed)
-    reshard(model)
-    if not buffers:
-        by_name = {name: entry for name, entry in by_name.items() if not entry.is_buffer}
-    patterns = globs("Plan.run", skip)
-    report, found = matched(by_name, model, patterns, buffers)
-    faults = _left_over(by_name, report, patterns) if strict else []
+    modules = modules_of(model)
+    reshard(module for _, module, _ in modules)
+    patterns = {} if skip == () else globs("Plan.run", skip)
     for name, shard in _items(shards):
         if not isinstance(shard, (Shard, Shards)):
             requirement = "a winit_cuda.Shard or winit_cuda.Shards"
             raise wrong("Plan.run", f"shards[{name!r}]", requirement, shard, TypeError)
-    addresses = [0] * len(found) if shards else _addresses(found)
-    others = list(compress(found, map(not_, addresses)))  # few, which have more to check
+    index = index if buffers else index.without_buffers
+
+    def fill_all(numbers: Mapping[str, int]) -> Report:
+        match = matched(index, modules, patterns, buffers, numbers=numbers)
+        return _filled(
+            index, match, base, _left_over(index, match, patterns) if strict else [], shards
+        )
+
+    # What is skipped, or only a part, is looked at by itself.
+    if patterns or shards or not can_run():
+        return fill_all({})
+    try:
+        return fill_all(index.numbers)
+    except SharedMemory:  # looked at by themselves, they are one tensor, or an error says which
+        return fill_all({})
+
+
+def _filled(
+    index: Index, match: Match, base: Key, faults: list[str], shards: Mapping[str, Shard | Shards]
+) -> Report:
+    """Fill what was matched, unless there are faults."""
+    ordinary, others = _split(match, index)
     faults += _misfits(others, shards)
     if faults:
         raise ValueError(f"Plan.run: {'; '.join(faults[:5])} ({len(faults)} in all)")
     _check_memory(others)
-    found_anew = fill(found, base, shards, addresses=addresses)
-    report.filled = [slot.name for slot, _ in found]
-    report.elements = sum([entry.elements for _, entry in found])
+    report = match.report
+    found_anew = fill(others, base, shards, ordinary=ordinary)
+    report.elements = sum([entry.elements for _, entry in others])
+    if ordinary is not None:
+        report.elements += ordinary.elements
     for own in found_anew:
         for name, tensor in zip(own.names, (own.u, own.v), strict=True):
             if name not in report.filled:
@@ -97,10 +89,9 @@ def run(
     return report
 
 
-def _left_over(
-    by_name: Mapping[str, Entry], report: Report, patterns: dict[str, bool]
-) -> list[str]:
+def _left_over(index: Index, match: Match, patterns: dict[str, bool]) -> list[str]:
     """What a strict run does not leave alone."""
+    report, by_name = match.report, index.by_name
     notes = {name: by_name[name].note if name in by_name else "" for name in report.without_law}
     return [
         *(f"{pattern!r}, of skip, matches nothing" for pattern, idle in patterns.items() if idle),
@@ -113,16 +104,20 @@ def _left_over(
     ]
 
 
-def _addresses(found: list[tuple[Slot, Entry]]) -> list[int]:
-    """The addresses of what fits its entry and one fill writes; 0 for others."""
-    return target.addresses(
-        [slot.tensor for slot, _ in found],
-        [entry.shape for _, entry in found],
-        [
-            -1 if slot.is_computed or entry.whole is None else entry.whole.rest[0]
-            for slot, entry in found
-        ],
-    )
+def _split(match: Match, index: Index) -> tuple[NamedFills | None, list[tuple[Slot, Entry]]]:
+    """What the core fills at once, and others, which have more to check."""
+    if not match.tensors:
+        return None, match.others
+    fills: NamedFills | None = None
+    odd: Sequence[int] = range(len(match.tensors))
+    # Parametrizations are code of others, which may do anything to the model while it is filled.
+    if not any(slot.is_computed for slot, _ in match.others):
+        fills, odd = index.fills.of(match.tensors, match.numbers)
+    if not odd:
+        return fills, match.others
+    if len(set(map(id, match.tensors))) < len(match.tensors):
+        raise SharedMemory
+    return fills, match.with_odd(odd, index.entries)
 
 
 def _misfits(found: list[tuple[Slot, Entry]], shards: Mapping[str, Shard | Shards]) -> list[str]:
@@ -167,66 +162,3 @@ def _items(shards: Any) -> Any:
     except AttributeError as error:
         requirement = "a mapping from names to shards"
         raise wrong("Plan.run", "shards", requirement, shards, TypeError) from error
-
-
-def globs(function: str, skip: Any) -> dict[str, bool]:
-    """The globs, each with whether it is idle so far."""
-    try:
-        patterns = None if isinstance(skip, str) else list(skip)
-    except TypeError:
-        patterns = None
-    if patterns is None or not all(isinstance(pattern, str) for pattern in patterns):
-        raise wrong(function, "skip", "a list of globs", skip, TypeError)
-    return dict.fromkeys(patterns, True)
-
-
-def _is_skipped(slot: Slot, patterns: dict[str, bool]) -> bool:
-    """Whether a glob matches one of the names."""
-    names = (slot.name, *slot.aliases)
-    matching = [
-        pattern for pattern in patterns if any(fnmatch.fnmatchcase(name, pattern) for name in names)
-    ]
-    patterns.update(dict.fromkeys(matching, False))
-    return bool(matching)
-
-
-def matched(
-    by_name: Mapping[str, Entry],
-    model: nn.Module,
-    patterns: dict[str, bool],
-    buffers: bool,
-    *,
-    loaded: bool = False,
-) -> tuple[Report, list[tuple[Slot, Entry]]]:
-    """The parameters with their entries, and what is left over on either side.
-
-    Those that transformers marks as loaded are skipped, unless `loaded`.
-    """
-    report, found, seen = Report(), [], set()
-    own_buffers = buffer_slots(model) if buffers else []
-    is_buffer = {id(slot.tensor) for slot in own_buffers}
-    for slot in [*slots(model, by_name.__contains__), *own_buffers]:
-        own = by_name.get(slot.name)
-        if own is None:
-            own = next((by_name[name] for name in slot.aliases if name in by_name), None)
-            if own is None and id(slot.tensor) in is_buffer:
-                continue  # a plan need not have it
-        if own is not None:
-            seen.add(own.name)
-        is_loaded = not loaded and getattr(slot.tensor, "_is_hf_initialized", False)
-        if (patterns and _is_skipped(slot, patterns)) or is_loaded:
-            report.skipped.append(slot.name)
-        elif own is None:
-            report.only_in_model.append(slot.name)
-        elif own.initializer or own.is_planned:
-            found.append((slot, own))
-        elif not (own.is_buffer and own.note == NEVER_WRITTEN):  # nor is that in a plain build
-            report.without_law.append(slot.name)
-    if unseen := by_name.keys() - seen:
-        own_names = [name for name, entry in by_name.items() if name == entry.name]
-        report.only_in_plan = [name for name in own_names if name in unseen]
-    return report, found
-
-
-def listed(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (f", ... ({len(names)} in all)" if len(names) > 5 else "")

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import torch
 from torch import nn
 from torch.nn.utils import parametrize
+from torch.nn.utils.parametrize import ParametrizationList
 
 from .._core.torch_internals import (
+    forward_pre_hooks,
     has_right_inverse,
     own_buffers,
     own_modules,
@@ -83,7 +85,10 @@ class Slot(NamedTuple):
 
 
 # Slot(*fields) in half of the time: without the step through Python that named tuples take.
-_slot: Callable[[tuple[Any, ...]], Slot] = partial(tuple.__new__, Slot)
+make_slot: Callable[[tuple[Any, ...]], Slot] = partial(tuple.__new__, Slot)
+
+# The names of modules, and those around them.
+Modules = list[tuple[str, nn.Module, tuple[nn.Module, ...]]]
 
 
 def slots(model: nn.Module, is_wanted: Callable[[str], bool] = lambda _: True) -> list[Slot]:
@@ -93,26 +98,33 @@ def slots(model: nn.Module, is_wanted: Callable[[str], bool] = lambda _: True) -
     own name is wanted.
     """
     found: dict[int | tuple[int, str], Slot] = {}
-    for slot in _all_slots(model, is_wanted):
-        # A computed one is computed anew under each name of its module.
-        what = (id(slot.owner), _step(slot)) if slot.is_computed else id(slot.tensor)
-        same = found.setdefault(what, slot)
-        if same is not slot:
-            found[what] = _with_alias(same, slot.name)
+    inside: set[nn.Module] = set()
+    for prefix, module, around in modules_of(model):
+        for slot in own_slots(prefix, module, around, inside, is_wanted):
+            _add(found, slot)
     return list(found.values())
 
 
 def buffer_slots(model: nn.Module) -> list[Slot]:
     """Every buffer once, those of parametrizations included, in the order of the model."""
-    found: dict[int, Slot] = {}
-    for prefix, module, _ in _modules(model):
+    found: dict[int | tuple[int, str], Slot] = {}
+    for prefix, module, _ in modules_of(model):
         for step, tensor in own_buffers(module).items():
             if tensor is not None:
-                slot = Slot(_joined(prefix, step), tensor, module)
-                same = found.setdefault(id(tensor), slot)
-                if same is not slot:
-                    found[id(tensor)] = _with_alias(same, slot.name)
+                _add(found, Slot(_joined(prefix, step), tensor, module))
     return list(found.values())
+
+
+def _add(found: dict[int | tuple[int, str], Slot], slot: Slot) -> None:
+    same = found.setdefault(identity(slot), slot)
+    if same is not slot:
+        found[identity(slot)] = with_alias(same, slot.name)
+
+
+def identity(slot: Slot) -> int | tuple[int, str]:
+    """What two slots of one parameter share."""
+    # A computed one is computed anew under each name of its module.
+    return (id(slot.owner), _step(slot)) if slot.is_computed else id(slot.tensor)
 
 
 def unwrapped(name: str) -> str:
@@ -120,50 +132,71 @@ def unwrapped(name: str) -> str:
     return ".".join(step for step in name.split(".") if step not in _WRAPPERS)
 
 
-def _with_alias(slot: Slot, name: str) -> Slot:
+def with_alias(slot: Slot, name: str) -> Slot:
     """The slot of a tensor that has a further name."""
     if name in (slot.name, *slot.aliases):
         return slot
     return slot._replace(aliases=(*slot.aliases, name))
 
 
-def _all_slots(model: nn.Module, is_wanted: Callable[[str], bool]) -> Iterator[Slot]:
-    inside: set[nn.Module] = set()  # lists of parametrizations, whose tensors follow
-    for prefix, module, around in _modules(model):
-        if module in inside:
-            continue
-        if "parametrizations" in own_modules(module) and parametrize.is_parametrized(module):
-            parametrizations: Any = module.parametrizations
-            for name, own in parametrizations.items():
-                path = _joined(prefix, name)
-                if _is_before(own):
-                    inside.add(own)
-                    yield Slot(path, own.original, module, around=around)
-                    continue
-                slot = Slot(path, _computed(module, name), module, (), True, around)
-                if slot.can_be_assigned or is_wanted(slot.name):
-                    inside.add(own)
-                    yield slot
-        for name, tensor in own_parameters(module).items():
-            if tensor is not None:
-                path = f"{prefix}.{name}" if prefix else name
-                yield _slot((path, tensor, module, (), False, around))
+def is_plain(module: nn.Module) -> bool:
+    """Whether what a module has cannot be under a parametrization or the older `spectral_norm`."""
+    return not (
+        forward_pre_hooks(module)
+        or "parametrizations" in own_modules(module)
+        or isinstance(module, ParametrizationList)
+    )
 
 
-def _modules(
-    module: nn.Module, name: str = "", around: tuple[nn.Module, ...] = ()
-) -> Iterator[tuple[str, nn.Module, tuple[nn.Module, ...]]]:
-    """Every module, under all of its names, without the steps into wrapped modules."""
-    yield name, module, around
-    children = own_modules(module)
-    if not children:
+def own_slots(
+    prefix: str,
+    module: nn.Module,
+    around: tuple[nn.Module, ...],
+    inside: set[nn.Module],
+    is_wanted: Callable[[str], bool],
+) -> Iterator[Slot]:
+    """The parameters of a module, some maybe twice.
+
+    Those of the modules `inside` are computed from others; the set grows.
+    """
+    if module in inside:
         return
-    chain = (module, *around)
-    calls_it_module = isinstance(module, _CALL_IT_MODULE)
-    for step, child in children.items():
-        if child is not None:
-            is_wrapped = step in _WRAPPERS or (calls_it_module and step == "module")
-            yield from _modules(child, name if is_wrapped else _joined(name, step), chain)
+    if "parametrizations" in own_modules(module) and parametrize.is_parametrized(module):
+        parametrizations: Any = module.parametrizations
+        for name, own in parametrizations.items():
+            path = _joined(prefix, name)
+            if _is_before(own):
+                inside.add(own)
+                yield Slot(path, own.original, module, around=around)
+                continue
+            slot = Slot(path, _computed(module, name), module, (), True, around)
+            if slot.can_be_assigned or is_wanted(slot.name):
+                inside.add(own)
+                yield slot
+    for name, tensor in own_parameters(module).items():
+        if tensor is not None:
+            path = f"{prefix}.{name}" if prefix else name
+            yield make_slot((path, tensor, module, (), False, around))
+
+
+def modules_of(model: nn.Module) -> Modules:
+    """Every module, under all of its names, without the steps into wrapped modules."""
+    found: Modules = []
+
+    def add(name: str, module: nn.Module, around: tuple[nn.Module, ...]) -> None:
+        found.append((name, module, around))
+        children = own_modules(module)
+        if not children:
+            return
+        chain = (module, *around)
+        calls_it_module = isinstance(module, _CALL_IT_MODULE)
+        for step, child in children.items():
+            if child is not None:
+                is_wrapped = step in _WRAPPERS or (calls_it_module and step == "module")
+                add(name if is_wrapped else _joined(name, step), child, chain)
+
+    add("", model, ())
+    return found
 
 
 def _is_before(parametrizations: Any) -> bool:

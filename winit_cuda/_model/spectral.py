@@ -15,10 +15,10 @@ from torch.nn import functional
 from torch.nn.utils.parametrize import ParametrizationList
 from torch.nn.utils.spectral_norm import SpectralNorm as Hook
 
-from .._core.torch_internals import forward_pre_hooks, own_modules, spectral_norm_types
+from .._core.torch_internals import forward_pre_hooks, spectral_norm_types
 from .._initializers.elementwise import Normal
 from .._keys.keys import Key, fold_in
-from .slots import reaching
+from .slots import is_plain, reaching
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -115,16 +115,10 @@ def vectors_found_anew(entries: Iterable[Entry]) -> set[str]:
     return {name for weight, own in names.items() if not all(follow[weight]) for name in own}
 
 
-def _may_have_norm(owner: nn.Module) -> bool:
-    """Whether what a module has may be under a `spectral_norm`."""
-    is_inside = isinstance(owner, ParametrizationList)
-    return is_inside or bool(forward_pre_hooks(owner)) or "parametrizations" in own_modules(owner)
-
-
 def stale(found: list[tuple[Slot, Entry]]) -> list[tuple[Slot, Entry, Vectors]]:
     """The weights that are filled, whose vectors are not computed of the same draws beside them."""
     owners = {id(slot.owner): slot.owner for slot, _ in found}
-    normed = {name for name, owner in owners.items() if _may_have_norm(owner)}
+    normed = {name for name, owner in owners.items() if not is_plain(owner)}
     if not normed:  # of nearly all models
         return []
     programs = {id(slot.tensor): entry.program for slot, entry in found if entry.program}

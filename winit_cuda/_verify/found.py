@@ -11,7 +11,8 @@ from .._core.checks import unfit, wrong
 from .._core.torch_internals import is_dtensor
 from .._distributed.fsdp import reshard
 from .._distributed.shard import Shard, Shards
-from .._model.run import listed, matched
+from .._model.match import Index, listed, matched
+from .._model.slots import modules_of
 from .._model.spectral import stale, vectors_found_anew
 from .compare import Item, is_exact
 from .names import matches
@@ -43,11 +44,12 @@ def of_module(
     shards: Mapping[str, Shard | Shards],
 ) -> Found:
     """The parameters and buffers of a model."""
-    reshard(model)
+    modules = modules_of(model)
+    reshard(module for _, module, _ in modules)
     if not buffers:
         entries = [entry for entry in entries if not entry.is_buffer]
-    by_name = {name: entry for entry in entries for name in (entry.name, *entry.aliases)}
-    report, pairs = matched(by_name, model, {}, buffers, loaded=True)
+    match = matched(Index(entries), modules, {}, buffers, loaded=True)
+    report, pairs = match.report, match.others
     on_meta = [slot.name for slot, _ in pairs if slot.tensor.is_meta]
     if on_meta:
         raise RuntimeError(f"verify: on meta, without values: {listed(on_meta)}")

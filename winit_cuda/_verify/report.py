@@ -82,7 +82,7 @@ def report(model: nn.Module, plan: Plan | None = None, batch: Any = None) -> Mod
         raise wrong(_FUNCTION, "model", "a torch.nn.Module", model, TypeError)
     if plan is not None and not isinstance(plan, Plan):
         raise wrong(_FUNCTION, "plan", "a winit_cuda.Plan", plan, TypeError)
-    reshard(model)
+    reshard(model.modules())
     by_name = {name: entry for entry in plan or () for name in (entry.name, *entry.aliases)}
     found = slots(model, by_name.__contains__)
     for slot in found:

@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .._model.run import listed
+from .._model.match import listed
 from .._model.table import aligned, printable
 
 if TYPE_CHECKING:

@@ -59,6 +59,10 @@ def _is_a_subclass(tensor: torch.Tensor) -> bool:
     return type(tensor) not in (torch.Tensor, torch.nn.Parameter) and override is not disabled
 
 
+def _no_place(_: Any) -> None:
+    return None
+
+
 def _bound(names: Iterable[str]) -> list[tuple[Any, str]]:
     """The modules of the package that have bound these names at import."""
     modules = [each for name, each in sys.modules.items() if name.startswith("winit_cuda.")]
@@ -94,7 +98,12 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
         for fill in FILLS.values():
             if fill.native is not None:
                 patch.setattr(type(fill), "native", staticmethod(getattr(core, fill.name)))
-        answers = {"cuda_stream": machine.raw_stream, "has_torch_function": _is_a_subclass}
+        answers = {
+            "cuda_stream": machine.raw_stream,
+            "has_torch_function": _is_a_subclass,
+            "place_of": _no_place,  # DLPack knows nothing of these devices
+            "exchange": None,
+        }
         for module, name in _bound(answers):
             patch.setattr(module, name, answers[name])
         with mode:

@@ -10,7 +10,6 @@ import torch
 import winit_cuda as winit
 from initializers import ORTHOGONAL, Unchanged, every, every_random, needs_core
 from winit_cuda._core import target
-from winit_cuda._core.dtypes import CODES
 
 
 @every
@@ -172,60 +171,34 @@ def test_more_dimensions_than_the_core_describes(rank):
 
 
 @needs_core
-@pytest.mark.skipif(
-    not hasattr(torch.Tensor, "__dlpack_c_exchange_api__"),
-    reason="before torch 2.10 tensors have no C interface of DLPack's",
-)
-@pytest.mark.parametrize("dtype", CODES, ids=str)
-def test_addresses_of_ordinary_tensors(dtype):
-    tensors = [
-        torch.empty(3, 4, dtype=dtype),
-        torch.nn.Parameter(torch.empty(5, dtype=dtype)),
-        torch.empty((), dtype=dtype),
-        torch.empty(4, 6, dtype=dtype)[2:],  # behind the start of its memory
-        torch.empty(3, 1, 4, dtype=dtype).as_strided((3, 1, 4), (4, 99, 1)),
-    ]
-    shapes = [tuple(tensor.shape) for tensor in tensors]
-    found = target.addresses(tensors, shapes, [CODES[dtype]] * len(tensors))
-    assert found == [tensor.data_ptr() for tensor in tensors]
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.skipif(target.exchange is None, reason="before torch 2.10 there is no such interface")
+def test_places_of_ordinary_tensors():
+    for tensor in (
+        torch.empty(3, 4),
+        torch.nn.Parameter(torch.empty(5, dtype=torch.bfloat16)),
+        torch.empty((), dtype=torch.double),
+        torch.empty(4, 6)[2:],
+        torch.empty(3, 1, 4).as_strided((3, 1, 4), (4, 99, 1)),
+    ):
+        assert target.place_of(tensor) == (tensor.data_ptr(), tensor.numel())
+    freed = torch.empty(3)
+    freed.untyped_storage().resize_(0)
+    for other in (
+        torch.empty(4, 3).t(),
+        torch.empty(1, 4).expand(3, 4),
+        torch.empty(3, 0),
+        torch.empty(3, device="meta"),
+        torch.ones(3, 4).to_sparse(),
+        with_layout("nested", (5, 4)),
+        torch._efficientzerotensor(3, 4),
+        torch.empty(3).as_subclass(Subclass),
+        freed,
+        [1.0],
+        None,
+    ):
+        assert target.place_of(other) is None
 
 
 class Subclass(torch.Tensor):
     pass
-
-
-def others():
-    """What has no address, with the code of a dtype that is asked for."""
-    f32 = CODES[torch.float32]
-    yield "another shape", torch.empty(4, 3), f32
-    yield "another rank", torch.empty(3, 4, 1), f32
-    yield "another dtype", torch.empty(3, 4), CODES[torch.float64]
-    yield "16 bits of another kind", torch.empty(3, 4, dtype=torch.half), CODES[torch.bfloat16]
-    yield "8 bits of another kind", torch.empty(3, 4, dtype=torch.int8), CODES[torch.float8_e5m2]
-    yield "integers", torch.empty(3, 4, dtype=torch.int32), f32
-    yield "no dtype", torch.empty(3, 4), -1
-    yield "transposed", torch.empty(4, 3).t(), f32
-    yield "expanded", torch.empty(1, 4).expand(3, 4), f32
-    yield "negated", torch.empty(3, 4, dtype=torch.complex64).conj().imag.clone()._neg_view(), f32
-    yield "meta", torch.empty(3, 4, device="meta"), f32
-    yield "sparse", torch.ones(3, 4).to_sparse(), f32
-    yield "quantized", with_layout("quantized", (3, 4)), f32
-    yield "nested", with_layout("nested", (3, 4)), f32
-    yield "zero tensor", torch._efficientzerotensor(3, 4), f32
-    yield "subclass", torch.empty(3, 4).as_subclass(Subclass), f32
-    yield "no tensor", [1.0], f32
-    with torch.inference_mode():
-        yield "inference", torch.empty(3, 4), f32
-
-
-@needs_core
-@pytest.mark.filterwarnings("ignore")
-def test_what_has_no_address_beside_what_has_one():
-    names, tensors, codes = zip(*others(), strict=True)
-    tensors, codes = [torch.empty(3, 4), *tensors], [CODES[torch.float32], *codes]
-    found = target.addresses(tensors, [(3, 4)] * len(tensors), codes)
-    assert dict(zip(names, found[1:], strict=True)) == dict.fromkeys(names, 0)
-    assert found[0] in (0, tensors[0].data_ptr())
-    assert target.addresses([torch.empty(3, 0)], [(3, 0)], [codes[0]]) == [0]
-    with winit.use_backend("aten"):
-        assert target.addresses(tensors[:1], [(3, 4)], codes[:1]) == [0]
