@@ -93,6 +93,26 @@ def test_tiles():
     assert found == {"a": [(20, 50)], "b": [(100, 10)], "c": [(100, 50)], "d": [(1, 1, 700)]}
 
 
+def test_torch_compares_on_one_thread(monkeypatch):
+    """Threads of torch that wait for each other at each tile took 15 times as long."""
+    sizes = []
+    equal = torch.equal
+
+    def noted(own, other):
+        sizes.append(own.numel())
+        return equal(own, other)
+
+    plan = winit.plan(lambda: nn.Linear(3000, 40))
+    model = winit.build(lambda: nn.Linear(3000, 40), seed=3)
+    with torch.no_grad():
+        model.weight[35, 7] = model.weight[39, 2999] = math.nan
+    monkeypatch.setattr(torch, "equal", noted)
+    (found,) = winit.verify(model, plan, seed=3).different
+    assert (found.index, found.position, found.count) == (105_007, (35, 7), 2)
+    assert sum(sizes) == 120_040
+    assert max(sizes) <= 1 << 15  # what torch shares out is more
+
+
 def test_names_that_do_not_agree(plan, model):
     state = values_of(model)
     state["more"] = state.pop("norm.bias")
