@@ -66,6 +66,8 @@ class Expectation:
     """No value is below."""
     high: float
     """No value is above."""
+    parts: int
+    """How many distributions its elements have."""
 
     @property
     def is_random(self) -> bool:
@@ -140,6 +142,7 @@ def _together(parts: list[Part]) -> Expectation:
         math.sqrt(square_error) / count,
         min(part.low for part in parts),
         max(part.high for part in parts),
+        len(parts),
     )
 
 

@@ -9,6 +9,8 @@ from .._model.table import aligned, as_one, printable, template
 from .findings import FALSE_ALARM
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .report_data import ParameterReport, ReportData
 
 _HEADER = ("", "name", "law", "min", "max", "mean", "std", "expected", "z")
@@ -59,26 +61,27 @@ def number(value: float) -> str:
     return "" if math.isnan(value) else f"{value:.4g}"
 
 
-def _cells(group: list[ParameterReport]) -> tuple[str, ...]:
-    """The row of layers that are repeated: their range, and the worst score."""
-    first = group[0]
-    name = first.name
-    if len(group) > 1:
-        name = f"{as_one([row.name for row in group])}  ({len(group)})"
+def moments(group: Sequence[ParameterReport]) -> tuple[float, float, float, float]:
+    """Smallest and largest value, mean and standard deviation of all elements together."""
     stats = [row.statistics for row in group]
     count = sum(own.count for own in stats)
     mean = sum(own.mean * own.count for own in stats) / count if count else math.nan
     square = sum(own.mean_square(mean) * own.count for own in stats) / count if count else math.nan
+    low, high = min(own.low for own in stats), max(own.high for own in stats)
+    return low, high, mean, math.sqrt(square)
+
+
+def _cells(group: list[ParameterReport]) -> tuple[str, ...]:
+    """The row of layers that are repeated: their range, and the worst score."""
+    first = group[0]
+    name = as_one([row.name for row in group])
     expected = first.expected
     has_tests = any(row.scores.count for row in group)
     return (
         _MARKS[first.severity],
-        printable(name),
+        printable(f"{name}  ({len(group)})" if len(group) > 1 else name),
         first.law,
-        number(min(own.low for own in stats)),
-        number(max(own.high for own in stats)),
-        number(mean),
-        number(math.sqrt(square)),
+        *map(number, moments(group)),
         "" if expected is None else number(expected.std),
         f"{max(row.scores.worst for row in group):.1f}" if has_tests else "",
     )

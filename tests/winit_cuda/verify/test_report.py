@@ -41,9 +41,9 @@ def test_as_planned(model, plan):
     assert found.ok
     assert kinds(found) == {}
     assert found.findings == ()
-    assert (found.tests, found.elements) == (10, 50 * 16 + 16 * 32 + 32 + 32 * 16 + 16)
+    assert (found.tests, found.elements) == (12, 50 * 16 + 16 * 32 + 32 + 32 * 16 + 16)
     text = str(found)
-    assert text.startswith("Sequential: as planned\n5 parameters, 1,872 elements; 10 tests")
+    assert text.startswith("Sequential: as planned\n5 parameters, 1,872 elements; 12 tests")
     row = found.parameters[0]
     assert (row.name, row.shape, row.dtype) == ("0.weight", (50, 16), "float32")
     assert row.law == "Normal(), [0:1] = Zeros()"
@@ -133,7 +133,7 @@ def test_a_thousand_parameters_give_no_false_alarm():
     for seed in range(2):
         plan.run(model, seed)
         found = winit.report(model, plan)
-        assert (found.tests, found.ok, kinds(found)) == (2000, True, {})
+        assert (found.tests, found.ok, kinds(found)) == (3000, True, {})
     with torch.no_grad():
         model["p3"].add_(0.01)  # half a standard deviation
     assert kinds(winit.report(model, plan)) == {"p3": ["mean"]}
