@@ -24,10 +24,10 @@ from torch import nn
 from .. import init as winit_init
 from .._core.backend import backend_info
 from .._model.plan import plan
-from .._model.table import template
+from .._model.table import number, template
 from .._verify.model_report import plain
 from .._verify.report import report
-from .._verify.report_table import moments, number
+from .._verify.report_table import moments
 from .._version import __version__
 from . import demo_plan, machine
 from .console import (

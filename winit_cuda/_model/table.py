@@ -6,10 +6,11 @@ import math
 import re
 from typing import TYPE_CHECKING
 
+from .expectation import std_of
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .._initializers.base import Initializer
     from .entries import Entry
 
 # So many pieces of a tensor are shown.
@@ -65,8 +66,13 @@ def _row(group: list[Entry]) -> tuple[str, ...]:
     if first.is_buffer:
         name += "  (buffer)"
     shape = " x ".join(map(str, first.shape)) or "scalar"
-    std = "" if first.initializer is None else _std(first.initializer, first.shape)
-    return printable(name), in_words(first), shape, first.dtype, std
+    std = math.nan if first.law is None else std_of(first.law, first.shape)
+    return printable(name), in_words(first), shape, first.dtype, number(std)
+
+
+def number(value: float) -> str:
+    """A number of a table; nothing for NaN."""
+    return "" if math.isnan(value) else f"{value:.4g}"
 
 
 def in_words(entry: Entry) -> str:
@@ -101,33 +107,3 @@ def as_one(names: list[str]) -> str:
             numbers = sorted(map(int, set(column)))
             folded.append(f"{{{numbers[0]}-{numbers[-1]}}}")
     return ".".join(folded)
-
-
-def _std(initializer: Initializer, shape: tuple[int, ...]) -> str:
-    """The standard deviation of the law, where one word gives each element."""
-    law = initializer.law(shape)
-    numbers = law.numbers
-    if law.fill.name == "uniform":
-        return f"{(numbers[1] - numbers[0]) / math.sqrt(12):.4g}"
-    if law.fill.name in ("constant", "zeros"):
-        return "0"
-    if law.fill.name == "normal":
-        return f"{numbers[1]:.4g}"
-    if law.fill.name == "trunc_normal":
-        std = _truncated_std(*numbers)
-        return "" if math.isnan(std) else f"{std:.4g}"
-    return ""
-
-
-def _truncated_std(mean: float, std: float, a: float, b: float) -> float:
-    """Of a truncated normal distribution: std sqrt(1 + (a phi(a) - b phi(b)) / Z - (..)^2)."""
-    if std == 0.0 or a == b:
-        return 0.0
-    low, high = (a - mean) / std, (b - mean) / std
-    density = [math.exp(-x * x / 2) / math.sqrt(2 * math.pi) for x in (low, high)]
-    mass = (math.erf(high / math.sqrt(2)) - math.erf(low / math.sqrt(2))) / 2
-    if mass <= 0.0:  # far out in a tail, where this formula has no digits
-        return math.nan
-    edges = [0.0 if math.isinf(x) else x * d for x, d in zip((low, high), density, strict=True)]
-    first = (density[0] - density[1]) / mass
-    return std * math.sqrt(max(0.0, 1 + (edges[0] - edges[1]) / mass - first * first))

@@ -21,7 +21,7 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .expectation import Expectation
+    from .._model.expectation import Expectation
     from .tensor_statistics import Statistics
 
 FALSE_ALARM = 1e-3

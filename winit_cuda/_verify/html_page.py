@@ -12,8 +12,9 @@ from html import escape
 from importlib import resources
 from typing import TYPE_CHECKING
 
+from .._model.table import number
 from .depth_plot import activity_plot, weights_plot
-from .report_table import basis, number, verdict
+from .report_table import basis, verdict
 from .tensor_statistics import BINS
 
 if TYPE_CHECKING:

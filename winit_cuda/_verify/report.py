@@ -11,12 +11,12 @@ from torch.nn.parameter import is_lazy
 from .._core.checks import wrong
 from .._core.torch_internals import is_dtensor, is_tracing_tensor
 from .._distributed.fsdp import reshard
+from .._model.expectation import Expectation, expectation, planned_histogram
 from .._model.plan import Plan
 from .._model.slots import Slot, slots
 from .._model.table import in_words
 from .activity import Activity, activity_of, is_dead, is_saturated, random_batch
 from .duplicates import equal_tensors, repeated_keys, same_values
-from .expectation import Expectation, expectation, planned_histogram
 from .findings import Finding, Scores, against_law, facts, limit_of, scores_of, without_law
 from .model_report import ModelReport
 from .report_data import ParameterReport

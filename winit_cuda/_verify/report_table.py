@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from .._model.table import aligned, as_one, printable, template
+from .._model.table import aligned, as_one, number, printable, template
 from .findings import FALSE_ALARM
 
 if TYPE_CHECKING:
@@ -54,11 +54,6 @@ def basis(report: ReportData) -> str:
     rate = f"1 of {1 / FALSE_ALARM:,.0f}"
     limit = f"the limit is z = {report.limit:.1f}"
     return f"{size}; {report.tests:,} tests against laws, a false alarm in {rate} reports: {limit}"
-
-
-def number(value: float) -> str:
-    """A number of the statistics."""
-    return "" if math.isnan(value) else f"{value:.4g}"
 
 
 def moments(group: Sequence[ParameterReport]) -> tuple[float, float, float, float]:

@@ -11,7 +11,7 @@ import torch
 import winit_cuda as winit
 from initializers import needs_core
 from winit_cuda._model.entries import entry_of
-from winit_cuda._verify.expectation import expectation, planned_histogram
+from winit_cuda._model.expectation import expectation, planned_histogram
 from winit_cuda._verify.findings import (
     FALSE_ALARM,
     Finding,
