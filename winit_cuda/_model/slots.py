@@ -115,6 +115,16 @@ def buffer_slots(model: nn.Module) -> list[Slot]:
     return list(found.values())
 
 
+def named_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Every module once, without those that compute parametrized weights, in the model's order."""
+    seen: set[int] = set()
+    for name, module, _ in _modules(model):
+        is_part = "parametrizations" in name.split(".")
+        if not is_part and id(module) not in seen:
+            seen.add(id(module))
+            yield name, module
+
+
 def unwrapped(name: str) -> str:
     """A name of a state dict without the steps into wrapped modules."""
     return ".".join(step for step in name.split(".") if step not in _WRAPPERS)

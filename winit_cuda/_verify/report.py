@@ -9,16 +9,17 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from .._core.checks import wrong
-from .._core.torch_internals import is_dtensor, is_tracing_tensor
+from .._core.torch_internals import is_tracing_tensor
 from .._distributed.fsdp import reshard
 from .._model.expectation import Expectation, expectation, planned_histogram
 from .._model.plan import Plan
 from .._model.slots import Slot, slots
 from .._model.table import in_words
-from .activity import Activity, activity_of, is_dead, is_saturated, random_batch
+from .activity import Activity, activity_of, is_dead, is_saturated
 from .duplicates import equal_tensors, repeated_keys, same_values
 from .findings import Finding, Scores, against_law, facts, limit_of, scores_of, without_law
 from .model_report import ModelReport
+from .random_batch import random_batch
 from .report_data import ParameterReport
 from .tensor_statistics import Statistics, statistics_of
 
@@ -55,12 +56,14 @@ def report(model: nn.Module, plan: Plan | None = None, batch: Any = None) -> Mod
         model: A model with real parameters, dense and not complex.
         plan: What its parameters are to have, as `winit_cuda.plan` makes it.
         batch: What to call the model with: a tensor, a tuple of positional arguments or a dict of
-            named ones; "random" for token ids or standard normal numbers, as the first layer takes.
+            named ones; "random" for token ids or standard normal numbers, as the first layer or
+            the config of a model of transformers says. In a model of DTensors each rank has its own
+            batch, and its own activations.
 
     Raises:
         TypeError: `model` is not a Module or `plan` not a Plan, or a parameter is sparse or
             complex.
-        ValueError: "random" does not know the first layer, or a batch is for a model with DTensors.
+        ValueError: "random" knows no layer of the model.
         RuntimeError: A parameter is on meta, fake or lazy, or the model fails on the batch.
 
     Example:
@@ -117,7 +120,7 @@ def report(model: nn.Module, plan: Plan | None = None, batch: Any = None) -> Mod
             found, statistics, entries, expected, planned, scores, findings, strict=True
         )
     ]
-    activity = None if batch is None else _activity(model, batch, found)
+    activity = None if batch is None else _activity(model, batch)
     whole = [] if plan is None else _only_in_plan(plan, entries)
     whole += [] if activity is None else _of_activity(activity)
     title = type(model).__name__
@@ -218,10 +221,7 @@ def _only_in_plan(plan: Plan, entries: list[Entry | None]) -> list[Finding]:
     return found
 
 
-def _activity(model: nn.Module, batch: Any, found: list[Slot]) -> Activity:
-    if any(is_dtensor(slot.tensor) for slot in found):
-        requirement = "None for a model with DTensors, of which no rank has a whole layer"
-        raise wrong(_FUNCTION, "batch", requirement, batch)
+def _activity(model: nn.Module, batch: Any) -> Activity:
     given = batch
     if isinstance(batch, str):
         if batch != "random":
@@ -232,6 +232,8 @@ def _activity(model: nn.Module, batch: Any, found: list[Slot]) -> Activity:
     except Exception as error:
         described = f"{type(error).__name__}: {error}"
         raise RuntimeError(f"{_FUNCTION}: the model fails on the batch: {described}") from error
+    finally:
+        reshard(model)
 
 
 def _of_activity(activity: Activity) -> list[Finding]:
