@@ -56,7 +56,8 @@ class ModelReport(ReportData):
             picture.draw(self, path)
         elif path.suffix in (".json", ".html"):
             text = self.to_html() if path.suffix == ".html" else self.to_json() + "\n"
-            path.write_text(text, encoding="utf-8")
+            # A name may have halves of characters, which UTF-8 has none for.
+            path.write_text(text, encoding="utf-8", errors="xmlcharrefreplace")
         else:
             requirement = "a name that ends in .json, .html or .png"
             raise wrong("ModelReport.save", "path", requirement, str(path))

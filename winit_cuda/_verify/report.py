@@ -6,10 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from torch.nn.parameter import is_lazy
 
 from .._core.checks import wrong
-from .._core.torch_internals import is_tracing_tensor
 from .._distributed.fsdp import reshard
 from .._model.expectation import Expectation, expectation, planned_histogram
 from .._model.plan import Plan
@@ -21,7 +19,8 @@ from .findings import Finding, Scores, against_law, facts, limit_of, scores_of, 
 from .model_report import ModelReport
 from .random_batch import random_batch
 from .report_data import ParameterReport
-from .tensor_statistics import Statistics, statistics_of
+from .stored import check_values
+from .tensor_statistics import Statistics, has_numbers, statistics_of
 
 if TYPE_CHECKING:
     from .._model.entries import Entry
@@ -130,15 +129,12 @@ def report(model: nn.Module, plan: Plan | None = None, batch: Any = None) -> Mod
 def _check(slot: Slot) -> None:
     """Raise where a parameter has no values, or none that have statistics."""
     tensor = slot.tensor
-    if is_lazy(tensor):
-        raise RuntimeError(f"{_FUNCTION}: {slot.name} is lazy: call the model once before")
-    if is_tracing_tensor(tensor):
-        raise RuntimeError(f"{_FUNCTION}: {slot.name} is a fake tensor, which has no values")
-    if tensor.is_meta:
-        raise RuntimeError(f"{_FUNCTION}: {slot.name} is on meta: fill the model before")
+    check_values(_FUNCTION, slot.name, tensor)
     if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_complex():
         kind = "complex" if tensor.is_complex() else f"{tensor.dtype}, {tensor.layout}"
         raise TypeError(f"{_FUNCTION}: {slot.name} must be dense and real, got {kind}")
+    if not has_numbers(tensor.dtype):
+        raise TypeError(f"{_FUNCTION}: torch computes nothing of {slot.name}, of {tensor.dtype}")
 
 
 def _entry(slot: Slot, by_name: dict[str, Entry]) -> Entry | None:

@@ -207,3 +207,33 @@ def test_other_endings(model, tmp_path):
 def test_the_table_moves_no_cursor():
     model = nn.ParameterDict({"a\x1b[2Jb": torch.zeros(2, 2)})
     assert "\x1b" not in str(winit.report(model))
+
+
+@pytest.mark.skipif(not hasattr(torch, "float4_e2m1fn_x2"), reason="torch without 4 bits")
+def test_packed_dtypes_have_no_report():
+    packed = torch.zeros(4, dtype=torch.uint8).view(torch.float4_e2m1fn_x2)
+    model = nn.Module()
+    model.w = nn.Parameter(packed, requires_grad=False)
+    with pytest.raises(TypeError, match=r"report: torch computes nothing of w, of .*float4"):
+        winit.report(model)
+
+
+def test_numbers_whose_squares_are_infinite():
+    model = nn.ParameterDict({"a": 1e200 * torch.arange(-3.0, 20, dtype=torch.float64)})
+    (row,) = winit.report(model, winit.plan(model, {"*": winit.Normal()})).parameters
+    assert (row.statistics.low, row.statistics.std) == (-3e200, math.inf)
+    assert [finding.kind for finding in row.findings] == ["mean", "std"]
+
+
+def test_names_of_every_kind(tmp_path):
+    names = ["<script>alert(1)</script>", "a b\nc", "\ud800", "caf\u00e9", "'\"&"]
+    model = nn.ParameterDict({name: torch.zeros(2, 2) for name in names})
+    found = winit.report(model)
+    assert "\n  a b\\nc" in str(found)
+    assert "\\ud800" in str(found)
+    for ending in ("html", "json"):
+        found.save(tmp_path / f"report.{ending}")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert(1)" in page
+    assert [row["name"] for row in json.loads((tmp_path / "report.json").read_text())["parameters"]]
