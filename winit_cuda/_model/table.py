@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import re
+import shutil
+import sys
 from typing import TYPE_CHECKING
 
 from .expectation import std_of
@@ -30,15 +32,29 @@ def table(entries: list[Entry]) -> str:
         what = (template(entry.name), law, entry.shape, entry.dtype, bool(entry.aliases))
         groups.setdefault(what, []).append(entry)
     ordered = sorted(groups.values(), key=lambda group: group[0].is_planned)
-    lines = aligned([_HEADER, *map(_row, ordered)])
+    lines = aligned([_HEADER, *map(_row, ordered)], heads=2)
     elements = sum(math.prod(entry.shape) for entry in entries)
     unset = sum(not entry.is_planned for entry in entries)
     total = f"{len(entries):,} tensors, {elements:,} elements"
     return "\n".join([*lines, total + (f", {unset:,} without a law" if unset else "")])
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """The rows as lines of aligned columns."""
+def aligned(rows: Sequence[Sequence[str]], heads: int) -> list[str]:
+    """The rows as lines of aligned columns.
+
+    On a terminal that is too narrow for them, the first columns, so many as `heads`, stand on a
+    line of their own above the others.
+    """
+    lines = _aligned(rows)
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else math.inf
+    if max(map(len, lines)) <= width:
+        return lines
+    above = ("  ".join(filter(None, row[:heads])) for row in rows)
+    below = _aligned([("", "", *row[heads:]) for row in rows])
+    return [line for both in zip(above, below, strict=True) for line in both if line]
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     widths = [min(_WIDEST, max(map(len, column))) for column in zip(*rows, strict=True)]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

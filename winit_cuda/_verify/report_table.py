@@ -29,7 +29,7 @@ def table(report: ReportData) -> str:
             what = row.name
         groups.setdefault(what, []).append(row)
     cells = [_HEADER, *map(_cells, groups.values())]
-    return "\n".join([*lines, "", *aligned(cells), *_activity(report)])
+    return "\n".join([*lines, "", *aligned(cells, heads=3), *_activity(report)])
 
 
 def verdict(report: ReportData) -> str:
@@ -90,4 +90,4 @@ def _activity(report: ReportData) -> list[str]:
     for layer in report.activity.layers:
         gradient = "" if layer.gradient_std is None else number(layer.gradient_std)
         cells.append((printable(layer.name), layer.kind, number(layer.std), gradient))
-    return ["", *aligned(cells)]
+    return ["", *aligned(cells, heads=2)]

@@ -86,6 +86,7 @@ def test_what_cannot_be_reported_on(words, message, capsys):
     assert message in capsys.readouterr().err
 
 
-def test_a_plan_that_is_none(folder, capsys):
+@pytest.mark.usefixtures("folder")
+def test_a_plan_that_is_none(capsys):
     assert cli.main(["report", "reported:small", "--plan", "reported.py"]) == 2
     assert capsys.readouterr().err.startswith("winit-cuda: reported.py: Plan.from_json: text must")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 
 import pytest
 import torch
@@ -237,3 +238,21 @@ def test_names_of_every_kind(tmp_path):
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert(1)" in page
     assert [row["name"] for row in json.loads((tmp_path / "report.json").read_text())["parameters"]]
+
+
+def test_tables_fit_a_narrow_terminal(model, plan, monkeypatch):
+    found = winit.report(model, plan, torch.arange(12).view(3, 4))
+    shown = winit.verify(model, plan, seed=1)
+    texts = [str(found), str(plan), str(shown)]
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("LINES", "24")
+    narrow = [str(found), str(plan), str(shown)]
+    assert [text.split() for text in narrow] == [text.split() for text in texts]
+    for text, wide in zip(narrow, texts, strict=True):
+        rows = text.splitlines()
+        assert max(map(len, wide.splitlines()[2:])) > 80 or text == wide
+        assert max(map(len, rows[2:])) <= 80
+    assert "1.bias  Uniform(a=-0.25, b=0.25)\n    -0.2" in narrow[0]
+    monkeypatch.setenv("COLUMNS", "200")
+    assert [str(found), str(plan), str(shown)] == texts
