@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -112,7 +113,7 @@ def _uncompiled() -> AbstractContextManager[Any]:
 
 
 def _call(model: nn.Module, batch: Any) -> Any:
-    if isinstance(batch, dict):
+    if isinstance(batch, Mapping):  # a tokenizer's is no dict
         return model(**batch)
     return model(*batch) if isinstance(batch, (tuple, list)) else model(batch)
 
@@ -137,9 +138,10 @@ def _tensors(value: Any) -> Iterator[torch.Tensor]:
     if isinstance(value, torch.Tensor):
         if value.is_floating_point():
             yield value
-    elif isinstance(value, dict):
-        for each in value.values():
-            yield from _tensors(each)
+    elif isinstance(value, Mapping):
+        yield from _tensors(list(value.values()))
+    elif is_dataclass(value) and not isinstance(value, type):
+        yield from _tensors(list(vars(value).values()))
     elif isinstance(value, (tuple, list)):
         for each in value:
             yield from _tensors(each)

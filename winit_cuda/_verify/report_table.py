@@ -48,7 +48,8 @@ def verdict(report: ReportData) -> str:
 
 def basis(report: ReportData) -> str:
     """What the verdict rests on."""
-    size = f"{len(report.parameters):,} parameters, {report.elements:,} elements"
+    count = len(report.parameters)
+    size = f"{count:,} parameter{'' if count == 1 else 's'}, {report.elements:,} elements"
     if not report.is_planned:
         return f"{size}; no plan, so no law to test against"
     rate = f"1 of {1 / FALSE_ALARM:,.0f}"

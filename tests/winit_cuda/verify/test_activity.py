@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import random
+from collections import UserDict
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -19,6 +21,13 @@ from winit_cuda._verify.activity import Layer, activity_of, is_dead, is_saturate
 
 def layers_of(model: nn.Module, batch: Any) -> dict[str, Layer]:
     return {layer.name: layer for layer in activity_of(model, batch).layers}
+
+
+@dataclass
+class Answer:
+    """What some models return."""
+
+    scores: torch.Tensor
 
 
 class Net(nn.Module):
@@ -274,6 +283,13 @@ def test_outputs_of_every_kind():
             return {"ids": x.argmax(), "all": [(y, None)]}
 
     assert layers_of(Model(3, 4), torch.randn(2, 3))["Model"].gradient_std
+
+    class Answers(Model):
+        def forward(self, x: torch.Tensor) -> Any:
+            return Answer(super().forward(x)["all"][0][0])
+
+    batch = UserDict(x=torch.randn(2, 3))  # such is what a tokenizer returns
+    assert layers_of(Answers(3, 4), batch)["Answers"].gradient_std
     frozen = nn.Linear(3, 4).requires_grad_(False)
     assert layers_of(frozen, torch.randn(2, 3))["Linear"].gradient_std is None
     one = nn.Sequential(nn.Linear(3, 1), nn.Flatten(0))
