@@ -16,23 +16,18 @@ import statistics
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from .. import init as winit_init
 from .._core.backend import backend_info
-from .._verify.statistics import (
-    Z_LIMIT,
-    Law,
-    LawRecorder,
-    Moments,
-    Verdict,
-    compare,
-    group_parameters,
-    measure,
-)
+from .._model.plan import plan
+from .._model.table import number, template
+from .._verify.model_report import plain
+from .._verify.report import report
+from .._verify.report_table import moments
 from .._version import __version__
 from . import demo_plan, machine
 from .console import (
@@ -47,7 +42,9 @@ from .demo_models import MODELS, DemoModel, InitNamespace
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
+    from .._verify.report_data import ParameterReport
     from .demo_plan import PlanResult
 
 
@@ -56,11 +53,33 @@ class Group:
     """Parameters of one law, and what both sides made of them."""
 
     label: str
-    tensors: int
-    law: Law
-    torch_side: Moments
-    winit_side: Moments
-    verdict: Verdict
+    torch_side: list[ParameterReport]
+    winit_side: list[ParameterReport]
+
+    @property
+    def law(self) -> str:
+        """The scheme that all have, without its numbers."""
+        return self.winit_side[0].law.partition("(")[0]
+
+    @property
+    def planned_std(self) -> float:
+        """The standard deviation of the law."""
+        expected = self.winit_side[0].expected
+        return math.nan if expected is None else expected.std
+
+    @property
+    def z(self) -> float:
+        """The largest z-score of all tests against the law, 0 where that is a constant."""
+        return max(row.scores.worst for row in (*self.torch_side, *self.winit_side))
+
+    @property
+    def reason(self) -> str:
+        """Why a side does not have the law; empty where both do."""
+        for name, rows in (("winit_cuda", self.winit_side), ("torch.nn.init", self.torch_side)):
+            for row in rows:
+                if row.severity == 2:
+                    return f"{row.findings[0].kind} of {name}"
+        return ""
 
 
 @dataclass(frozen=True)
@@ -72,13 +91,14 @@ class ModelResult:
     torch_seconds: float
     winit_seconds: float
     groups: list[Group]
+    limit: float  # the z-score beyond which values are not of a law
     repeats_itself: bool  # the same seed gave the same bits again
     same_on_cpu: bool | None  # the CPU gave the same bits; None where that was not compared
 
     @property
     def agree(self) -> bool:
         """Whether both sides gave every layer the law that is expected."""
-        return all(group.verdict.agree for group in self.groups)
+        return not any(group.reason for group in self.groups)
 
     @property
     def passed(self) -> bool:
@@ -169,18 +189,12 @@ def run_model(
         raise RuntimeError(
             f"{model.name} has {parameters:,} parameters, not {fewest:,} to {most:,}"
         )
-    recorder = LawRecorder(module)
-    model.initialize(module, recorder)
-    grouped = group_parameters(recorder.laws, all_layers)
+    laws = plan(lambda: model.initialized(torch.nn.init))
     module = module.to_empty(device=device)
-
-    def look(init: InitNamespace) -> list[Moments]:
-        initialize(model, module, init, seed)
-        by_name = dict(module.named_parameters())
-        return [measure((by_name[name] for name in names), law.mean) for _, law, names in grouped]
-
-    torch_moments = look(torch.nn.init)
-    winit_moments = look(winit_init)
+    initialize(model, module, torch.nn.init, seed)
+    theirs = report(module, laws)
+    initialize(model, module, winit_init, seed)
+    ours = report(module, laws)
     digest = fingerprint(module)
     torch_seconds, winit_seconds = time_both(model, module, seed, repeats)
     repeats_itself = fingerprint(module) == digest
@@ -190,15 +204,34 @@ def run_model(
         on_cpu = model.build_on_meta().to_empty(device="cpu")
         initialize(model, on_cpu, winit_init, seed)
         same_on_cpu = fingerprint(on_cpu) == digest
-    groups = [
-        Group(label, len(names), law, before, after, compare(law, before, after))
-        for (label, law, names), before, after in zip(
-            grouped, torch_moments, winit_moments, strict=True
-        )
-    ]
-    return ModelResult(
-        model, parameters, torch_seconds, winit_seconds, groups, repeats_itself, same_on_cpu
-    )
+    groups = grouped(theirs.parameters, ours.parameters, all_layers)
+    times = torch_seconds, winit_seconds
+    return ModelResult(model, parameters, *times, groups, ours.limit, repeats_itself, same_on_cpu)
+
+
+def grouped(
+    theirs: Sequence[ParameterReport], ours: Sequence[ParameterReport], all_layers: bool
+) -> list[Group]:
+    """Parameters of one law that differ only in the numbers of their blocks, constants last.
+
+    Constants, which need no statistics, make one group for each value. `all_layers` keeps every
+    parameter on its own.
+    """
+    pairs: dict[object, list[tuple[ParameterReport, ParameterReport]]] = {}
+    for pair in zip(theirs, ours, strict=True):
+        row = pair[1]
+        std = row.expected and row.expected.std
+        key: object = (row.law, "" if std == 0 else template(row.name), std)
+        pairs.setdefault(row.name if all_layers else key, []).append(pair)
+    groups = []
+    for both in pairs.values():
+        torch_side, winit_side = map(list, zip(*both, strict=True))
+        first = winit_side[0]
+        name = template(first.name) if len(both) > 1 else first.name
+        if len(both) > 1 and first.expected is not None and first.expected.std == 0:
+            name = f"all that are {first.law}"
+        groups.append(Group(name, torch_side, winit_side))
+    return sorted(groups, key=lambda group: group.planned_std == 0)
 
 
 def native_everywhere() -> bool:
@@ -274,26 +307,26 @@ def layers_table(result: ModelResult) -> str:
     """For each group of layers a line for each side, and the verdict."""
     rows = []
     for group in result.groups:
-        where = f"in {group.tensors} tensors" if group.tensors > 1 else "values"
-        size = f"{group.law.name}, {group.winit_side.count:,} {where}"
-        verdict = "yes" if group.verdict.agree else f"NO: {group.verdict.reason}"
-        if group.verdict.agree and group.law.std > 0:
-            verdict += f", z {group.verdict.z:.1f}"
-        rows.append([group.label, "torch", *_moment_cells(group.torch_side, group.law), ""])
-        rows.append([f"  {size}", "winit", *_moment_cells(group.winit_side, group.law), verdict])
+        count = sum(row.statistics.count for row in group.winit_side)
+        where = f"in {len(group.winit_side)} tensors" if len(group.winit_side) > 1 else "values"
+        size = f"  {group.law}, {count:,} {where}"
+        verdict = f"NO: {group.reason}" if group.reason else "yes"
+        verdict += f", z {group.z:.1f}" if group.planned_std and not group.reason else ""
+        rows.append([group.label, "torch", *_cells(group.torch_side, group), ""])
+        rows.append([size, "winit", *_cells(group.winit_side, group), verdict])
     header = ("layer", "by", "mean", "std", "expected", "min", "max", "agree")
-    worst = max(group.verdict.z for group in result.groups)
+    worst = max(group.z for group in result.groups)
     verdict = "the distributions agree" if result.agree else "THE DISTRIBUTIONS DISAGREE"
     return (
         f"{result.model.name}: {result.model.title}\n\n"
         f"{text_table(header, rows, 'llrrrrrl')}\n\n"
-        f"{result.model.name}: {verdict} (largest z-score {worst:.1f}, limit {Z_LIMIT:g})\n"
+        f"{result.model.name}: {verdict} (largest z-score {worst:.1f}, limit {result.limit:.1f})\n"
     )
 
 
-def _moment_cells(side: Moments, law: Law) -> list[str]:
-    numbers = (side.std, law.std, side.low, side.high)
-    return [f"{side.mean:.2g}", *(f"{number:.4g}" for number in numbers)]
+def _cells(side: list[ParameterReport], group: Group) -> list[str]:
+    low, high, mean, std = moments(side)
+    return [f"{mean:.2g}", *map(number, (std, group.planned_std, low, high))]
 
 
 def reproducibility(results: list[ModelResult], device: torch.device, seed: int) -> str:
@@ -345,31 +378,21 @@ def as_json(
 
 
 def _group_as_data(group: Group) -> dict[str, object]:
+    first = group.winit_side[0]
     return {
         "layer": group.label,
-        "tensors": group.tensors,
-        "expected": _finite(asdict(group.law)),
+        "tensors": len(group.winit_side),
+        "law": first.law,
+        "expected": None if first.expected is None else plain(asdict(first.expected)),
         "torch": _moments_as_data(group.torch_side),
         "winit_cuda": _moments_as_data(group.winit_side),
-        "verdict": _finite(asdict(group.verdict)),
+        "agree": not group.reason,
+        "reason": group.reason,
+        "z": group.z,
     }
 
 
-def _moments_as_data(side: Moments) -> dict[str, object]:
-    return _finite(
-        {
-            "count": side.count,
-            "mean": side.mean,
-            "std": side.std,
-            "min": side.low,
-            "max": side.high,
-        }
-    )
-
-
-def _finite(fields: dict[str, object]) -> dict[str, object]:
-    """JSON has no infinity: None stands for it."""
-    return {
-        name: None if isinstance(value, float) and not math.isfinite(value) else value
-        for name, value in fields.items()
-    }
+def _moments_as_data(side: list[ParameterReport]) -> Any:
+    count = sum(row.statistics.count for row in side)
+    names = ("min", "max", "mean", "std")
+    return plain({"count": count, **dict(zip(names, moments(side), strict=True))})

@@ -38,6 +38,12 @@ class DemoModel:
         with torch.device("meta"):
             return self.build()
 
+    def initialized(self, init: InitNamespace) -> nn.Module:
+        """The model with weights."""
+        module = self.build()
+        self.initialize(module, init)
+        return module
+
 
 class Bottleneck(nn.Module):
     """1x1, 3x3, 1x1 convolutions with BatchNorm around a residual (He et al., 2015)."""

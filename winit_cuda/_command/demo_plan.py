@@ -20,7 +20,7 @@ from torch import nn
 from .._model.build import build
 from .._model.plan import plan
 from .console import format_ratio, format_seconds
-from .demo_models import Decoder, initialize_decoder
+from .demo_models import MODELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,9 +86,7 @@ def large() -> Large:
 
 def gpt2() -> nn.Module:
     """The decoder of GPT-2's size, constructed and initialized as its users do it."""
-    model = Decoder()
-    initialize_decoder(model, nn.init)
-    return model
+    return MODELS["gpt2"].initialized(nn.init)
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .._model.plan import plan
-from .console import CommandError
-from .factory import add_argument, factory_of
+from .arguments import add_factory, add_file, factory_of, told
 
 if TYPE_CHECKING:
     import argparse
@@ -15,26 +13,18 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``winit-cuda plan``."""
-    add_argument(parser)
-    parser.add_argument(
-        "--rules",
-        type=Path,
-        metavar="FILE",
-        help="JSON or TOML: globs over names and the initializers that replace what was read",
-    )
-    parser.add_argument(
-        "--json", type=Path, metavar="FILE", help="write the plan here, for Plan.load"
-    )
+    add_factory(parser)
+    rules = "JSON or TOML: globs over names and the initializers that replace what was read"
+    add_file(parser, "--rules", rules)
+    add_file(parser, "--json", "write the plan here, for Plan.load")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the table, write the file; 1 where an entry has no law."""
     factory = factory_of(arguments.factory)
-    try:
+    with told():
         found = plan(factory, arguments.rules)
         if arguments.json:
             found.save(arguments.json)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise CommandError(str(error)) from error
     print(found)
     return int(any(entry.kind == "unset" and not entry.is_buffer for entry in found))

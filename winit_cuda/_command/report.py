@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .._model.build import build
-from .._model.plan import Plan, plan
+from .._model.plan import plan
 from .._verify.report import report
+from .arguments import add_factory, add_file, factory_of, plan_of, told
 from .console import CommandError
-from .factory import add_argument, factory_of
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``winit-cuda report``."""
-    add_argument(parser)
-    parser.add_argument(
-        "--plan",
-        type=Path,
-        metavar="FILE",
-        help="fill the model by this plan, of Plan.save, instead of its constructor's laws",
-    )
+    add_factory(parser)
+    laws = "fill the model by this plan, of Plan.save, instead of its constructor's laws"
+    add_file(parser, "--plan", laws)
     parser.add_argument("--seed", type=int, default=0, help="of the weights (default: 0)")
     parser.add_argument(
         "--batch",
@@ -32,8 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="run a random batch through the model, and report on activations and gradients",
     )
     for ending, what in (("html", "a page"), ("json", "the numbers"), ("png", "a picture")):
-        help_ = f"write {what} here"
-        parser.add_argument(f"--{ending}", type=Path, metavar="FILE", help=help_)
+        add_file(parser, f"--{ending}", f"write {what} here")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -43,22 +36,13 @@ def run(arguments: argparse.Namespace) -> int:
     for ending, path in files.items():
         if path and path.suffix != f".{ending}":
             raise CommandError(f"--{ending} takes a file that ends in .{ending}, got {path}")
-    try:
-        model, laws = _filled(factory, arguments.plan, arguments.seed)
+    with told():
+        laws = plan_of(arguments.plan) if arguments.plan else plan(factory)
+        model = build(factory, arguments.seed)
+        if arguments.plan:
+            laws.run(model, arguments.seed)
         found = report(model, laws, arguments.batch)
         for path in filter(None, files.values()):
             found.save(path)
-    except (TypeError, ValueError, RuntimeError, ImportError) as error:
-        raise CommandError(str(error)) from error
     print(found)
     return int(not found.ok)
-
-
-def _filled(factory: Callable[[], Any], path: Path | None, seed: int) -> tuple[Any, Plan]:
-    """The model with its weights, and the plan that they are of."""
-    model = build(factory, seed)
-    if path is None:
-        return model, plan(factory)
-    laws = Plan.load(path)
-    laws.run(model, seed)
-    return model, laws

@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .._model.plan import Plan
 from .._verify.verify import verify
+from .arguments import add_file, plan_of, told
 from .console import CommandError
 
 if TYPE_CHECKING:
@@ -26,9 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a .safetensors file or its .index.json, a file of torch.save, or the folder of a "
         "distributed checkpoint",
     )
-    parser.add_argument(
-        "--plan", type=Path, required=True, metavar="FILE", help="what Plan.save has written"
-    )
+    add_file(parser, "--plan", "what Plan.save has written", required=True)
     parser.add_argument("--seed", type=int, required=True, help="what the run was given")
     parser.add_argument(
         "--seeds",
@@ -42,34 +40,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--partial", action="store_true", help="missing and extra names are no difference"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the result here")
+    add_file(parser, "--json", "write the result here")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the verdict, then what differs; 1 where something does."""
-    try:
+    with told():
         result = verify(
             arguments.checkpoint,
-            _plan(arguments.plan),
+            plan_of(arguments.plan),
             arguments.seed,
             seeds=_seeds(arguments.seeds),
             strict=not arguments.partial,
             prefix=arguments.prefix,
         )
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise CommandError(str(error)) from error
     if arguments.json:
         text = json.dumps(result.as_dict(), indent=1, allow_nan=False)
         arguments.json.write_text(text + "\n", encoding="utf-8")
     print(result)
     return int(not result.ok)
-
-
-def _plan(path: Path) -> Plan:
-    try:
-        return Plan.load(path)
-    except (TypeError, ValueError) as error:
-        raise CommandError(f"{path}: {error}") from error
 
 
 def _seeds(text: str) -> list[int]:

@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from .._core.checks import count, wrong
+from .._core.checks import count, told_as, wrong
 from .._core.torch_internals import is_tracing_tensor
 from .._keys.keys import Key, key, split
 from .build import all_planned, fill_made
 from .entries import Entry
 from .fill import fill, fill_members
+from .plan import check_arguments
 from .rules import Rules
 from .slots import Slot
 from .spectral import vectors
@@ -89,10 +90,13 @@ def ensemble(
         raise wrong(
             function, "factory", "a callable that makes a torch.nn.Module", given, TypeError
         )
-    keys = split(seed if isinstance(seed, Key) else key(seed), count(function, "n", n))
+    check_arguments(function, "factory", factory)
+    members = count(function, "n", n)
     # Imported where it is needed: it needs torch's fake tensors.
     realize = importlib.import_module(".realize", __package__)
-    made = realize.traced(factory, function)
+    with told_as(function, "key", "plan"):
+        keys = split(seed if isinstance(seed, Key) else key(seed), members)
+        made = realize.traced(factory, function)
     entries = all_planned(function, made.entries, rules, strict)
     own = _own_tensors(made.model)
     stacks = {name: _stack(tensor, len(keys), device) for name, tensor in own.items()}

@@ -127,6 +127,16 @@ def identity(slot: Slot) -> int | tuple[int, str]:
     return (id(slot.owner), _step(slot)) if slot.is_computed else id(slot.tensor)
 
 
+def named_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Every module once, without those that compute parametrized weights, in the model's order."""
+    seen: set[int] = set()
+    for name, module, _ in modules_of(model):
+        is_part = "parametrizations" in name.split(".")
+        if not is_part and id(module) not in seen:
+            seen.add(id(module))
+            yield name, module
+
+
 def unwrapped(name: str) -> str:
     """A name of a state dict without the steps into wrapped modules."""
     return ".".join(step for step in name.split(".") if step not in _WRAPPERS)

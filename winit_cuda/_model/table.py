@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 import re
+import shutil
+import sys
 from typing import TYPE_CHECKING
+
+from .expectation import std_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .._initializers.base import Initializer
     from .entries import Entry
 
 # So many pieces of a tensor are shown.
@@ -29,15 +32,29 @@ def table(entries: list[Entry]) -> str:
         what = (template(entry.name), law, entry.shape, entry.dtype, bool(entry.aliases))
         groups.setdefault(what, []).append(entry)
     ordered = sorted(groups.values(), key=lambda group: group[0].is_planned)
-    lines = aligned([_HEADER, *map(_row, ordered)])
+    lines = aligned([_HEADER, *map(_row, ordered)], heads=2)
     elements = sum(math.prod(entry.shape) for entry in entries)
     unset = sum(not entry.is_planned for entry in entries)
     total = f"{len(entries):,} tensors, {elements:,} elements"
     return "\n".join([*lines, total + (f", {unset:,} without a law" if unset else "")])
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """The rows as lines of aligned columns."""
+def aligned(rows: Sequence[Sequence[str]], heads: int) -> list[str]:
+    """The rows as lines of aligned columns.
+
+    On a terminal that is too narrow for them, the first columns, so many as `heads`, stand on a
+    line of their own above the others.
+    """
+    lines = _aligned(rows)
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else math.inf
+    if max(map(len, lines)) <= width:
+        return lines
+    above = ("  ".join(filter(None, row[:heads])) for row in rows)
+    below = _aligned([("", "", *row[heads:]) for row in rows])
+    return [line for both in zip(above, below, strict=True) for line in both if line]
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     widths = [min(_WIDEST, max(map(len, column))) for column in zip(*rows, strict=True)]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -65,8 +82,13 @@ def _row(group: list[Entry]) -> tuple[str, ...]:
     if first.is_buffer:
         name += "  (buffer)"
     shape = " x ".join(map(str, first.shape)) or "scalar"
-    std = "" if first.initializer is None else _std(first.initializer, first.shape)
-    return printable(name), in_words(first), shape, first.dtype, std
+    std = math.nan if first.law is None else std_of(first.law, first.shape)
+    return printable(name), in_words(first), shape, first.dtype, number(std)
+
+
+def number(value: float) -> str:
+    """A number of a table; nothing for NaN."""
+    return "" if math.isnan(value) else f"{value:.4g}"
 
 
 def in_words(entry: Entry) -> str:
@@ -101,33 +123,3 @@ def as_one(names: list[str]) -> str:
             numbers = sorted(map(int, set(column)))
             folded.append(f"{{{numbers[0]}-{numbers[-1]}}}")
     return ".".join(folded)
-
-
-def _std(initializer: Initializer, shape: tuple[int, ...]) -> str:
-    """The standard deviation of the law, where one word gives each element."""
-    law = initializer.law(shape)
-    numbers = law.numbers
-    if law.fill.name == "uniform":
-        return f"{(numbers[1] - numbers[0]) / math.sqrt(12):.4g}"
-    if law.fill.name in ("constant", "zeros"):
-        return "0"
-    if law.fill.name == "normal":
-        return f"{numbers[1]:.4g}"
-    if law.fill.name == "trunc_normal":
-        std = _truncated_std(*numbers)
-        return "" if math.isnan(std) else f"{std:.4g}"
-    return ""
-
-
-def _truncated_std(mean: float, std: float, a: float, b: float) -> float:
-    """Of a truncated normal distribution: std sqrt(1 + (a phi(a) - b phi(b)) / Z - (..)^2)."""
-    if std == 0.0 or a == b:
-        return 0.0
-    low, high = (a - mean) / std, (b - mean) / std
-    density = [math.exp(-x * x / 2) / math.sqrt(2 * math.pi) for x in (low, high)]
-    mass = (math.erf(high / math.sqrt(2)) - math.erf(low / math.sqrt(2))) / 2
-    if mass <= 0.0:  # far out in a tail, where this formula has no digits
-        return math.nan
-    edges = [0.0 if math.isinf(x) else x * d for x, d in zip((low, high), density, strict=True)]
-    first = (density[0] - density[1]) / mass
-    return std * math.sqrt(max(0.0, 1 + (edges[0] - edges[1]) / mass - first * first))

@@ -4,21 +4,32 @@ The model runs once forward, in the mode that it is in, and once backward from o
 its output is a number from that, else from the product of its output with random directions, so
 that the gradient has a standard deviation of 1 at the output. Afterwards parameters, gradients,
 buffers, hooks, the training flag and all generators are as they were.
+
+In a model of DTensors, each rank sees what its own batch does: all of it where layers are gathered
+to run (FSDP2), its part where they run in parts (tensor parallelism).
 """
 
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, field
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.nn.utils import parametrize
 from torch.overrides import TorchFunctionMode
+
+from .._core.torch_internals import is_dtensor, local_tensor
+from .._model.slots import named_modules
+from .untouched import untouched
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
 _SEED = 0
 _FUNCTIONS: dict[str, set[Any]] = {
@@ -40,7 +51,7 @@ _CONVOLUTIONAL = (nn.Conv1d, nn.ConvTranspose1d, nn.BatchNorm1d, nn.GroupNorm, n
 
 @dataclass
 class Layer:
-    """A module without modules inside, and what came out of it."""
+    """A module that called no other, and what came out of it."""
 
     name: str
     kind: str
@@ -85,16 +96,24 @@ def activity_of(model: nn.Module, batch: Any) -> Activity:
             ones.
     """
     watch = _Watch(model)
-    devices = {tensor.device for tensor in model.parameters() if tensor.is_cuda}
-    with torch.random.fork_rng(devices), _kept_buffers(model), torch.enable_grad():
+    with untouched(model), _uncompiled(), torch.enable_grad():
         with watch:
             output = _call(model, batch)
         _backward(output, watch.outputs, model)
     return watch.found
 
 
+def _uncompiled() -> AbstractContextManager[Any]:
+    """Let compiled modules run as they are written, as the hooks of their layers want it."""
+    compiler: Any = torch.compiler
+    if "torch._dynamo" not in sys.modules or not hasattr(compiler, "set_stance"):
+        return contextlib.nullcontext()
+    stance: AbstractContextManager[Any] = compiler.set_stance("force_eager")
+    return stance
+
+
 def _call(model: nn.Module, batch: Any) -> Any:
-    if isinstance(batch, dict):
+    if isinstance(batch, Mapping):  # a tokenizer's is no dict
         return model(**batch)
     return model(*batch) if isinstance(batch, (tuple, list)) else model(batch)
 
@@ -108,7 +127,8 @@ def _backward(output: Any, outputs: list[torch.Tensor], model: nn.Module) -> Non
     directions = torch.ones_like(end)
     if end.dim():
         generator = torch.Generator().manual_seed(_SEED)
-        directions = torch.randn(end.shape, generator=generator).to(end)
+        own = _local(directions)
+        own.copy_(torch.randn(own.shape, generator=generator))
     inputs = {id(each): each for each in (*outputs, *model.parameters()) if each.requires_grad}
     torch.autograd.grad(end, [*inputs.values()], directions, allow_unused=True)
 
@@ -118,32 +138,19 @@ def _tensors(value: Any) -> Iterator[torch.Tensor]:
     if isinstance(value, torch.Tensor):
         if value.is_floating_point():
             yield value
-    elif isinstance(value, dict):
-        for each in value.values():
-            yield from _tensors(each)
+    elif isinstance(value, Mapping):
+        yield from _tensors(list(value.values()))
+    elif is_dataclass(value) and not isinstance(value, type):
+        yield from _tensors(list(vars(value).values()))
     elif isinstance(value, (tuple, list)):
         for each in value:
             yield from _tensors(each)
 
 
-@contextlib.contextmanager
-def _kept_buffers(model: nn.Module) -> Iterator[None]:
-    """Give buffers, such as running statistics, the values back that they had."""
-    kept = [
-        (module, name, tensor, tensor.detach().clone())
-        for module in model.modules()
-        for name, tensor in module.named_buffers(recurse=False)
-    ]
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            for module, name, tensor, values in kept:
-                if getattr(module, name) is not tensor:
-                    setattr(module, name, tensor)
-                # NaN included, which equal nothing.
-                if not torch.equal(tensor, values):
-                    tensor.copy_(values)
+def _local(tensor: torch.Tensor) -> torch.Tensor:
+    """The values that this process has."""
+    tensor = tensor.detach()
+    return local_tensor(tensor) if is_dtensor(tensor) else tensor
 
 
 class _Watch(TorchFunctionMode):
@@ -156,14 +163,12 @@ class _Watch(TorchFunctionMode):
         self._model = model
         self._handles: list[Any] = []
         self._inside: list[str] = []
+        self._calls = 0
         self._last: nn.Module | None = None
 
     def __enter__(self) -> Any:
-        for name, module in self._model.named_modules():
-            self._handles += [
-                module.register_forward_pre_hook(self._entered(name)),
-                module.register_forward_hook(self._left(name)),
-            ]
+        for name, module in named_modules(self._model):
+            self._handles += self._hooks(name or type(module).__name__, module)
         return super().__enter__()  # type: ignore[no-untyped-call]
 
     def __exit__(self, *error: object) -> None:
@@ -171,35 +176,37 @@ class _Watch(TorchFunctionMode):
         for handle in self._handles:
             handle.remove()
 
-    def _entered(self, name: str) -> Any:
-        def hook(module: nn.Module, _: Any) -> None:  # noqa: ARG001
+    def _hooks(self, name: str, module: nn.Module) -> list[Any]:
+        calls: list[int] = []  # how many there were before each that has not returned
+
+        def entered(_: nn.Module, __: Any) -> None:
             self._inside.append(name)
+            self._calls += 1
+            calls.append(self._calls)
 
-        return hook
-
-    def _left(self, name: str) -> Any:
-        def hook(module: nn.Module, _: Any, output: Any) -> None:
+        def left(_: nn.Module, __: Any, output: Any) -> None:
             self._inside.pop()
-            if any(True for _ in module.children()):
+            if calls.pop() != self._calls:  # other modules have done it
                 return
             self._last = module
             tensor = next(_tensors(output), None)
-            if tensor is not None and tensor.numel():
-                self._note(name or type(module).__name__, module, tensor)
+            if tensor is not None and _local(tensor).numel():
+                self._note(name, module, tensor)
 
-        return hook
+        return [module.register_forward_pre_hook(entered), module.register_forward_hook(left)]
 
     def _note(self, name: str, module: nn.Module, tensor: torch.Tensor) -> None:
-        values = tensor.detach()
-        std, mean = torch.std_mean(values.to(torch.float64), correction=0)
+        values = _local(tensor).to(torch.float64)
+        std, mean = torch.std_mean(values, correction=0)
         is_finite = bool(values.isfinite().all())
-        layer = Layer(name, type(module).__name__, mean.item(), std.item(), is_finite)
+        kind = parametrize.type_before_parametrizations(module).__name__
+        layer = Layer(name, kind, mean.item(), std.item(), is_finite)
         self.found.layers.append(layer)
         if not tensor.requires_grad:
             return
 
         def arrived(gradient: torch.Tensor) -> None:
-            layer.gradient_std = gradient.detach().to(torch.float64).std(correction=0).item()
+            layer.gradient_std = _local(gradient).to(torch.float64).std(correction=0).item()
 
         tensor.register_hook(arrived)  # type: ignore[no-untyped-call]
         self.outputs.append(tensor)
@@ -211,16 +218,14 @@ class _Watch(TorchFunctionMode):
         output = func(*args, **(kwargs or {}))
         kind = next((n for n, own in _FUNCTIONS.items() if func in own), None)
         if kind and isinstance(output, torch.Tensor) and output.numel():
-            name = self._inside[-1] if self._inside else ""
-            name = name or type(self._model).__name__
-            self.found.nonlinearities.append(_nonlinearity(name, kind, output, self._last))
+            name = self._inside[-1] if self._inside else type(self._model).__name__
+            self.found.nonlinearities.append(_nonlinearity(name, kind, _local(output), self._last))
         return output
 
 
 def _nonlinearity(
-    name: str, kind: str, output: torch.Tensor, before: nn.Module | None
+    name: str, kind: str, values: torch.Tensor, before: nn.Module | None
 ) -> Nonlinearity:
-    values = output.detach()
     is_convolution = values.dim() > 3 or (values.dim() == 3 and isinstance(before, _CONVOLUTIONAL))
     units = values.movedim(1, -1) if is_convolution else values
     width = units.shape[-1] if units.dim() else 1
@@ -233,41 +238,6 @@ def _nonlinearity(
     slope = 1 - values**2 if kind == "tanh" else 4 * values * (1 - values)
     found.saturated = (slope < _FLAT).to(torch.float64).mean().item()
     return found
-
-
-def random_batch(model: nn.Module) -> torch.Tensor:
-    """A batch for the first layer that has parameters: token ids, or standard normal numbers.
-
-    Raises:
-        ValueError: It is of a type whose inputs are not known.
-    """
-    owned = (each for each in model.modules() if any(True for _ in each.parameters(False)))
-    first: Any = next(owned, None)
-    generator = torch.Generator().manual_seed(_SEED)
-    if isinstance(first, nn.Embedding):
-        ids = torch.randint(first.num_embeddings, (2, 32), generator=generator)
-        return ids.to(first.weight.device)
-    shape = _input_shape(first)
-    if shape is None:
-        kind = type(first).__name__
-        raise ValueError(
-            f"report: batch must be given for a model that begins with {kind}; "
-            "'random' knows Embedding, Linear, convolutions and recurrent layers"
-        )
-    weight = next(first.parameters(False))
-    return torch.randn(shape, generator=generator).to(weight)
-
-
-def _input_shape(first: Any) -> tuple[int, ...] | None:
-    if isinstance(first, nn.Linear):
-        return 64, first.in_features
-    if isinstance(first, (nn.Conv1d, nn.Conv2d, nn.Conv3d)):
-        dims = len(first.kernel_size)
-        size = (256, 64, 16)[dims - 1]
-        return 8, first.in_channels, *[size] * dims
-    if isinstance(first, nn.RNNBase):
-        return (8, 16, first.input_size)
-    return None
 
 
 def is_dead(seen: Nonlinearity) -> bool:

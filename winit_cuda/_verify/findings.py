@@ -1,12 +1,13 @@
 """What is odd in a parameter: facts of its values, and how far they are from its law.
 
-A parameter has two tests against its law, of its mean and of its standard deviation. Each gives a
-z-score, and the limit is such that a report on a model that is as planned has a false alarm with
-probability `FALSE_ALARM`, however many parameters it has: the probability is divided by the number
-of tests (Bonferroni).
+A parameter has up to three tests against its law: of its mean, its standard deviation and its
+histogram. Each gives a z-score, and the limit is such that a report on a model that is as planned
+has a false alarm with probability `FALSE_ALARM`, however many parameters it has: the probability is
+divided by the number of tests (Bonferroni).
 
 The mean square of few elements is skewed. Its z-score is that of a gamma distribution with its
-mean and variance (Wilson and Hilferty's cube root), which for a normal law is exactly what it has.
+mean and variance (Wilson and Hilferty's cube root), which for a normal law is exactly what it has;
+that of a histogram is of a chi-square distribution, which is one of these.
 """
 
 from __future__ import annotations
@@ -18,12 +19,18 @@ from typing import TYPE_CHECKING, Literal
 import torch
 
 if TYPE_CHECKING:
-    from .expectation import Expectation
+    from collections.abc import Sequence
+
+    from .._model.expectation import Expectation
     from .tensor_statistics import Statistics
 
 FALSE_ALARM = 1e-3
 # With fewer elements the z-scores are not normal in the tails.
 _FEWEST = 16
+# The same of a histogram.
+_FEWEST_IN_A_BIN = 25
+# A bin has the width of so many spacings of the dtype, or there is no test of the histogram.
+_WIDE = 64
 
 
 @dataclass(frozen=True)
@@ -44,16 +51,19 @@ class Scores:
 
     mean: float | None = None
     std: float | None = None
+    histogram: float | None = None
+    """Of the shape of the distribution; only large ones, not small ones, are far from the law."""
 
     @property
     def count(self) -> int:
         """How many tests there are."""
-        return sum(score is not None for score in (self.mean, self.std))
+        return sum(score is not None for score in (self.mean, self.std, self.histogram))
 
     @property
     def worst(self) -> float:
         """The largest distance from the law, in standard errors."""
-        return max((abs(score) for score in (self.mean, self.std) if score is not None), default=0)
+        scores = (abs(score) for score in (self.mean, self.std) if score is not None)
+        return max(self.histogram or 0.0, *scores, 0.0)
 
 
 def limit_of(tests: int) -> float:
@@ -63,10 +73,18 @@ def limit_of(tests: int) -> float:
     return -NormalDist().inv_cdf(FALSE_ALARM / (2 * max(tests, 1)))
 
 
-def scores_of(found: Statistics, expected: Expectation, dtype: torch.dtype) -> Scores:
-    """How far mean and standard deviation are from the law, in standard errors.
+def scores_of(
+    found: Statistics, expected: Expectation, planned: Sequence[float], dtype: torch.dtype
+) -> Scores:
+    """How far mean, standard deviation and histogram are from the law, in standard errors.
 
-    What rounding to the dtype may do to them is taken off before.
+    What rounding to the dtype may do to the first two is taken off before.
+
+    Args:
+        found: Of the tensor.
+        expected: What its law says of it.
+        planned: What its law says of its histogram; empty where that is not known.
+        dtype: That of the tensor.
     """
     if not found.is_finite or found.count < _FEWEST or not expected.is_random:
         return Scores()
@@ -78,7 +96,46 @@ def scores_of(found: Statistics, expected: Expectation, dtype: torch.dtype) -> S
     ratio = 1 + _beyond(found.mean_square(expected.mean) - square, in_square) / square
     # A gamma distribution of shape k has mean k and variance k, in units of its scale.
     spread = (expected.square_error / square) ** 2 / 9  # 1 / (9 k)
-    return Scores(mean, (max(ratio, 0.0) ** (1 / 3) - 1 + spread) / math.sqrt(spread))
+    std = (max(ratio, 0.0) ** (1 / 3) - 1 + spread) / math.sqrt(spread)
+    return Scores(mean, std, _histogram_score(found, expected, planned, dtype))
+
+
+def _histogram_score(
+    found: Statistics, expected: Expectation, planned: Sequence[float], dtype: torch.dtype
+) -> float | None:
+    """The z-score of Pearson's chi-square test, sum (observed - planned)^2 / planned over bins.
+
+    There is one for independent draws of one law, in bins that are wide against the spacing of
+    the dtype, so that rounding moves few elements over their edges.
+    """
+    width = (found.high - found.low) / len(found.histogram)
+    spacing = _spacing(max(abs(found.low), abs(found.high)), dtype)
+    if expected.parts != 1 or width < _WIDE * spacing:
+        return None
+    bins = _joined(found.histogram, planned)
+    if len(bins) < 3:
+        return None
+    # The range is that of the elements, so that what the law has beyond it is in none of them.
+    scale = sum(count for count, _ in bins) / math.fsum(own for _, own in bins)
+    square = math.fsum((count - scale * own) ** 2 / (scale * own) for count, own in bins)
+    degrees = len(bins) - 1
+    spread = 2 / (9 * degrees)
+    score: float = ((square / degrees) ** (1 / 3) - 1 + spread) / math.sqrt(spread)
+    return score
+
+
+def _joined(counts: Sequence[int], planned: Sequence[float]) -> list[tuple[int, float]]:
+    """Observed and planned elements of bins, joined until each has enough; none without a plan."""
+    bins: list[tuple[int, float]] = []
+    count, expected = 0, 0.0
+    for own, law in zip(counts, planned, strict=bool(planned)):
+        count, expected = count + own, expected + law
+        if expected >= _FEWEST_IN_A_BIN:
+            bins.append((count, expected))
+            count, expected = 0, 0.0
+    if bins:
+        bins[-1] = (bins[-1][0] + count, bins[-1][1] + expected)
+    return bins
 
 
 def facts(found: Statistics) -> list[Finding]:
@@ -126,6 +183,9 @@ def against_law(
             f"values from {found.low:.4g} to {found.high:.4g}, planned are [{low:.4g}, {high:.4g}]"
         )
         findings.append(Finding("bounds", text))
+    if not findings and scores.histogram is not None and scores.histogram > limit:
+        text = f"mean and std are right, the histogram is not: z = {scores.histogram:+.3g}"
+        findings.append(Finding("distribution", text))
     return findings
 
 

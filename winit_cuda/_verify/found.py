@@ -11,12 +11,12 @@ from .._core.checks import unfit, wrong
 from .._core.torch_internals import is_dtensor
 from .._distributed.fsdp import reshard
 from .._distributed.shard import Shard, Shards
-from .._model.match import Index, listed, matched
+from .._model.match import Index, matched
 from .._model.slots import modules_of
 from .._model.spectral import stale, vectors_found_anew
 from .compare import Item, is_exact
 from .names import matches
-from .stored import Stored, of_tensor
+from .stored import Stored, check_values, of_tensor
 
 if TYPE_CHECKING:
     from torch import nn
@@ -50,9 +50,8 @@ def of_module(
         entries = [entry for entry in entries if not entry.is_buffer]
     match = matched(Index(entries), modules, {}, buffers, loaded=True)
     report, pairs = match.report, match.others
-    on_meta = [slot.name for slot, _ in pairs if slot.tensor.is_meta]
-    if on_meta:
-        raise RuntimeError(f"verify: on meta, without values: {listed(on_meta)}")
+    for slot, _ in pairs:
+        check_values("verify", slot.name, slot.tensor)
     follow = {name for _, _, vectors in stale(pairs) for name in vectors.names}
     _check_shards(shards, {slot.name for slot, _ in pairs})
     items = [
@@ -84,6 +83,9 @@ def of_mapping(
     except RecursionError as error:  # a file may even have one that contains itself
         raise ValueError("verify: mappings that are nested too deeply") from error
     names = matches(entries, tensors, prefix)
+    for entry in names.missing:
+        if entry.name in given and entry.name not in tensors:
+            raise wrong("verify", entry.name, "a torch.Tensor", given[entry.name], TypeError)
     pairs = [(name, entry) for name, entry in names.pairs if buffers or not entry.is_buffer]
     _check_shards(shards, {name for name, _ in pairs})
     anew = vectors_found_anew(entries)
@@ -123,8 +125,7 @@ def _stored(name: str, tensor: Any, shard: Shard | Shards | None) -> Stored:
         return tensor
     if shard is not None and is_dtensor(tensor):
         raise ValueError(f"verify: {name}, of shards, is a DTensor, which says itself what it is")
-    if tensor.is_meta:
-        raise RuntimeError(f"verify: on meta, without values: {name}")
+    check_values("verify", name, tensor)
     if tensor.layout is not torch.strided:
         requirement = "of memory laid out by strides"
         raise unfit("verify", name, requirement, str(tensor.layout), TypeError)

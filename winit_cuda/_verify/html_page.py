@@ -7,12 +7,14 @@ only filters.
 from __future__ import annotations
 
 import re
+from dataclasses import asdict
 from html import escape
 from importlib import resources
 from typing import TYPE_CHECKING
 
+from .._model.table import number
 from .depth_plot import activity_plot, weights_plot
-from .report_table import basis, number, verdict
+from .report_table import basis, verdict
 from .tensor_statistics import BINS
 
 if TYPE_CHECKING:
@@ -131,7 +133,7 @@ def _facts(row: ParameterReport) -> str:
         ("range", f"{number(own.low)} to {number(own.high)}"),
         ("zeros", f"{own.zeros:,} of {own.count:,}"),
     ]
-    scores = (("mean", row.scores.mean), ("std", row.scores.std))
+    scores = asdict(row.scores).items()
     described = ", ".join(f"{name} {score:+.2f}" for name, score in scores if score is not None)
     facts += [("z", described)] if described else []
     return f"<dl>{''.join(f'<dt>{name}<dd>{escape(text)}' for name, text in facts)}</dl>"

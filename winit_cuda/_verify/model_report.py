@@ -31,7 +31,7 @@ class ModelReport(ReportData):
         """Return the report as what JSON has; numbers that are not finite are None."""
         head = {"format": _FORMAT, "version": _VERSION, "ok": self.ok, "wrong": self.wrong}
         head |= {"odd": self.odd, "tests": self.tests, "false_alarm": FALSE_ALARM}
-        described: dict[str, Any] = _plain(dataclasses.asdict(self))
+        described: dict[str, Any] = plain(dataclasses.asdict(self))
         return head | described
 
     def to_json(self) -> str:
@@ -56,16 +56,17 @@ class ModelReport(ReportData):
             picture.draw(self, path)
         elif path.suffix in (".json", ".html"):
             text = self.to_html() if path.suffix == ".html" else self.to_json() + "\n"
-            path.write_text(text, encoding="utf-8")
+            # A name may have halves of characters, which UTF-8 has none for.
+            path.write_text(text, encoding="utf-8", errors="xmlcharrefreplace")
         else:
             requirement = "a name that ends in .json, .html or .png"
             raise wrong("ModelReport.save", "path", requirement, str(path))
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """The same without tuples, and without numbers that JSON lacks."""
     if isinstance(value, dict):
-        return {name: _plain(each) for name, each in value.items()}
+        return {name: plain(each) for name, each in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(each) for each in value]
+        return [plain(each) for each in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -49,18 +49,21 @@ def matches(entries: Iterable[Entry], names: Collection[str], prefix: str | None
     plain = [(_plain(name, own_names), name) for name in names]
     known = {name for name, _ in plain}
     prefix = _found(by_name, known) if prefix is None else unwrapped(prefix)
-    behind = [(name.removeprefix(prefix), own) for name, own in plain if name.startswith(prefix)]
-    if plain and not behind:
+    behind = [name for name in known if name.startswith(prefix)]
+    if behind and prefix and all(name.startswith(".", len(prefix)) for name in behind):
+        prefix += "."  # where it was left out
+    rest = [(name.removeprefix(prefix), own) for name, own in plain if name.startswith(prefix)]
+    if plain and not rest:
         raise wrong("verify", "prefix", f"that of names such as {min(plain)[0]!r}", prefix)
-    pairs = [(own, by_name[name]) for name, own in behind if name in by_name]
+    pairs = [(own, by_name[name]) for name, own in rest if name in by_name]
     seen = {entry.name for _, entry in pairs}
     missing = [entry for entry in by_name.values() if entry.name not in seen]
     return Matches(
         prefix,
         pairs,
         list({entry.name: entry for entry in missing}.values()),
-        [own for name, own in behind if name not in by_name],
-        len(plain) - len(behind),
+        [own for name, own in rest if name not in by_name],
+        len(plain) - len(rest),
     )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 # Annotations are for everyone to resolve.
+from .._model.expectation import Expectation  # noqa: TC001
 from .activity import Activity  # noqa: TC001
-from .expectation import Expectation  # noqa: TC001
 from .findings import Finding, Scores  # noqa: TC001
 from .tensor_statistics import Statistics  # noqa: TC001
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from .._model.table import aligned, as_one, printable, template
+from .._model.table import aligned, as_one, number, printable, template
 from .findings import FALSE_ALARM
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .report_data import ParameterReport, ReportData
 
 _HEADER = ("", "name", "law", "min", "max", "mean", "std", "expected", "z")
@@ -27,7 +29,7 @@ def table(report: ReportData) -> str:
             what = row.name
         groups.setdefault(what, []).append(row)
     cells = [_HEADER, *map(_cells, groups.values())]
-    return "\n".join([*lines, "", *aligned(cells), *_activity(report)])
+    return "\n".join([*lines, "", *aligned(cells, heads=3), *_activity(report)])
 
 
 def verdict(report: ReportData) -> str:
@@ -46,7 +48,8 @@ def verdict(report: ReportData) -> str:
 
 def basis(report: ReportData) -> str:
     """What the verdict rests on."""
-    size = f"{len(report.parameters):,} parameters, {report.elements:,} elements"
+    count = len(report.parameters)
+    size = f"{count:,} parameter{'' if count == 1 else 's'}, {report.elements:,} elements"
     if not report.is_planned:
         return f"{size}; no plan, so no law to test against"
     rate = f"1 of {1 / FALSE_ALARM:,.0f}"
@@ -54,31 +57,27 @@ def basis(report: ReportData) -> str:
     return f"{size}; {report.tests:,} tests against laws, a false alarm in {rate} reports: {limit}"
 
 
-def number(value: float) -> str:
-    """A number of the statistics."""
-    return "" if math.isnan(value) else f"{value:.4g}"
+def moments(group: Sequence[ParameterReport]) -> tuple[float, float, float, float]:
+    """Smallest and largest value, mean and standard deviation of all elements together."""
+    stats = [row.statistics for row in group]
+    count = sum(own.count for own in stats)
+    mean = sum(own.mean * own.count for own in stats) / count if count else math.nan
+    square = sum(own.mean_square(mean) * own.count for own in stats) / count if count else math.nan
+    low, high = min(own.low for own in stats), max(own.high for own in stats)
+    return low, high, mean, math.sqrt(square)
 
 
 def _cells(group: list[ParameterReport]) -> tuple[str, ...]:
     """The row of layers that are repeated: their range, and the worst score."""
     first = group[0]
-    name = first.name
-    if len(group) > 1:
-        name = f"{as_one([row.name for row in group])}  ({len(group)})"
-    stats = [row.statistics for row in group]
-    count = sum(own.count for own in stats)
-    mean = sum(own.mean * own.count for own in stats) / count if count else math.nan
-    square = sum(own.mean_square(mean) * own.count for own in stats) / count if count else math.nan
+    name = as_one([row.name for row in group])
     expected = first.expected
     has_tests = any(row.scores.count for row in group)
     return (
         _MARKS[first.severity],
-        printable(name),
+        printable(f"{name}  ({len(group)})" if len(group) > 1 else name),
         first.law,
-        number(min(own.low for own in stats)),
-        number(max(own.high for own in stats)),
-        number(mean),
-        number(math.sqrt(square)),
+        *map(number, moments(group)),
         "" if expected is None else number(expected.std),
         f"{max(row.scores.worst for row in group):.1f}" if has_tests else "",
     )
@@ -92,4 +91,4 @@ def _activity(report: ReportData) -> list[str]:
     for layer in report.activity.layers:
         gradient = "" if layer.gradient_std is None else number(layer.gradient_std)
         cells.append((printable(layer.name), layer.kind, number(layer.std), gradient))
-    return ["", *aligned(cells)]
+    return ["", *aligned(cells, heads=2)]

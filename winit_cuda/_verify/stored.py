@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .._core.torch_internals import is_dtensor
+from torch.nn.parameter import is_lazy
+
+from .._core.torch_internals import is_dtensor, is_tracing_tensor
 from .._distributed.dtensor import local_part
 
 if TYPE_CHECKING:
@@ -58,6 +60,16 @@ class Tile(NamedTuple):
         starts = [a - b for a, b in zip(self.offsets, self.part.offsets, strict=True)]
         ends = [start + size for start, size in zip(starts, self.sizes, strict=True)]
         return self.part.read(tuple(map(slice, starts, ends)))
+
+
+def check_values(function: str, name: str, tensor: torch.Tensor) -> None:
+    """Raise where a tensor has no values."""
+    if is_lazy(tensor):
+        raise RuntimeError(f"{function}: {name} is lazy: call the model once before")
+    if is_tracing_tensor(tensor):
+        raise RuntimeError(f"{function}: {name} is a fake tensor, which has no values")
+    if tensor.is_meta:
+        raise RuntimeError(f"{function}: {name} is on meta: fill the model before")
 
 
 def of_tensor(function: str, tensor: torch.Tensor, shard: Shard | Shards | None = None) -> Stored:

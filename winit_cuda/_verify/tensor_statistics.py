@@ -6,6 +6,7 @@ those of the whole tensor, on every rank. What several ranks have of it counts o
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -56,7 +57,8 @@ class Statistics:
 
     def mean_square(self, center: float) -> float:
         """The mean of (x - center)^2."""
-        return self.std**2 + (self.mean - center) ** 2
+        distance = self.mean - center
+        return self.std * self.std + distance * distance
 
 
 class _Local(NamedTuple):
@@ -92,6 +94,16 @@ def statistics_of(tensors: Sequence[torch.Tensor], centers: Sequence[float]) -> 
         _statistics(row.tolist(), center, histogram[2:].tolist())
         for row, center, histogram in zip(sums, centers, histograms, strict=True)
     ]
+
+
+@functools.lru_cache(maxsize=64)
+def has_numbers(dtype: torch.dtype) -> bool:
+    """Whether torch can read the elements; of packed dtypes, such as of 4 bits, it cannot."""
+    try:
+        torch.empty(1, dtype=dtype).to(torch.float64)
+    except (NotImplementedError, RuntimeError):
+        return False
+    return True
 
 
 def tiles(tensor: torch.Tensor) -> Iterator[torch.Tensor]:
@@ -230,7 +242,9 @@ def _statistics(sums: list[float], center: float, histogram: list[float]) -> Sta
         nothing = math.nan
         return Statistics(count, nan, infinite, zeros, nothing, nothing, nothing, nothing, counts)
     first, second = sums[6] / finite, sums[7] / finite
+    variance = second - first * first
     is_constant = low == high
     mean = low if is_constant else center + first
-    std = 0.0 if is_constant else math.sqrt(max(second - first**2, 0.0))
+    # Of numbers beyond 1e154 the squares are infinite.
+    std = 0.0 if is_constant else math.inf if second == math.inf else math.sqrt(max(variance, 0.0))
     return Statistics(count, nan, infinite, zeros, low, high, mean, std, counts)

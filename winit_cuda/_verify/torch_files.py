@@ -27,8 +27,6 @@ def opened(path: Path) -> Iterator[Mapping[str, Any]]:
         loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except pickle.UnpicklingError as error:
         raise refused(path, error) from error
-    except OSError:
-        raise
     except Exception as error:  # there are as many as there are ways to damage a file
         reason = "no file of torch.save in its format since torch 1.6"
         first_line = str(error).strip().partition("\n")[0] or type(error).__name__

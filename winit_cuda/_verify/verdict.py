@@ -12,7 +12,7 @@ from .._model.table import aligned, printable
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_HEADER = ("name", "dtype", "elements that differ", "first", "value", "planned", "of seed")
+_HEADER = ("name", "dtype", "differ", "first", "value", "planned", "of seed")
 _MOST_ROWS = 20
 
 
@@ -115,7 +115,7 @@ class Verification:
         lines = [self.verdict]
         if self.different:
             rows = [_row(one) for one in self.different[:_MOST_ROWS]]
-            lines += ["", *aligned([_HEADER, *rows])]
+            lines += ["", *aligned([_HEADER, *rows], heads=2)]
             more = len(self.different) - len(rows)
             lines += [f"... and {more:,} more", ""] if more else [""]
         seeds = sorted({seed for one in self.different for seed in one.seeds})

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import distributed, nn
 
-from .._core.checks import deviation, wrong
+from .._core.checks import deviation, told_as, wrong
 from .._distributed.shard import Shard, Shards
 from .._keys.keys import Key, key
 from .._model.plan import Plan
@@ -87,7 +87,8 @@ def verify(
     given: Any = model
     if not isinstance(laws, Plan):
         raise wrong("verify", "plan", "a winit_cuda.Plan", laws, TypeError)
-    base = seed if isinstance(seed, Key) else key(seed)
+    with told_as("verify", "key"):
+        base = seed if isinstance(seed, Key) else key(seed)
     others = {other: key(other) for other in _listed_seeds(seeds) if key(other) != base}
     tolerance = deviation("verify", "tolerance", tolerance)
     with ExitStack() as stack:

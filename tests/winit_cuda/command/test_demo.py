@@ -41,10 +41,30 @@ def test_tiny_model_agrees_and_repeats_itself() -> None:
 
 
 @pytest.mark.usefixtures("machine")
+@pytest.mark.filterwarnings("ignore:Accessing the data pointer of FakeTensor")  # by the stand-in
 def test_tiny_model_is_the_same_on_cuda() -> None:
     result = demo.run_model(TINY, torch.device("cuda"), seed=0, repeats=1, all_layers=False)
     assert result.passed
     assert result.same_on_cpu
+
+
+def test_repeated_blocks_make_one_group() -> None:
+    result = demo.run_model(TINY, torch.device("cpu"), seed=0, repeats=1, all_layers=False)
+    sizes = {group.label: len(group.winit_side) for group in result.groups}
+    assert sizes["blocks.*.attention_in.weight"] == 2
+    assert sizes["all that are Ones()"] == 5
+    stds = {group.label: group.planned_std for group in result.groups}
+    assert stds["blocks.*.attention_out.weight"] == pytest.approx(0.02 / 2)
+    assert len(result.groups) == 8
+
+
+def test_fingerprint_sees_one_bit() -> None:
+    module = torch.nn.Linear(8, 8)
+    before = demo.fingerprint(module)
+    assert demo.fingerprint(module) == before
+    with torch.no_grad():
+        module.weight.view(torch.int32)[3, 3] ^= 1
+    assert demo.fingerprint(module) != before
 
 
 def test_wrong_size_is_an_error() -> None:
@@ -71,7 +91,7 @@ def test_demo_prints_tables_and_writes_json(
     printed = capsys.readouterr().out
     lines = printed.splitlines()
     (first,) = (i for i, line in enumerate(lines) if "blocks.*.feedforward_out.weight " in line)
-    assert lines[first + 1].startswith("  normal, 8,192 in 2 tensors ")
+    assert lines[first + 1].startswith("  Normal, 8,192 in 2 tensors ")
     assert "tiny: the distributions agree" in printed
     assert "seed 3 twice: the weights of winit_cuda are identical to the last bit" in printed
     assert max(map(len, printed.splitlines()[3:])) <= 100
@@ -100,7 +120,7 @@ def test_demo_fails_where_distributions_disagree(
     monkeypatch.setattr(demo, "winit_init", doubled)
     assert cli.main(["demo", "--device", "cpu", "--repeats", "1"]) == 1
     printed = capsys.readouterr().out
-    assert "NO: std differs" in printed
+    assert "NO: std of winit_cuda" in printed
     assert "THE DISTRIBUTIONS DISAGREE" in printed
 
 

@@ -84,3 +84,9 @@ def test_what_is_wrong_is_the_exit_code(folder, capsys):
 def test_what_cannot_be_reported_on(words, message, capsys):
     assert cli.main(["report", *words]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_plan_that_is_none(capsys):
+    assert cli.main(["report", "reported:small", "--plan", "reported.py"]) == 2
+    assert capsys.readouterr().err.startswith("winit-cuda: reported.py: Plan.from_json: text must")

@@ -176,6 +176,12 @@ def test_what_is_wrong():
     made = nn.Linear(2, 2)
     with pytest.raises(ValueError, match=r"^ensemble: factory must be a callable that makes"):
         winit.ensemble(lambda: made, 2, 0)
+    with pytest.raises(RuntimeError, match=r"^ensemble: the constructor failed on fake tensors"):
+        winit.ensemble(lambda: nn.Linear(-2, 2), 2, 0)
+    with pytest.raises(TypeError, match=r"^ensemble: factory must be a callable without arguments"):
+        winit.ensemble(nn.Linear, 2, 0)
+    with pytest.raises(TypeError, match=r"^ensemble: seed must be an integer"):
+        winit.ensemble(GPT, 2, "0")
     unset = lambda: nn.ParameterDict({"a": torch.empty(3)})  # noqa: E731
     with pytest.raises(ValueError, match=r"^ensemble: a has no law"):
         winit.ensemble(unset, 2, 0)

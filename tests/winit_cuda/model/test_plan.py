@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 
 import pytest
@@ -234,16 +233,20 @@ def test_odd_entries_come_first(model):
         (winit.TruncNormal(), 0.8796),
         (winit.TruncNormal(a=0, b=float("inf")), 0.6028),
         (winit.TruncNormal(std=0), 0),
-        (winit.TruncNormal(a=50, b=60), math.nan),
+        (winit.TruncNormal(a=50, b=60), 0.01998),
         (winit.LecunNormal(), 0.5),
         (winit.KaimingUniform(nonlinearity="relu"), 0.7071),
         (winit.Constant(3), 0),
+        (winit.Orthogonal(), 0.5),
+        (winit.Sparse(0.4, std=1), 0.5774),
     ],
 )
 def test_standard_deviations(initializer, std):
     plan = winit.Plan([winit.Entry("w", (3, 4), "float32", initializer)])
     shown = str(plan).splitlines()[1].split("float32")[1].strip()
-    assert float(shown or "nan") == pytest.approx(std, abs=1e-4, nan_ok=True)
+    assert float(shown) == pytest.approx(std, abs=1e-4)
+    plan = winit.Plan([winit.Entry("w", (0, 4), "float32", winit.Normal())])
+    assert str(plan).splitlines()[1].endswith("float32")
 
 
 def test_odd_names():

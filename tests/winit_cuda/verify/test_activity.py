@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import math
+import random
+from collections import UserDict
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.nn.utils import parametrizations
 from torch.utils.checkpoint import checkpoint
 
 import winit_cuda as winit
-from winit_cuda._verify.activity import Layer, activity_of, is_dead, is_saturated, random_batch
+from winit_cuda._verify.activity import Layer, activity_of, is_dead, is_saturated
 
 
 def layers_of(model: nn.Module, batch: Any) -> dict[str, Layer]:
     return {layer.name: layer for layer in activity_of(model, batch).layers}
+
+
+@dataclass
+class Answer:
+    """What some models return."""
+
+    scores: torch.Tensor
 
 
 class Net(nn.Module):
@@ -178,31 +189,91 @@ def test_activations_that_are_not_finite():
     assert [finding.text for finding in found.findings] == ["0 returns values that are not finite"]
 
 
-@pytest.mark.parametrize(
-    "model",
-    [
-        nn.Embedding(10, 4),
-        nn.Linear(3, 4).bfloat16(),
-        nn.Conv1d(3, 4, 3),
-        nn.Conv2d(3, 4, 7),
-        nn.Conv3d(1, 2, 3),
-        nn.LSTM(3, 4),
-        nn.GRU(3, 4, batch_first=True),
-    ],
-)
-def test_random_batches(model):
-    state = torch.get_rng_state()
-    batch = random_batch(model)
-    assert torch.equal(batch, random_batch(model))
-    assert torch.equal(torch.get_rng_state(), state)
-    assert activity_of(model, batch).layers[0].std > 0
+def test_layers_are_what_calls_no_other_module():
+    """Weights that other modules compute, and modules whose parts are not called."""
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = parametrizations.weight_norm(nn.Linear(4, 8))
+            self.attention = nn.MultiheadAttention(8, 2)
+            self.never = nn.Linear(8, 8)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y = self.first(self.first(x)[:, :4])
+            return self.attention(y, y, y)[0]
+
+    found = activity_of(Model(), torch.randn(3, 4)).layers
+    assert [layer.name for layer in found] == ["first", "first", "attention"]
+    assert found[0].kind == "Linear"
 
 
-def test_what_no_batch_is_known_for():
-    with pytest.raises(ValueError, match=r"begins with Bilinear; 'random' knows Embedding"):
-        winit.report(nn.Bilinear(3, 3, 4), batch="random")
-    with pytest.raises(ValueError, match=r"report: batch must be .* 'random', got 'ones'"):
-        winit.report(nn.Linear(3, 4), batch="ones")
+def test_names_are_those_of_the_plan():
+    model = nn.DataParallel(nn.Sequential(nn.Linear(4, 4), nn.ReLU()))
+    found = activity_of(model, torch.randn(3, 4))
+    assert [layer.name for layer in found.layers] == ["0", "1"]
+    assert [seen.name for seen in found.nonlinearities] == ["1"]
+
+
+@pytest.mark.skipif(not hasattr(torch.compiler, "set_stance"), reason="since torch 2.6")
+def test_compiled_models_run_as_they_are_written():
+    compiled = []
+
+    def backend(module: Any, _: Any) -> Any:
+        compiled.append(module)
+        return module.forward
+
+    model = torch.compile(nn.Sequential(nn.Linear(4, 4), nn.ReLU()), backend=backend)
+    found = activity_of(model, torch.randn(3, 4))
+    assert [layer.name for layer in found.layers] == ["0", "1"]
+    assert not compiled
+    model(torch.randn(3, 4))
+    assert compiled
+
+
+def test_buffers_of_every_kind():
+    class Model(nn.Linear):
+        def __init__(self) -> None:
+            super().__init__(4, 4)
+            self.register_buffer("later", None)
+            self.register_buffer("short", torch.ones(3).to(torch.float8_e4m3fn))
+            self.register_buffer("nowhere", torch.ones(3, device="meta"))
+            self.register_buffer("sparse", torch.eye(2).to_sparse())
+            self.register_buffer("nan", torch.tensor(math.nan))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.later = x.sum()
+            self.register_buffer("new", x, persistent=False)
+            self.nan.zero_()
+            self.sparse.mul_(2)
+            return super().forward(x)
+
+    model = Model()
+    before = dict(model.named_buffers())
+    activity_of(model, torch.randn(3, 4))
+    after = dict(model.named_buffers())
+    assert before.keys() == after.keys()
+    assert all(after[name] is before[name] for name in before)
+    assert model.nan.isnan()
+    assert torch.equal(model.sparse.to_dense(), torch.eye(2))
+    assert model.later is None
+
+
+def test_generators_of_python_and_numpy():
+    numpy = pytest.importorskip("numpy")
+
+    class Model(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            scale = random.random() + numpy.random.rand()
+            return super().forward(x * scale) + torch.rand(())
+
+    random.seed(3)
+    numpy.random.seed(3)
+    first = random.random(), numpy.random.rand()
+    random.seed(3)
+    numpy.random.seed(3)
+    activity_of(Model(4, 4), torch.randn(3, 4))
+    assert first == (random.random(), numpy.random.rand())
 
 
 def test_outputs_of_every_kind():
@@ -212,6 +283,13 @@ def test_outputs_of_every_kind():
             return {"ids": x.argmax(), "all": [(y, None)]}
 
     assert layers_of(Model(3, 4), torch.randn(2, 3))["Model"].gradient_std
+
+    class Answers(Model):
+        def forward(self, x: torch.Tensor) -> Any:
+            return Answer(super().forward(x)["all"][0][0])
+
+    batch = UserDict(x=torch.randn(2, 3))  # such is what a tokenizer returns
+    assert layers_of(Answers(3, 4), batch)["Answers"].gradient_std
     frozen = nn.Linear(3, 4).requires_grad_(False)
     assert layers_of(frozen, torch.randn(2, 3))["Linear"].gradient_std is None
     one = nn.Sequential(nn.Linear(3, 1), nn.Flatten(0))

@@ -301,6 +301,17 @@ def test_a_damaged_zip(plan, state, tmp_path):
         winit.verify(path, plan, seed=0)
 
 
+def test_a_file_that_ends_too_soon(plan, state, tmp_path):
+    """Where its last byte is missing, torch says what the system said, and of no file."""
+    path = tmp_path / "a.pt"
+    torch.save(state, path)
+    whole = path.read_bytes()
+    for size in (0, 1, 100, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:size])
+        with pytest.raises(ValueError, match=r"verify: .*a\.pt: no file of torch\.save"):
+            winit.verify(path, plan, seed=3)
+
+
 def test_a_folder_of_nothing(plan, tmp_path):
     with pytest.raises(ValueError, match=r"must be a folder with \.metadata, one file of safe"):
         winit.verify(tmp_path, plan, seed=0)

@@ -11,7 +11,7 @@ import torch
 import winit_cuda as winit
 from initializers import needs_core
 from winit_cuda._model.entries import entry_of
-from winit_cuda._verify.expectation import expectation
+from winit_cuda._model.expectation import expectation, planned_histogram
 from winit_cuda._verify.findings import (
     FALSE_ALARM,
     Finding,
@@ -37,10 +37,12 @@ LAWS = {
 def scores_and_findings(
     values: torch.Tensor, initializer: winit.Initializer, limit: float = 5.0
 ) -> tuple[Scores, list[Finding]]:
-    expected = expectation(entry_of("w", tuple(values.shape), "float32", initializer))
+    entry = entry_of("w", tuple(values.shape), "float32", initializer)
+    expected = expectation(entry)
     assert expected is not None
     found = statistics_of([values], [expected.mean])[0]
-    scores = scores_of(found, expected, values.dtype)
+    planned = planned_histogram(entry, found.histogram, found.low, found.high)
+    scores = scores_of(found, expected, planned, values.dtype)
     return scores, facts(found) + against_law(found, expected, scores, limit, values.dtype)
 
 
@@ -67,6 +69,38 @@ def test_scores_are_calibrated(name):
         assert beyond_2 == pytest.approx(45.5, abs=27)
         assert max(map(abs, scores)) < limit_of(1000)
         assert statistics.fmean(scores) == pytest.approx(0, abs=0.08)
+
+
+@needs_core
+@pytest.mark.parametrize("count", [100, 3000, 100_000])
+@pytest.mark.parametrize("name", ["normal", "uniform", "one-sided", "trunc_normal"])
+def test_scores_of_histograms_are_calibrated(name, count):
+    initializer, _ = LAWS[name]
+    scores = []
+    for key in winit.split(winit.key(2), 1000 if count < 100_000 else 200):
+        score = scores_and_findings(initializer(torch.empty(count), key=key), initializer)[0]
+        assert score.histogram is not None
+        scores.append(score.histogram)
+    share = len(scores) / 1000
+    assert sum(score > 1 for score in scores) == pytest.approx(159 * share, abs=50 * share**0.5)
+    assert sum(score > 2 for score in scores) == pytest.approx(23 * share, abs=20 * share**0.5)
+    assert max(scores) < limit_of(1000)
+
+
+@needs_core
+def test_another_distribution_of_the_same_std_is_found():
+    law = winit.Normal(std=0.02)
+    uniform = winit.Uniform(-0.02 * 3**0.5, 0.02 * 3**0.5)
+    for shape in ((20, 30), (768, 768)):
+        values = drawn(uniform, shape)
+        assert kinds(values, law) == ["distribution"]
+        assert kinds(values.half(), law) == []  # whose steps are too wide for the bins
+    # Not of single elements, and not where several laws lie beside each other.
+    values = drawn(law, (64, 64))
+    values[3, 3] = 0.0
+    assert kinds(values, law) == []
+    assert scores_and_findings(values, LAWS["padded"][0])[0].histogram is None
+    assert scores_and_findings(values, winit.Sparse(0.5))[0].histogram is None
 
 
 def test_the_limit_grows_with_the_number_of_tests():
@@ -142,6 +176,7 @@ def test_other_faults_are_found():
 def test_few_elements_have_no_scores():
     assert scores_and_findings(torch.ones(15), winit.Normal())[0].count == 0
     assert scores_and_findings(torch.randn(16), winit.Normal())[0].count == 2
+    assert scores_and_findings(torch.randn(100), winit.Normal())[0].count == 3
     assert scores_and_findings(torch.ones(16), winit.Ones())[0].count == 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 
 import pytest
 import torch
@@ -41,9 +42,9 @@ def test_as_planned(model, plan):
     assert found.ok
     assert kinds(found) == {}
     assert found.findings == ()
-    assert (found.tests, found.elements) == (10, 50 * 16 + 16 * 32 + 32 + 32 * 16 + 16)
+    assert (found.tests, found.elements) == (12, 50 * 16 + 16 * 32 + 32 + 32 * 16 + 16)
     text = str(found)
-    assert text.startswith("Sequential: as planned\n5 parameters, 1,872 elements; 10 tests")
+    assert text.startswith("Sequential: as planned\n5 parameters, 1,872 elements; 12 tests")
     row = found.parameters[0]
     assert (row.name, row.shape, row.dtype) == ("0.weight", (50, 16), "float32")
     assert row.law == "Normal(), [0:1] = Zeros()"
@@ -133,7 +134,7 @@ def test_a_thousand_parameters_give_no_false_alarm():
     for seed in range(2):
         plan.run(model, seed)
         found = winit.report(model, plan)
-        assert (found.tests, found.ok, kinds(found)) == (2000, True, {})
+        assert (found.tests, found.ok, kinds(found)) == (3000, True, {})
     with torch.no_grad():
         model["p3"].add_(0.01)  # half a standard deviation
     assert kinds(winit.report(model, plan)) == {"p3": ["mean"]}
@@ -207,3 +208,51 @@ def test_other_endings(model, tmp_path):
 def test_the_table_moves_no_cursor():
     model = nn.ParameterDict({"a\x1b[2Jb": torch.zeros(2, 2)})
     assert "\x1b" not in str(winit.report(model))
+
+
+@pytest.mark.skipif(not hasattr(torch, "float4_e2m1fn_x2"), reason="torch without 4 bits")
+def test_packed_dtypes_have_no_report():
+    packed = torch.zeros(4, dtype=torch.uint8).view(torch.float4_e2m1fn_x2)
+    model = nn.Module()
+    model.w = nn.Parameter(packed, requires_grad=False)
+    with pytest.raises(TypeError, match=r"report: torch computes nothing of w, of .*float4"):
+        winit.report(model)
+
+
+def test_numbers_whose_squares_are_infinite():
+    model = nn.ParameterDict({"a": 1e200 * torch.arange(-3.0, 20, dtype=torch.float64)})
+    (row,) = winit.report(model, winit.plan(model, {"*": winit.Normal()})).parameters
+    assert (row.statistics.low, row.statistics.std) == (-3e200, math.inf)
+    assert [finding.kind for finding in row.findings] == ["mean", "std"]
+
+
+def test_names_of_every_kind(tmp_path):
+    names = ["<script>alert(1)</script>", "a b\nc", "\ud800", "caf\u00e9", "'\"&"]
+    model = nn.ParameterDict({name: torch.zeros(2, 2) for name in names})
+    found = winit.report(model)
+    assert "\n  a b\\nc" in str(found)
+    assert "\\ud800" in str(found)
+    for ending in ("html", "json"):
+        found.save(tmp_path / f"report.{ending}")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert(1)" in page
+    assert [row["name"] for row in json.loads((tmp_path / "report.json").read_text())["parameters"]]
+
+
+def test_tables_fit_a_narrow_terminal(model, plan, monkeypatch):
+    found = winit.report(model, plan, torch.arange(12).view(3, 4))
+    shown = winit.verify(model, plan, seed=1)
+    texts = [str(found), str(plan), str(shown)]
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("LINES", "24")
+    narrow = [str(found), str(plan), str(shown)]
+    assert [text.split() for text in narrow] == [text.split() for text in texts]
+    for text, wide in zip(narrow, texts, strict=True):
+        rows = text.splitlines()
+        assert max(map(len, wide.splitlines()[2:])) > 80 or text == wide
+        assert max(map(len, rows[2:])) <= 80
+    assert "1.bias  Uniform(a=-0.25, b=0.25)\n    -0.2" in narrow[0]
+    monkeypatch.setenv("COLUMNS", "200")
+    assert [str(found), str(plan), str(shown)] == texts

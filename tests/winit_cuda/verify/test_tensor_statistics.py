@@ -129,6 +129,7 @@ def test_dtensors_on_two_processes(tmp_path):
     answers = [rank.communicate(timeout=120)[0] for rank in ranks]
     assert [rank.returncode for rank in ranks] == [0, 0]
     first, second = map(json.loads, answers)
+    check_batches(first.pop("batches"), second.pop("batches"))
     assert first == second
     for name, (of_dtensor, of_whole) in first["statistics"].items():
         assert of_dtensor == pytest.approx(of_whole, rel=1e-12), name
@@ -139,3 +140,22 @@ def test_dtensors_on_two_processes(tmp_path):
         "again": [],  # the first of the two
         "columns": ["not finite"],
     }
+
+
+def check_batches(*ranks):
+    """Under FSDP2 each rank has whole layers and its own batch; else its part of split layers."""
+    for batches in ranks:
+        split, whole, units = batches["tp"].values()
+        for name in ("down", "norm"):
+            assert split[name] == pytest.approx(whole[name], rel=1e-5)
+        assert units == [16, 32]
+        if batches["fsdp"] is not None:
+            assert batches["fsdp"]["split"] == batches["fsdp"]["whole"]
+            assert batches["fsdp"]["units"] == [32, 32]
+    # Each rank has a half of the outputs, and all of them together have the mean square of both.
+    for name in ("up", "act"):
+        stds = [batches["tp"]["split"][name][0] for batches in ranks]
+        assert stds[0] != stds[1]
+        assert min(stds) < ranks[0]["tp"]["whole"][name][0] < max(stds)
+    if ranks[0]["fsdp"] is not None:
+        assert ranks[0]["fsdp"]["split"] != ranks[1]["fsdp"]["split"]

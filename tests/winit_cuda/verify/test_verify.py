@@ -93,6 +93,26 @@ def test_tiles():
     assert found == {"a": [(20, 50)], "b": [(100, 10)], "c": [(100, 50)], "d": [(1, 1, 700)]}
 
 
+def test_torch_compares_on_one_thread(monkeypatch):
+    """Threads of torch that wait for each other at each tile took 15 times as long."""
+    sizes = []
+    equal = torch.equal
+
+    def noted(own, other):
+        sizes.append(own.numel())
+        return equal(own, other)
+
+    plan = winit.plan(lambda: nn.Linear(3000, 40))
+    model = winit.build(lambda: nn.Linear(3000, 40), seed=3)
+    with torch.no_grad():
+        model.weight[35, 7] = model.weight[39, 2999] = math.nan
+    monkeypatch.setattr(torch, "equal", noted)
+    (found,) = winit.verify(model, plan, seed=3).different
+    assert (found.index, found.position, found.count) == (105_007, (35, 7), 2)
+    assert sum(sizes) == 120_040
+    assert max(sizes) <= 1 << 15  # what torch shares out is more
+
+
 def test_names_that_do_not_agree(plan, model):
     state = values_of(model)
     state["more"] = state.pop("norm.bias")
@@ -196,9 +216,9 @@ def test_what_cannot_be_verified(plan, model):
         winit.verify(3, plan, seed=0)
     with pytest.raises(TypeError, match=r"verify: plan must be a winit_cuda\.Plan"):
         winit.verify(model, {}, seed=0)
-    with pytest.raises(RuntimeError, match=r"on meta, without values: embedding\.weight"):
+    with pytest.raises(RuntimeError, match=r"verify: embedding\.weight is on meta"):
         winit.verify(Model().to("meta"), plan, seed=0)
-    with pytest.raises(RuntimeError, match="verify: on meta, without values: "):
+    with pytest.raises(RuntimeError, match=r"verify: .* is on meta: fill"):
         winit.verify(Model().to("meta").state_dict(), plan, seed=0)
     within = {}
     within["more"] = within
@@ -218,3 +238,40 @@ def test_nothing_is_written(plan, model):
     assert [parameter._version for parameter in model.parameters()] == versions
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, before[name])
+
+
+@pytest.mark.filterwarnings("ignore:Lazy modules")
+def test_values_that_are_not_there(plan, model):
+    with pytest.raises(RuntimeError, match="verify: weight is lazy: call the model once"):
+        winit.verify(nn.LazyLinear(3), winit.plan(lambda: nn.Linear(2, 3)), seed=0)
+    state = {**values_of(model), "norm.bias": [0.0]}
+    with pytest.raises(
+        TypeError, match=r"verify: norm\.bias must be a torch\.Tensor, got \[0\.0\]"
+    ):
+        winit.verify(state, plan, seed=3)
+    with pytest.raises(TypeError, match="verify: seed must be an integer, got '3'"):
+        winit.verify(model, plan, seed="3")
+
+
+def test_dtypes_that_have_no_draws():
+    plan = winit.plan(lambda: nn.BatchNorm1d(4))
+    laws = winit.plan(lambda: nn.Linear(2, 3))
+    for dtype in (torch.int32, torch.complex64):
+        state = {name: torch.ones(shape).to(dtype) for name, shape in SHAPES.items()}
+        reasons = [one.reason for one in winit.verify(state, laws, seed=0).different]
+        word = str(dtype).removeprefix("torch.")
+        assert reasons == [f"is {word}, planned is float32"] * 2
+    state = {name: value.int() for name, value in nn.BatchNorm1d(4).state_dict().items()}
+    assert winit.verify(state, plan, seed=0).ok
+
+
+SHAPES = {"weight": (3, 2), "bias": (3,)}
+
+
+@pytest.mark.parametrize("prefix", ["ema", "ema."])
+def test_the_dot_of_a_prefix_may_be_left_out(plan, model, prefix):
+    state = {"model": {name: value + 1 for name, value in values_of(model).items()}}
+    state |= {"ema": values_of(model), "emax": {"a": torch.ones(2)}}
+    if prefix == "ema":
+        del state["emax"]
+    assert winit.verify(state, plan, seed=3, prefix=prefix).ok

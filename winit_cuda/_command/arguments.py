@@ -1,21 +1,45 @@
-"""``MODULE:FACTORY``, by which a command line names what makes a model."""
+"""What `plan`, `report` and `verify` take: what makes a model, files, and errors of both."""
 
 from __future__ import annotations
 
 import importlib
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .._model.plan import Plan
 from .console import CommandError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 
-def add_argument(parser: argparse.ArgumentParser) -> None:
-    """The argument that `factory_of` reads."""
+def add_file(parser: argparse.ArgumentParser, option: str, help_: str, **others: Any) -> None:
+    """An option that is the path of a file."""
+    parser.add_argument(option, type=Path, metavar="FILE", help=help_, **others)
+
+
+def plan_of(path: Path) -> Plan:
+    """The plan of a file that `Plan.save` has written."""
+    try:
+        return Plan.load(path)
+    except (TypeError, ValueError) as error:
+        raise CommandError(f"{path}: {error}") from error
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Let errors that say what is wrong with models and files end the command with their text."""
+    try:
+        yield
+    except (TypeError, ValueError, RuntimeError, ImportError) as error:
+        raise CommandError(str(error)) from error
+
+
+def add_factory(parser: argparse.ArgumentParser) -> None:
+    """The argument that `factory_of` reads: ``MODULE:FACTORY``."""
     parser.add_argument(
         "factory",
         metavar="MODULE:FACTORY",

@@ -14,7 +14,7 @@ from initializers import needs_core
 from laws import Law
 from winit_cuda._initializers.base import _KINDS
 from winit_cuda._model.entries import entry_of
-from winit_cuda._verify.expectation import (
+from winit_cuda._model.expectation import (
     Expectation,
     _elementwise,
     expectation,

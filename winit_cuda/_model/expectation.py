@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from .._initializers.base import Law
-    from .._model.entries import Entry
+    from .entries import Entry
 
 # The density of a truncated normal is integrated where it is above exp(-40) of its peak.
 _NEGLIGIBLE = 80.0
@@ -66,6 +66,8 @@ class Expectation:
     """No value is below."""
     high: float
     """No value is above."""
+    parts: int
+    """How many distributions its elements have."""
 
     @property
     def is_random(self) -> bool:
@@ -85,6 +87,12 @@ def expectation(entry: Entry) -> Expectation | None:
     """
     parts = _parts_of(entry)
     return _together(parts) if parts else None
+
+
+def std_of(law: Law, shape: Sequence[int]) -> float:
+    """The standard deviation of the elements of a law; NaN where there are none."""
+    parts = [part for part in _parts(law, shape) if part.count]
+    return _together(parts).std if parts else math.nan
 
 
 def planned_histogram(entry: Entry, counts: Sequence[int], low: float, high: float) -> list[float]:
@@ -140,6 +148,7 @@ def _together(parts: list[Part]) -> Expectation:
         math.sqrt(square_error) / count,
         min(part.low for part in parts),
         max(part.high for part in parts),
+        len(parts),
     )
 
 

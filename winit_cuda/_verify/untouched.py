@@ -1,0 +1,63 @@
+"""A model and generators that are afterwards as they were, whatever runs in between."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import sys
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from .._core.torch_internals import is_dtensor, local_tensor, own_buffers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import nn
+
+
+@contextlib.contextmanager
+def untouched(model: nn.Module) -> Iterator[None]:
+    """Give buffers and the generators of torch, Python and NumPy back what they had."""
+    devices = {tensor.device for tensor in model.parameters() if tensor.is_cuda}
+    numpy: Any = sys.modules.get("numpy")  # who has not imported it, draws nothing
+    states = random.getstate(), numpy and numpy.random.get_state()
+    with torch.random.fork_rng(devices), _kept_buffers(model):
+        try:
+            yield
+        finally:
+            random.setstate(states[0])
+            if numpy:
+                numpy.random.set_state(states[1])
+
+
+@contextlib.contextmanager
+def _kept_buffers(model: nn.Module) -> Iterator[None]:
+    """Running statistics and the like: their values, and which of them there are."""
+    there = [(module, dict(own_buffers(module))) for module in model.modules()]
+    tensors = {id(one): one for _, own in there for one in own.values() if one is not None}
+    kept = [(one, one.detach().clone()) for one in tensors.values() if not one.is_meta]
+    try:
+        yield
+    finally:
+        for module, own in there:
+            buffers = own_buffers(module)
+            for name in buffers.keys() - own.keys():
+                del buffers[name]
+            for name, tensor in own.items():
+                if buffers.get(name) is not tensor:
+                    buffers[name] = tensor
+        with torch.no_grad():
+            for tensor, values in kept:
+                if not _is_same(tensor, values):
+                    tensor.copy_(values)
+
+
+def _is_same(tensor: torch.Tensor, values: torch.Tensor) -> bool:
+    """Whether nothing has changed; a NaN does not equal itself, and is written again."""
+    if tensor.layout != torch.strided:
+        return False
+    if is_dtensor(tensor):
+        tensor, values = local_tensor(tensor), local_tensor(values)
+    return torch.equal(tensor, values)
