@@ -216,8 +216,8 @@ OF_FILLS = (
     Mutation(
         "entries are rounded past the largest value",
         "rounding",
-        "csrc/orthogonal/write.h",
-        "std::max(-largest_, std::min(wide, largest_))",
+        "csrc/orthogonal/rounding.h",
+        "wide > kLargest ? kLargest : wide < -kLargest ? -kLargest : wide",
         "wide",
         (f"{ORTHOGONAL}/test_orthogonal.py", ORTHOGONAL),
     ),
