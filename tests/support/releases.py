@@ -83,7 +83,8 @@ def install(python: str, release: str, extras: str, folder: Path) -> dict[str, s
     Returns:
         The versions that pip chose.
     """
-    subprocess.run([python, "-m", "venv", folder], check=True)  # one that is there stays
+    if not (folder / "bin").exists():
+        subprocess.run([python, "-m", "venv", folder], check=True)
     wanted = [f"torch=={release}", "--editable", f"{ROOT}[{extras}]"]
     own = folder / "bin" / "python"
     subprocess.run([own, "-m", "pip", "install", "--quiet", *wanted], check=True)
