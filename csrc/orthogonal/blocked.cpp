@@ -2,6 +2,7 @@
 
 #include "orthogonal/orthogonal.h"
 #include "orthogonal/reflector_panels.h"
+#include "orthogonal/rounding.h"
 #include "orthogonal/write.h"
 #include "platform/floating_point.h"
 #include "platform/interruption.h"
@@ -208,7 +209,6 @@ class Writer {
   // Lines of the strips are rows of the part.
   template <class T>
   void write_rows(int64_t line, int64_t count) const {
-    const Rounded<T> rounded(fill_.target.dtype);
     constexpr int64_t kTogether = 32 * kColumns;
     T values[kTogether];
     for (int64_t i = line; i < line + count; ++i)
@@ -218,7 +218,7 @@ class Writer {
           width = in_strip(begin + first, begin + together);
           const Real* const entries = strips_.entry(begin + first, first_line_ + i);
           for (int64_t j = 0; j < width; ++j)
-            values[first + j] = rounded(entries[j] * factor(begin + first + j, i));
+            values[first + j] = round_entry<T>(entries[j] * factor(begin + first + j, i));
         }
         store_elements(fill_.target, element(i, begin - first_vector_), together, values);
       }
@@ -227,14 +227,13 @@ class Writer {
   // Lines of the strips are columns of the part: they are turned a strip at a time.
   template <class T>
   void write_columns(int64_t line, int64_t count) const {
-    const Rounded<T> rounded(fill_.target.dtype);
     T turned[kColumns][kLines];
     for (int64_t first = from_, width; first < to_; first += width) {
       width = in_strip(first, to_);
       for (int64_t i = 0; i < count; ++i) {
         const Real* const entries = strips_.entry(first, first_line_ + line + i);
         for (int64_t j = 0; j < width; ++j)
-          turned[j][i] = rounded(entries[j] * factor(first + j, line + i));
+          turned[j][i] = round_entry<T>(entries[j] * factor(first + j, line + i));
       }
       for (int64_t j = 0; j < width; ++j)
         store_elements(fill_.target, element(first + j - first_vector_, line), count, turned[j]);

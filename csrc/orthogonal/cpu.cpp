@@ -4,6 +4,7 @@
 
 #include "orthogonal/passes.h"
 #include "orthogonal/reflectors.h"
+#include "orthogonal/rounding.h"
 #include "orthogonal/write.h"
 #include "platform/floating_point.h"
 #include "platform/interruption.h"
@@ -36,14 +37,14 @@ class SmallMatrix {
   void write(const OrthogonalFill& fill) const {
     with_element(fill.target.dtype, [&](auto element) {
       using T = typename decltype(element)::type;
-      const Rounded<T> rounded(fill.target.dtype);
       constexpr int64_t kTogether = 256;
       T line[kTogether];
       for (int64_t i = 0; i < fill.row_count; ++i)
         for (int64_t begin = 0; begin < fill.column_count; begin += kTogether) {
           const int64_t count = std::min(kTogether, fill.column_count - begin);
           for (int64_t j = 0; j < count; ++j)
-            line[j] = rounded(value(fill, fill.first_row + i, fill.first_column + begin + j));
+            line[j] =
+                round_entry<T>(value(fill, fill.first_row + i, fill.first_column + begin + j));
           store_elements(fill.target, fill.first_element + i * fill.column_count + begin, count,
                          line);
         }

@@ -7,6 +7,7 @@
 #include "fill/kernel.h"
 #include "orthogonal/orthogonal.h"
 #include "orthogonal/reflectors.h"
+#include "orthogonal/rounding.h"
 #include "platform/grid.h"
 #include "values/child_key.h"
 
@@ -225,11 +226,7 @@ WINIT_HD void multiply_batch_out(const BatchThread<Block>& at) {
 WINIT_HD void store_rounded(const Target& target, int64_t offset, double value) {
   with_element(target.dtype, [&](auto element) {
     using T = typename decltype(element)::type;
-    T& stored = static_cast<T*>(target.pointer)[offset];
-    if constexpr (std::is_same_v<T, double>)
-      stored = value;
-    else
-      stored = round_to<T>(static_cast<float>(value));
+    static_cast<T*>(target.pointer)[offset] = round_entry<T>(value);
   });
 }
 

@@ -2,7 +2,7 @@
 
     python tests/batteries/mutate.py --json tests/batteries/results/mutations.json
 
-The faults of `mutations.py` go into a copy of the tree, with a core of its own, and are tried one
+The faults of `mutations/` go into a copy of the tree, with a core of its own, and are tried one
 by one. The tests that mirror the file run first; what they do not catch meets the wider suite. A
 test counts that fails with the fault and passes without. At least 95% must be caught.
 """

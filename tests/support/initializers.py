@@ -89,6 +89,19 @@ needs_core = pytest.mark.skipif(
 )
 
 
+def _fills_float8() -> bool:
+    try:
+        torch.empty(1, dtype=torch.float8_e5m2).fill_(1)
+    except RuntimeError:
+        return False
+    return True
+
+
+needs_float8_fill = pytest.mark.skipif(
+    not _fills_float8(), reason="this torch has no fill_ of float8 on the CPU"
+)
+
+
 class Unchanged:
     """Asserts that a block leaves a tensor, its version and the generators as they were."""
 

@@ -12,16 +12,16 @@ import time
 
 import pytest
 
-import prove
 import winit_cuda as winit
 from initializers import needs_core
 
-pytest.importorskip("torch.distributed.tensor")
+pytest.importorskip("torch.distributed.tensor.debug", reason="DTensors are public from 2.5 on")
 distributed = pytest.importorskip("torch.distributed")
 if not distributed.is_gloo_available():
     pytest.skip("torch was built without gloo", allow_module_level=True)
 
-from proof import cases, rules  # noqa: E402  (which need what is asked for above)
+import prove  # noqa: E402  (which needs what is asked for above)
+from proof import cases, rules  # noqa: E402
 
 pytestmark = needs_core
 

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from .._core.checks import count, integer, unfit, wrong
+from .._core.weak_reference import WeaklyReferenced
 
 _LARGEST = 2**63 - 1
 
@@ -25,7 +26,7 @@ Integers = tuple[int, ...]  # not in the fields, whose hints are resolved in `wi
 
 
 @dataclass(frozen=True, slots=True)
-class Box:
+class Box(WeaklyReferenced):
     """One box of a larger tensor and its place in the local tensor, for `Shards`.
 
     local[local_offsets[0] + i, ...] = whole[offsets[0] + i, ...] for i, ... below `sizes`.
@@ -65,7 +66,7 @@ class Box:
 
 
 @dataclass(frozen=True, slots=True)
-class Shard:
+class Shard(WeaklyReferenced):
     """A local tensor is the box at `offsets` of a tensor of shape `global_shape`.
 
     local[i, j, ...] = whole[offsets[0] + i, offsets[1] + j, ...]. A function that takes a shard
@@ -240,7 +241,7 @@ class Shard:
 
 
 @dataclass(frozen=True, slots=True)
-class Shards:
+class Shards(WeaklyReferenced):
     """A local tensor is several boxes of a tensor of shape `global_shape`.
 
     Each box says where it lies in the whole and where in the local tensor. Together they are the

@@ -12,6 +12,7 @@ from dataclasses import MISSING, dataclass, fields
 from typing import Any, NamedTuple, get_args
 
 from torch import Generator, Tensor
+from torch.compiler import is_dynamo_compiling
 from torch.overrides import handle_torch_function
 
 from .._core.checks import wrong
@@ -92,7 +93,7 @@ class Initializer:
                 key=key,
                 shard=shard,
             )
-        if not SMALLEST:
+        if not SMALLEST and not is_dynamo_compiling():
             with kept():
                 return self(tensor, generator=generator, key=key, shard=shard)
         return self._fill(tensor, generator, key, shard)

@@ -17,6 +17,7 @@ import torch
 
 from .._core import backend
 from .._core.checks import wrong
+from .._core.weak_reference import WeaklyReferenced
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -26,7 +27,7 @@ _PERSON = b"winit_cuda v1"
 
 
 @dataclass(frozen=True, order=True, slots=True)
-class Key:
+class Key(WeaklyReferenced):
     """The words (seed, stream) of a random stream, each in [0, 2**64).
 
     Make one with `key`, and others from it with `fold_in` and `split`.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
-from .._core.torch_internals import is_dtensor, local_tensor
+from .._core.torch_internals import is_dtensor, is_tracing_tensor, local_tensor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,7 +98,7 @@ def _sample(tensor: torch.Tensor) -> torch.Tensor | None:
     """Elements of this rank's part, as float32."""
     local = local_tensor(tensor) if is_dtensor(tensor) else tensor
     flat = local.detach().reshape(-1)
-    if flat.numel() == 0 or flat.is_meta or flat.is_complex():
+    if flat.numel() == 0 or flat.is_meta or flat.is_complex() or is_tracing_tensor(flat):
         return None
     if flat.numel() > _SAMPLE:
         width = flat.numel() // _RUNS

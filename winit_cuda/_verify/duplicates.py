@@ -77,11 +77,18 @@ def _place(tensor: Any) -> object:
     return (tensor.device_mesh, tensor.placements) if is_dtensor(tensor) else tensor.device
 
 
+def _equal_values(first: torch.Tensor, second: torch.Tensor) -> bool:
+    try:
+        return torch.equal(first, second)
+    except RuntimeError:  # torch 2.4 compares no float8
+        return torch.equal(first.float(), second.float())
+
+
 def _equal(first: Any, second: Any) -> bool:
     if not is_dtensor(first):
-        return torch.equal(first, second)
+        return _equal_values(first, second)
     mesh = first.device_mesh
-    equal = torch.equal(local_tensor(first), local_tensor(second))
+    equal = _equal_values(local_tensor(first), local_tensor(second))
     if mesh.get_coordinate() is None:
         return equal
     answer = torch.tensor(int(equal), device=mesh.device_type)

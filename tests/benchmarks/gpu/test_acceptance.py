@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 import pytest
 
+from initializers import needs_float8_fill
+
 TESTS = Path(__file__).resolve().parents[2]
 SCRIPT = TESTS.parent / "benchmarks" / "gpu" / "acceptance.sh"
 pytestmark = pytest.mark.skipif(
@@ -83,6 +85,7 @@ def dry_run(accept):
     return accept("--dry-run")
 
 
+@needs_float8_fill
 def test_the_dry_run_starts_every_step(dry_run):
     assert dry_run.status == 0, dry_run.output
     tasks = ("pip install", "every kernel, on the CPU", "benchmarks", "tuning", "tests marked cuda")
@@ -95,6 +98,7 @@ def test_the_dry_run_starts_every_step(dry_run):
     assert "cases are as on the CPU" in log
 
 
+@needs_float8_fill
 def test_the_dry_run_leaves_few_small_files(dry_run):
     files = {path.name: path.stat().st_size for path in dry_run.folder.iterdir()}
     suffixes = {name.rpartition(".")[2] for name in files if name.startswith("dry-run-acceptance-")}
@@ -106,6 +110,7 @@ def test_the_dry_run_leaves_few_small_files(dry_run):
     assert sum(files.values()) < 1_000_000
 
 
+@needs_float8_fill
 def test_the_dry_run_measures_every_initializer(dry_run):
     (results,) = dry_run.folder.glob("*.json")
     data = json.loads(results.read_text())

@@ -21,6 +21,7 @@ from benchmarks.many import SmallTensors
 from benchmarks.matrices import OrthogonalBatch
 from benchmarks.measure import Timing, measure_all
 from benchmarks.plot import CHARTED
+from initializers import needs_float8_fill
 
 FAST = plans.Plan((), rounds=2, seconds_per_round=1e-4, budget=1.0, reruns=0)
 
@@ -175,6 +176,7 @@ def test_many_tensors_are_one_case():
     assert row.device == {}
 
 
+@needs_float8_fill
 @pytest.mark.usefixtures("no_rivals")
 def test_the_plain_laws_have_times_of_the_launch_alone():
     row = bench.measure(case("uniform_"), FAST)

@@ -31,7 +31,7 @@ LAYOUTS = [
 
 
 def strided(memory_shape, order, dtype):
-    return torch.full(memory_shape, 7, dtype=dtype).permute(order)
+    return torch.full(memory_shape, 7).to(dtype).permute(order)
 
 
 @every_dtype
@@ -55,21 +55,21 @@ def test_a_part_of_a_matrix_leaves_the_rest(memory_shape, order, dtype):
     fill("normal", part, 0, 1, box=box_of(part, whole.shape, at))
     expected = whole[at[0] : at[0] + part.shape[0], at[1] : at[1] + part.shape[1]]
     assert same_bits(part.contiguous(), expected.contiguous())
-    part.fill_(7)
+    part.copy_(torch.tensor(7))
     assert (view.float() == 7).all()
 
 
 def guarded(memory_shape, order, step, dtype):
     """A permuted tensor in every `step`-th column of a larger memory, and that memory."""
     *outer, last = memory_shape
-    whole = torch.full((*outer, step * last + 3), 7, dtype=dtype)
+    whole = torch.full((*outer, step * last + 3), 7).to(dtype)
     return whole, whole[..., 1 : 1 + step * last : step].permute(order)
 
 
 def assert_alone_filled(whole, view, dtype, place):
     fill("uniform", view, 0, 1, place=place)
     assert same_bits(view.reshape(-1), draw("uniform", view.numel(), dtype, 0, 1))
-    view.fill_(7)
+    view.copy_(torch.tensor(7))
     assert (whole.float() == 7).all()
 
 
@@ -112,7 +112,7 @@ def test_what_lies_next_in_memory_is_in_the_same_tile(dtype, place):
 @every_size
 def test_short_runs_that_follow_in_the_index(dtype, place):
     for columns in (1, 2, 3, 7, 16, 31, 40, 127, 511, 512):
-        whole = torch.full((9000 // columns % 500 + 4, columns + 1), 7, dtype=dtype)
+        whole = torch.full((9000 // columns % 500 + 4, columns + 1), 7).to(dtype)
         assert_alone_filled(whole, whole[:, 1:], dtype, place)
         assert_alone_filled(whole, whole[::3, 1:], dtype, place)
 

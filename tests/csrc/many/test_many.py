@@ -66,7 +66,9 @@ class Job(NamedTuple):
         name, *numbers = self.law
         other = torch.empty_strided(self.view.shape, self.view.stride(), dtype=self.view.dtype)
         if name.startswith("constant"):
-            return other.fill_(*numbers)
+            return other.copy_(
+                torch.tensor(*numbers, dtype=torch.float64)
+            )  # float8 in torch 2.4, too
         return fill(name, other, *numbers, key=key, box=self.box)
 
 
@@ -114,7 +116,7 @@ def views(dtype):
     """Layouts of one dtype: sizes, alignments, strides, tiles."""
 
     def of(*shape):
-        return torch.full(shape, SENTINEL, dtype=dtype)
+        return torch.full(shape, SENTINEL).to(dtype)
 
     yield from (of(1), of(2), of(3), of(63), of(64), of(65), of(1000), of(129, 77))
     yield of(1003)[1:]
@@ -143,7 +145,7 @@ def test_every_instruction_set(place):
 def test_dtypes_and_sizes_in_one_list(how):
     sizes = (100_003, 1, 40_000, 7, 300_000, 64, 2, 65_537)
     jobs = [
-        Job(LAWS[i * 3 % len(LAWS)], torch.full((size,), SENTINEL, dtype=DTYPES[i % len(DTYPES)]))
+        Job(LAWS[i * 3 % len(LAWS)], torch.full((size,), SENTINEL).to(DTYPES[i % len(DTYPES)]))
         for i, size in enumerate(sizes * 3)
     ]
     check(jobs, how)

@@ -65,6 +65,17 @@ def test_rounded_once(dtype, place):
 
 
 @every_place
+def test_an_entry_above_one_does_not_pass_the_largest_value(place):
+    """The last of these is one of a hundred million: it has an entry of 1 + 4e-16."""
+    matrices, key = torch.empty(15, 2, 1, dtype=torch.float64), Key(806486, 0)
+    largest = torch.finfo(torch.float64).max
+    assert orthogonal_batch(matrices, 1.0, key=key, place=place)[14, 0, 0] < -1
+    found = orthogonal_batch(matrices, largest, key=key, place=place)
+    assert found[14, 0, 0] == -largest
+    assert found.isfinite().all()
+
+
+@every_place
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float8_e5m2], ids=str)
 def test_layouts(dtype, place):
     shape = (2, 3, 4, 5)

@@ -158,6 +158,16 @@ def test_the_largest_gain_stays_finite(dtype):
         assert matrix.double().abs().max() <= largest
 
 
+@pytest.mark.parametrize("shape", [(2, 1), (1, 2)], ids=str)
+def test_an_entry_above_one_does_not_pass_the_largest_value(shape):
+    """One key of a hundred million: its vector has an entry of 1 + 4e-16."""
+    key, largest = Key(88, 15862218662695067658), torch.finfo(torch.float64).max
+    matrix = torch.empty(shape, dtype=torch.float64)
+    assert orthogonal(matrix, 1.0, key=key).flatten()[0] < -1
+    assert orthogonal(matrix, largest, key=key).flatten()[0] == -largest
+    assert orthogonal(matrix, -largest, key=key).flatten()[0] == largest
+
+
 def test_keys():
     for n in (8, 40):
         first, second = (orthogonal(torch.empty(n, n), 1.0, key=Key(1, s)) for s in range(2))
@@ -207,7 +217,8 @@ def peak_of(action):
 @pytest.mark.parametrize("shape", [(2048, 2048), (16384, 256), (256, 16384)], ids=str)
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_memory_is_at_most_twice_the_tensor(shape, dtype):
-    tensor = torch.zeros(shape, dtype=dtype)
+    tensor = torch.zeros(math.prod(shape) * dtype.itemsize, dtype=torch.uint8)
+    tensor = tensor.view(dtype).view(shape)
     orthogonal(tensor[:64, :64].contiguous(), 1.0)  # threads and code are there
     slack = 3 << 20  # huge pages, the threads' stacks
     assert peak_of(lambda: orthogonal(tensor, 1.0)) <= 2 * tensor.nbytes + slack

@@ -66,7 +66,7 @@ def _made(call: Call) -> Any:
         return torch.func.vmap(call.make, randomness=randomness)(tensor)
     if call.transform == "jvp":
         primal = plain(tensor)
-        ones = torch.ones(primal.shape, dtype=primal.dtype, device="cpu")
+        ones = torch.ones(primal.shape, device="cpu").to(primal.dtype)
         value, tangent = torch.func.jvp(lambda it: call.make(it.clone()), (primal,), (ones,))
         _require(not tangent.double().any(), "jvp: the tangent is not 0", tangent)
         return value

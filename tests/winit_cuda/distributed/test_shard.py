@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import weakref
 
 import numpy as np
 import pytest
@@ -28,6 +29,9 @@ def test_a_shard_is_plain_data():
     assert repr(shard) == "Shard(global_shape=(4, 6), offsets=(1, 2))"
     with pytest.raises(AttributeError):
         shard.offsets = (0, 0)
+    box = winit.Box(offsets=(0, 0), sizes=(1, 2), local_offsets=(0, 0))
+    for value in (shard, box, winit.Shards((box,), (4, 6))):
+        assert weakref.ref(value)() is value  # by which torch 2.4 guards what it compiles
 
 
 @pytest.mark.parametrize(
