@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -66,6 +67,11 @@ class LayoutFill(Case):
     @property
     def name(self) -> str:
         return f"{self.initializer.name} {self.layout}"
+
+    @property
+    def kind(self) -> str:
+        """Transposed, channels_last, permuted or sliced."""
+        return "sliced" if "[" in self.layout else re.split("_3d|,", self.layout)[0]
 
     @property
     def shape(self) -> tuple[int, ...]:

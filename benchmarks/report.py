@@ -15,6 +15,7 @@ from .measure import DISTURBED, IMPLAUSIBLE
 from .tables import (
     SLOWER,
     by_isa,
+    by_kind_of_layout,
     details,
     goals_line,
     isas_of,
@@ -130,6 +131,7 @@ def as_text(report: Report) -> str:
     parts.append(by_isa(report.rows, text_table))
     parts.append("\n".join([*textwrap.wrap(LEGEND, 96), *notes(report)]))
     parts.append(threads_check(report.rows, text_table))
+    parts.append(by_kind_of_layout(report.rows, text_table))
     parts.append(layouts_line(report.rows))
     parts.append(goals_line(report.rows, report.all_threads))
     return "\n\n".join(part for part in parts if part)
@@ -161,6 +163,9 @@ def as_markdown(report: Report) -> str:
         LEGEND,
         "\n".join(f"- {line}" for line in notes(report)),
     ]
+    kinds = by_kind_of_layout(report.rows, markdown_table)
+    if kinds:
+        parts += ["## Time in times of the contiguous tensor, by kind of layout", kinds]
     check = threads_check(report.rows, markdown_table)
     if check:
         parts += ["## More threads against one", CHECK_LEGEND, check]

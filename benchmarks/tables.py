@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from winit_cuda._command.console import format_ratio, format_seconds, format_significant
 
 from .cases import elements, goal
-from .layouts import MOST
+from .layouts import MOST, LayoutFill
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -146,6 +146,27 @@ def goals_line(rows: Iterable[Row], all_threads: int) -> str:
         return ""
     reached = f"Goals: {len(judged) - len(missed)} of {len(judged)} reached"
     return f"{reached}; missed: {'; '.join(missed)}." if missed else f"{reached}."
+
+
+def by_kind_of_layout(rows: Sequence[Row], table: Table) -> str:
+    """For each kind of layout the median and the longest time, in times of the contiguous one."""
+    kinds: dict[str, dict[str, list[float]]] = {}
+    for row in rows:
+        if row.of_contiguous and isinstance(row.case, LayoutFill):
+            times = kinds.setdefault(row.case.kind, {})
+            times.setdefault(row.case.isa, []).append(row.of_contiguous)
+    if not kinds:
+        return ""
+    isas = isas_of(rows)
+    header = ["layouts", "cases", *(f"{isa} median, longest".strip() for isa in isas)]
+    lines = []
+    for kind, times in kinds.items():
+        found = [times.get(isa) for isa in isas]
+        cells = [
+            f"{statistics.median(each):.2f}, {max(each):.2f}" if each else "-" for each in found
+        ]
+        lines.append([kind, str(max(map(len, times.values()))), *cells])
+    return table(header, lines, "lr" + "r" * len(isas))
 
 
 def layouts_line(rows: Iterable[Row]) -> str:

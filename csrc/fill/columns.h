@@ -43,6 +43,25 @@ WINIT_HD void copy_apart(const char* from, int64_t from_step, char* out, int64_t
   for (; count > 0; --count, from += from_step, out += out_step) std::memcpy(out, from, kBytes);
 }
 
+// Whether a vector of Lines is a cache line.
+template <class Lines>
+inline constexpr bool kIsLine = sizeof(typename Lines::V) == 64;
+
+// Whether Lines writes every second element of a cache line at once, by a mask. Elements of 8 bytes
+// are written as soon one by one.
+template <class Lines, int kBytes>
+inline constexpr bool kHasMask = kIsLine<Lines> && kBytes <= 4;
+
+// As copy_apart does, from elements side by side.
+template <class Lines, int kBytes>
+static inline void spread(const char* from, char* out, int64_t out_step, int64_t count) {
+  if constexpr (kHasMask<Lines, kBytes>)
+    if (out_step == 2 * kBytes)
+      for (; count >= 32 / kBytes; count -= 32 / kBytes, from += 32, out += 64)
+        Lines::template store_every_second<kBytes>(from, out);
+  copy_apart<kBytes>(from, kBytes, out, out_step, count);
+}
+
 // Elements of kBytes bytes that lie `pitch` bytes apart from row to row, and are to lie side by
 // side, with columns `stride` bytes apart.
 //
@@ -52,22 +71,20 @@ template <class Lines, int kBytes>
 struct Columns {
   using V = typename Lines::V;
   static constexpr int kAcross = 16 / kBytes, kRows = Lines::kParts * kAcross;
-  // Only whole cache lines are written around the caches: parts of many at a time are slower.
-  static constexpr bool kIsLine = sizeof(V) == 64;
 
-  // Every round of interleaving moves one bit of the row's number from the vector's to the lane's.
-  static WINIT_HD_MEMBER void load(const char* from, int64_t pitch, V (&column)[kAcross]) {
-#pragma GCC unroll 16
-    for (int i = 0; i < kAcross; ++i) column[i] = Lines::gather(from + i * pitch, kAcross * pitch);
+  // From rows to elements of the same column side by side. Every round moves one bit of the row's
+  // number from the vector's to the lane's.
+  template <int kCount>
+  static WINIT_HD_MEMBER void interleave(V (&vectors)[kCount]) {
 #pragma GCC unroll 4
-    for (int round = 1; round < kAcross; round *= 2) {
-      V row[kAcross];
+    for (int round = 1; round < kCount; round *= 2) {
+      V row[kCount];
 #pragma GCC unroll 16
-      for (int i = 0; i < kAcross; ++i) row[i] = column[i];
+      for (int i = 0; i < kCount; ++i) row[i] = vectors[i];
 #pragma GCC unroll 8
-      for (int i = 0; i < kAcross / 2; ++i) {
-        column[2 * i] = Lines::template low<kBytes>(row[i], row[i + kAcross / 2]);
-        column[2 * i + 1] = Lines::template high<kBytes>(row[i], row[i + kAcross / 2]);
+      for (int i = 0; i < kCount / 2; ++i) {
+        vectors[2 * i] = Lines::template low<kBytes>(row[i], row[i + kCount / 2]);
+        vectors[2 * i + 1] = Lines::template high<kBytes>(row[i], row[i + kCount / 2]);
       }
     }
   }
@@ -76,10 +93,12 @@ struct Columns {
   static WINIT_HD_MEMBER void write(const char* from, int64_t pitch, char* out, int64_t stride,
                                     bool streaming) {
     V column[kAcross];
-    load(from, pitch, column);
+#pragma GCC unroll 16
+    for (int i = 0; i < kAcross; ++i) column[i] = Lines::gather(from + i * pitch, kAcross * pitch);
+    interleave(column);
 #pragma GCC unroll 16
     for (int i = 0; i < kAcross; ++i) {
-      if constexpr (kIsLine)
+      if constexpr (kIsLine<Lines>)
         if (streaming) {
           Lines::stream(out + i * stride, column[i]);
           continue;
@@ -96,8 +115,42 @@ struct Table {
   int64_t row_stride, column_stride;
 };
 
+// Whether the columns of a table are written around the caches: only whole cache lines are, parts
+// of many at a time are slower.
+template <class Lines, int kBytes>
+static inline bool is_written_around(const Table& table, const char* out, bool streaming) {
+  return kIsLine<Lines> && streaming && table.row_stride == kBytes &&
+         reinterpret_cast<uintptr_t>(out) % 64 == 0 && table.column_stride % 64 == 0;
+}
+
 // Columns at most so many bytes apart share cache lines, and are written row by row.
 constexpr int64_t kNear = 64;
+
+// Few rows, at most kWide, whose columns lie one behind the other (the channels of an image): kWide
+// places for each column. What is written to those that no row has, the next column overwrites.
+template <class Lines, int kBytes, int kWide>
+struct FewRows {
+  using Block = Columns<Lines, kBytes>;
+  static constexpr int kAcross = Block::kAcross, kColumns = Lines::kParts * kAcross;
+  static constexpr int kPlaces = kAcross / kWide;  // columns of 16 bytes
+
+  static WINIT_HD_MEMBER void write(const char* from, int64_t pitch, int64_t rows, char* out) {
+    typename Lines::V vectors[kWide];
+#pragma GCC unroll 4
+    for (int i = 0; i < kWide; ++i)
+      std::memcpy(&vectors[i], from + std::min<int64_t>(i, rows - 1) * pitch, sizeof(vectors[i]));
+    Block::interleave(vectors);
+    alignas(64) char plain[kWide][sizeof(typename Lines::V)];
+#pragma GCC unroll 4
+    for (int i = 0; i < kWide; ++i) Lines::store(plain[i], vectors[i]);
+#pragma GCC unroll 4
+    for (int part = 0; part < Lines::kParts; ++part)
+#pragma GCC unroll 16
+      for (int column = 0; column < kAcross; ++column, out += rows * kBytes)
+        std::memcpy(out, plain[column / kPlaces] + 16 * part + column % kPlaces * kWide * kBytes,
+                    kWide * kBytes);
+  }
+};
 
 // One element after the other: along the columns, or along the rows of each.
 template <int kBytes>
@@ -112,12 +165,32 @@ static inline void write_each(const Table& table, bool along_columns, const char
                          out + column * table.column_stride, table.row_stride, table.rows);
 }
 
+template <class Lines, int kBytes, int kWide>
+static inline void write_few_rows(const Table& table, const char* from, char* out) {
+  using Few = FewRows<Lines, kBytes, kWide>;
+  const int64_t all_but_one = table.columns - 1;  // nothing overwrites what the last one leaves
+  const int64_t count = all_but_one < Few::kColumns ? 0 : all_but_one;
+  for (int64_t column = 0; column < count; column += Few::kColumns) {
+    const int64_t first = std::min(column, count - Few::kColumns);  // some of the last ones twice
+    Few::write(from + first * kBytes, table.row_pitch, table.rows,
+               out + first * table.column_stride);
+  }
+  Table rest = table;
+  rest.columns -= count;
+  write_each<kBytes>(rest, true, from + count * kBytes, out + count * table.column_stride);
+}
+
 // Rows side by side in memory: whole blocks, then what is left to their right and below.
 template <class Lines, int kBytes>
 static inline void write_columns(const Table& table, const char* from, char* out, bool streaming) {
   using Block = Columns<Lines, kBytes>;
   const auto [rows, columns, pitch, row_stride, stride] = table;
-  const bool around = streaming && reinterpret_cast<uintptr_t>(out) % 64 == 0 && stride % 64 == 0;
+  const bool around = is_written_around<Lines, kBytes>(table, out, streaming);
+  if (stride == rows * kBytes && rows <= 2)
+    return write_few_rows<Lines, kBytes, 2>(table, from, out);
+  if constexpr (Block::kAcross >= 4)
+    if (stride == rows * kBytes && rows <= 4)
+      return write_few_rows<Lines, kBytes, 4>(table, from, out);
   const int64_t whole_rows = rows / Block::kRows * Block::kRows;
   const int64_t whole_columns = columns / Block::kAcross * Block::kAcross;
   for (int64_t column = 0; column < whole_columns; column += Block::kAcross)
@@ -128,6 +201,24 @@ static inline void write_columns(const Table& table, const char* from, char* out
   write_each<kBytes>(right, false, from + whole_columns * kBytes, out + whole_columns * stride);
   const Table below{rows - whole_rows, columns, pitch, kBytes, stride};
   write_each<kBytes>(below, stride <= kNear, from + whole_rows * pitch, out + whole_rows * kBytes);
+}
+
+// Every second place in memory: columns in a buffer, some at a time, and from there by masks.
+template <class Lines, int kBytes>
+static inline void write_spread(const Table& table, const char* from, char* out) {
+  constexpr int64_t kColumns = 16 / kBytes, kColumnBytes = 1024, kRows = kColumnBytes / kBytes;
+  alignas(64) char buffer[kColumns * kColumnBytes];
+  const auto [rows, columns, pitch, row_stride, stride] = table;
+  for (int64_t column = 0; column < columns; column += kColumns)
+    for (int64_t row = 0; row < rows; row += kRows) {
+      const Table part{std::min(rows - row, kRows), std::min(columns - column, kColumns), pitch,
+                       kBytes, kColumnBytes};
+      write_columns<Lines, kBytes>(part, from + row * pitch + column * kBytes, buffer, false);
+      for (int64_t i = 0; i < part.columns; ++i)
+        spread<Lines, kBytes>(buffer + i * kColumnBytes,
+                              out + row * row_stride + (column + i) * stride, row_stride,
+                              part.rows);
+    }
 }
 
 template <int kRowBytes>
@@ -151,6 +242,8 @@ WINIT_NO_INLINE static void write_table(const Table& table, const char* from, ch
                                         bool streaming) {
   if (table.row_stride == kBytes)
     write_columns<Lines, kBytes>(table, from, out, streaming);
+  else if (kHasMask<Lines, kBytes> && table.row_stride == 2 * kBytes && table.column_stride > kNear)
+    write_spread<Lines, kBytes>(table, from, out);
   else if (table.column_stride == kBytes)
     write_rows(table, table.columns * kBytes, from, out);
   else

@@ -6,6 +6,7 @@
 
 #include "fill/columns.h"
 #include "fill/passes.h"
+#include "fill/prefetch.h"
 #include "fill/tiles.h"
 #include "fill/words.h"
 
@@ -64,8 +65,9 @@ class Chunk {
       : words_(fill.source.key, fill.source.domain, index / 4), rescaling_(fill.law.rescaling) {}
 
   template <int kChunks>
-  WINIT_HD_MEMBER void words(uint64_t block, typename L::U (&words)[kChunks][kVectors<L>]) {
-    words_.template chunks<kChunks>(block, L::kBlocks, words);
+  WINIT_HD_MEMBER void words(uint64_t block, uint64_t step,
+                             typename L::U (&words)[kChunks][kVectors<L>]) {
+    words_.template chunks<kChunks>(block, step, words);
   }
 
   template <class Map>
@@ -77,14 +79,16 @@ class Chunk {
     });
   }
 
+  // kChunks chunks, one beginning `step` blocks and `out_step` elements after the other.
   template <int kChunks, class Map>
-  WINIT_HD_MEMBER void write(const Map& map, uint64_t block, T* out, bool streaming) {
+  WINIT_HD_MEMBER void write(const Map& map, uint64_t block, uint64_t step, T* out,
+                             int64_t out_step, bool streaming) {
     typename L::U words[kChunks][kVectors<L>];
-    this->words<kChunks>(block, words);
+    this->words<kChunks>(block, step, words);
     for (int chunk = 0; chunk < kChunks; ++chunk) {
       typename L::F values[kVectors<L>];
       this->values(map, words[chunk], values);
-      store_chunk<L>(out + chunk * kElements, values, streaming);
+      store_chunk<L>(out + chunk * out_step, values, streaming);
     }
   }
 
@@ -104,10 +108,11 @@ class Chunk<L, double> {
         low_(fill.source.key, low_domain(fill.source.domain), index / 4) {}
 
   template <int kChunks, class Map>
-  WINIT_HD_MEMBER void write(const Map& map, uint64_t block, double* out, bool streaming) {
+  WINIT_HD_MEMBER void write(const Map& map, uint64_t block, uint64_t step, double* out,
+                             int64_t out_step, bool streaming) {
     typename L::U high[kChunks][kVectors<L>], low[kChunks][kVectors<L>];
-    high_.template chunks<kChunks>(block, L::kBlocks, high);
-    low_.template chunks<kChunks>(block, L::kBlocks, low);
+    high_.template chunks<kChunks>(block, step, high);
+    low_.template chunks<kChunks>(block, step, low);
     const auto at = [](const auto& words, int element) {
       return reinterpret_cast<const uint32_t*>(words) + element;
     };
@@ -115,7 +120,8 @@ class Chunk<L, double> {
       return Lanes::join(at(high, i * Lanes::kLanes), at(low, i * Lanes::kLanes));
     };
     map_words<kChunks * kElements / Lanes::kLanes>(map, word, [&](int i, auto value) {
-      double* const place = out + i * Lanes::kLanes;
+      constexpr int kInChunk = kElements / Lanes::kLanes;
+      double* const place = out + i / kInChunk * out_step + i % kInChunk * Lanes::kLanes;
       streaming ? Lanes::stream(place, value) : Lanes::store(place, value);
     });
   }
@@ -128,14 +134,15 @@ class Chunk<L, double> {
 template <class C, class T, class Map>
 static inline void fill_chunks(const Map& map, C& chunk, uint64_t block, int64_t chunks, T* out,
                                bool streaming) {
-  const auto block_of = [&](int64_t i) {
-    return block + static_cast<uint64_t>(i) * (C::kElements / 4);
-  };
+  constexpr uint64_t kStep = C::kElements / 4;
+  const auto block_of = [&](int64_t i) { return block + static_cast<uint64_t>(i) * kStep; };
   int64_t i = 0;
   for (; i + C::kTogether <= chunks; i += C::kTogether)
-    chunk.template write<C::kTogether>(map, block_of(i), out + i * C::kElements, streaming);
+    chunk.template write<C::kTogether>(map, block_of(i), kStep, out + i * C::kElements,
+                                       C::kElements, streaming);
   for (; i < chunks; ++i)
-    chunk.template write<1>(map, block_of(i), out + i * C::kElements, streaming);
+    chunk.template write<1>(map, block_of(i), kStep, out + i * C::kElements, C::kElements,
+                            streaming);
 }
 
 // `count` elements of consecutive indices, side by side in memory.
@@ -154,7 +161,7 @@ static inline void fill_contiguous(const Map& map, C& chunk, uint64_t index, int
       continue;
     }
     T values[C::kElements];
-    chunk.template write<1>(map, index / 4, values, false);
+    chunk.template write<1>(map, index / 4, C::kElements / 4, values, C::kElements, false);
     const int64_t taken = std::min<int64_t>(count, C::kElements - skipped);
     std::memcpy(static_cast<void*>(out), values + skipped, static_cast<size_t>(taken) * sizeof(T));
     index += static_cast<uint64_t>(taken);
@@ -164,7 +171,7 @@ static inline void fill_contiguous(const Map& map, C& chunk, uint64_t index, int
 }
 
 // A run with a step in memory, or in the index (one column of a shard): through a buffer.
-template <class C, class T, class Map>
+template <class L, class C, class T, class Map>
 static inline void fill_run(const Map& map, C& chunk, const Run& run, T* base, bool streaming) {
   T* out = base + run.offset;
   if (run.stride == 1 && (run.index_stride == 1 || run.count == 1))
@@ -180,9 +187,15 @@ static inline void fill_run(const Map& map, C& chunk, const Run& run, T* base, b
   for (int64_t done = 0; done < run.count; done += kBuffered) {
     const int64_t count = std::min(run.count - done, kBuffered);
     fill_contiguous(map, chunk, run.index + static_cast<uint64_t>(done), count, values, false);
-    copy_apart<sizeof(T)>(reinterpret_cast<const char*>(values), sizeof(T),
-                          reinterpret_cast<char*>(out + done * run.stride),
-                          run.stride * static_cast<int64_t>(sizeof(T)), count);
+    const char* const from = reinterpret_cast<const char*>(values);
+    char* const to = reinterpret_cast<char*>(out + done * run.stride);
+    const int64_t step = run.stride * static_cast<int64_t>(sizeof(T));
+    // A write by a mask does not fetch its line early, as others do: too much waiting, if there are
+    // few elements in a line.
+    if constexpr (sizeof(T) <= 2)
+      spread<typename L::Lines, sizeof(T)>(from, to, step, count);
+    else
+      copy_apart<sizeof(T)>(from, sizeof(T), to, step, count);
   }
 }
 
@@ -190,9 +203,21 @@ static inline void fill_run(const Map& map, C& chunk, const Run& run, T* base, b
 // block on.
 template <class C, class T, class Map>
 static inline void fill_rows(const Map& map, C& chunk, const Tiles& tiles, uint64_t index,
-                             int64_t rows, int64_t count, T* out) {
-  for (int64_t row = 0; row < rows; ++row, index += tiles.row.index_stride) {
+                             int64_t rows, int64_t count, T* out, Prefetch& prefetch) {
+  const uint64_t stride = tiles.row.index_stride;
+  const int64_t most_skipped = (index | stride) % 4 == 0 ? 0 : 3;
+  int64_t row = 0;
+  if constexpr (C::kTogether == 2)  // two rows, where they are a chunk each
+    for (; row + 2 <= rows && most_skipped + count <= C::kElements; row += 2, index += 2 * stride) {
+      const uint64_t next = index + stride, block = index / 4;
+      const int64_t skipped = static_cast<int64_t>(index % 4);
+      prefetch.follow(2);
+      chunk.template write<2>(map, block, next / 4 - block, out + row * tiles.row_pitch - skipped,
+                              tiles.row_pitch + skipped - static_cast<int64_t>(next % 4), false);
+    }
+  for (; row < rows; ++row, index += stride) {
     const int64_t skipped = static_cast<int64_t>(index % 4);
+    prefetch.follow(1);
     fill_chunks(map, chunk, index / 4, (skipped + count + C::kElements - 1) / C::kElements,
                 out + row * tiles.row_pitch - skipped, false);
   }
@@ -200,30 +225,34 @@ static inline void fill_rows(const Map& map, C& chunk, const Tiles& tiles, uint6
 
 template <class L, class C, class T, class Map>
 static inline void fill_tile(const Map& map, C& chunk, const Tiles& tiles, const Tile& tile,
-                             T* base, bool streaming) {
+                             T* base, bool fetched, bool streaming) {
   constexpr int64_t kBytes = sizeof(T);
   // Rows are made in whole chunks: a row ends where the next one is made then.
   alignas(64) T buffer[Tiles::kPadding + Tiles::kBufferBytes / kBytes + C::kElements];
   T* const values = buffer + Tiles::kPadding;
   const auto in_bytes = [](int64_t elements) { return elements * kBytes; };
-  Table table{tile.rows, tile.columns, in_bytes(tiles.row_pitch), in_bytes(tiles.row.stride),
-              in_bytes(tiles.column.stride)};
+  const int64_t tables = tiles.is_one_table ? 1 : tile.groups;
+  const Table table{tile.rows * (tile.groups / tables), tile.columns, in_bytes(tiles.row_pitch),
+                    in_bytes(tiles.row.stride), in_bytes(tiles.column.stride)};
   char* const out = reinterpret_cast<char*>(base + tile.offset);
   const int64_t group_stride = in_bytes(tiles.group.stride);
 
   const int64_t alone = tiles.groups_follow ? 1 : tile.groups;
   const int64_t stretch = tile.groups / alone * tile.columns;
+  const int64_t in_group = tile.rows * stretch;
+  Prefetch prefetch;
+  if (fetched && tables == 1 && !tiles.is_one_stretch &&
+      !is_written_around<typename L::Lines, kBytes>(table, out, streaming))
+    prefetch = Prefetch(table, kBytes, alone * tile.rows, out);
   for (int64_t group = 0; group < alone; ++group) {
     const uint64_t index = tile.index + static_cast<uint64_t>(group) * tiles.group.index_stride;
     T* const place = values + group * tiles.group_pitch;
     if (tiles.is_one_stretch)
-      fill_contiguous(map, chunk, index, tile.rows * stretch, place, false);
+      fill_contiguous(map, chunk, index, in_group, place, false);
     else
-      fill_rows(map, chunk, tiles, index, tile.rows, stretch, place);
+      fill_rows(map, chunk, tiles, index, tile.rows, stretch, place, prefetch);
   }
 
-  const int64_t tables = tiles.is_one_table ? 1 : tile.groups;
-  table.rows *= tile.groups / tables;
   for (int64_t i = 0; i < tables; ++i)
     write_table<typename L::Lines, kBytes>(
         table, reinterpret_cast<const char*>(values + i * tiles.group_pitch),
@@ -234,8 +263,10 @@ template <class L, class C, class T, class Map>
 static inline void fill_each_tile(const Map& map, C& chunk, const Box& box, const Tiles& tiles,
                                   int64_t begin, int64_t end, T* base) {
   const bool streaming = is_streamed(box, sizeof(T));
+  const bool fetched =
+      element_count(box) * static_cast<int64_t>(sizeof(T)) >= tuning::kFetchedBytes;
   for (int64_t number = begin; number < end; ++number)
-    fill_tile<L>(map, chunk, tiles, tile_at(tiles, number), base, streaming);
+    fill_tile<L>(map, chunk, tiles, tile_at(tiles, number), base, fetched, streaming);
 }
 
 // A function of its own for each dtype and law: all in one, the compiler would stop to inline
@@ -265,7 +296,7 @@ static void fill_range(const RandomFill& fill, int64_t begin, int64_t end) {
     const Box& box = fill.target.box;
     const bool streaming = is_streamed(box, sizeof(*base));
     for_each_run(box, begin, end,
-                 [&](const Run& run) { fill_run(map, chunk, run, base, streaming); });
+                 [&](const Run& run) { fill_run<L>(map, chunk, run, base, streaming); });
   });
 }
 

@@ -31,6 +31,8 @@ constexpr int64_t kLockedElements = 1024;
 
 // From some size on a tensor does not fit the caches anyway: random values are written around them.
 constexpr int64_t kStreamedBytes = int64_t{8} << 20;
+// Less than this is in a core's own caches: to fetch it first is work for nothing.
+constexpr int64_t kFetchedBytes = int64_t{1} << 19;
 // A list's unit of work is a random element, or this many constant ones: they are so much faster.
 constexpr int64_t kConstantsPerUnit = 8;
 

@@ -235,6 +235,17 @@ struct Avx512 {
     static WINIT_HD_MEMBER void stream(char* out, V value) {
       _mm512_stream_si512(reinterpret_cast<V*>(out), value);
     }
+    // 32 bytes of elements to every second place of 64; what lies between stays.
+    template <int kBytes>
+    static WINIT_HD_MEMBER void store_every_second(const char* from, char* out) {
+      const __m256i dense = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+      if constexpr (kBytes == 1)
+        _mm512_mask_storeu_epi8(out, 0x5555555555555555, _mm512_cvtepu8_epi16(dense));
+      if constexpr (kBytes == 2)
+        _mm512_mask_storeu_epi16(out, 0x55555555, _mm512_cvtepu16_epi32(dense));
+      if constexpr (kBytes == 4)
+        _mm512_mask_storeu_epi32(out, 0x5555, _mm512_cvtepu32_epi64(dense));
+    }
   };
 
   // What the sparse passes take besides (sparse/lanes.h).

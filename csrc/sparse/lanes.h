@@ -118,15 +118,16 @@ class SparseChunk {
       : zeros_(zeros), values_(fill, fill.target.box.index_offset) {}
 
   template <int kChunks>
-  WINIT_HD_MEMBER void write(const NormalMap<L>& map, uint64_t block, T* out, bool streaming) {
+  WINIT_HD_MEMBER void write(const NormalMap<L>& map, uint64_t block, uint64_t step, T* out,
+                             int64_t out_step, bool streaming) {
     typename L::U words[kChunks][kVectors<L>];
-    values_.template words<kChunks>(block, words);
+    values_.template words<kChunks>(block, step, words);
     for (int chunk = 0; chunk < kChunks; ++chunk) {
-      const auto zeros = zeros_.at(block + static_cast<uint64_t>(chunk) * L::kBlocks);
+      const auto zeros = zeros_.at(block + static_cast<uint64_t>(chunk) * step);
       typename L::F values[kVectors<L>];
       values_.values(map, words[chunk], values);
       for (int i = 0; i < kVectors<L>; ++i) values[i] = zeros.nonzero(i, values[i]);
-      store_chunk<L>(out + chunk * kElements, values, streaming);
+      store_chunk<L>(out + chunk * out_step, values, streaming);
     }
   }
 
@@ -146,10 +147,10 @@ class SparseChunk<L, double, Zeros> {
       : zeros_(zeros), values_(fill, fill.target.box.index_offset) {}
 
   template <int kChunks>
-  WINIT_HD_MEMBER void write(const NormalMap<Lanes>& map, uint64_t block, double* out,
-                             bool streaming) {
+  WINIT_HD_MEMBER void write(const NormalMap<Lanes>& map, uint64_t block, uint64_t step,
+                             double* out, int64_t out_step, bool streaming) {
     alignas(64) double made[kElements];
-    values_.template write<1>(map, block, made, false);
+    values_.template write<1>(map, block, step, made, out_step, false);
     const auto zeros = zeros_.at(block);
     for (int i = 0; i < kElements; ++i) made[i] = zeros.is_zero(i) ? 0.0 : made[i];
     for (int i = 0; i < kElements; i += Lanes::kLanes) {
@@ -190,7 +191,7 @@ static void sparse_range(const RandomFill& fill, const ColumnLimits& limits, int
   with_sparse_chunk<L>(fill, zeros, [&](const auto& map, auto& chunk, auto* base) {
     const bool streaming = is_streamed(fill.target.box, sizeof(*base));
     for_each_run(fill.target.box, begin, end,
-                 [&](const Run& run) { fill_run(map, chunk, run, base, streaming); });
+                 [&](const Run& run) { fill_run<L>(map, chunk, run, base, streaming); });
   });
 }
 

@@ -11,6 +11,7 @@ from winit_cuda.benchmarks.cases import INITIALIZERS
 
 from initializers import needs_core
 from measurements import made_up_report, made_up_row
+from winit_cuda._command.console import markdown_table
 
 FAST = plans.Plan((), rounds=2, seconds_per_round=1e-4, budget=1.0, reruns=0)
 
@@ -77,3 +78,23 @@ def test_the_report_says_which_layouts_take_too_long() -> None:
     others = [made_up_row(case("rows [::2]"), 5.0)]
     assert tables.layouts_line(others) == ""
     assert "of contiguous  " not in report.as_text(made_up_report(others))
+
+
+def test_the_report_sums_up_each_kind_of_layout() -> None:
+    def of(isa: str, layout: str, times: float) -> measure.Row:
+        made_up = row(layout, times)
+        return replace(made_up, case=replace(made_up.case, isa=isa))
+
+    rows = [of("avx512", "transposed, 64x64", 1.5), of("avx512", "transposed, 128x768", 1.25)]
+    rows += [of("avx512", "transposed rows [::2]", 2.25), of("avx2", "columns [:, ::2]", 1.75)]
+    rows += [of("avx2", "channels_last_3d, 3x3x3", 1.0), of("avx2", "channels_last, 1x1", 1.5)]
+    table = tables.by_kind_of_layout(rows, markdown_table)
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+    assert lines[0] == ["layouts", "cases", "avx512 median, longest", "avx2 median, longest"]
+    assert lines[2:] == [
+        ["transposed", "2", "1.38, 1.50", "-"],
+        ["sliced", "1", "2.25, 2.25", "1.75, 1.75"],
+        ["channels_last", "2", "-", "1.25, 1.50"],
+    ]
+    assert table in report.as_markdown(made_up_report(rows))
+    assert tables.by_kind_of_layout([made_up_row(case("rows [::2]"), 5.0)], markdown_table) == ""

@@ -119,6 +119,41 @@ def test_short_runs_that_follow_in_the_index(dtype, place):
 
 @every_isa
 @every_size
+@pytest.mark.parametrize("step", [2, 3])
+def test_what_lies_between_the_elements_stays(step, dtype, place):
+    # Masks write half a cache line of every second place: whole lines, parts of one, long columns.
+    for rows, columns in ((5, 70), (64, 64), (37, 131), (1200, 9)):
+        whole = torch.full((columns, step * rows + 5), 7, dtype=dtype)
+        assert_alone_filled(whole, whole[:, 2 : 2 + step * rows : step].t(), dtype, place)
+        whole = torch.full((rows, step * columns + 5), 7, dtype=dtype)
+        assert_alone_filled(whole, whole[:, 2 : 2 + step * columns : step], dtype, place)
+
+
+@every_isa
+@every_size
+def test_few_channels_of_many_pixels(dtype, place):
+    # Written over each other, but for the last pixel of an image: what lies behind it stays.
+    for channels in (1, 2, 3, 4, 5):
+        for pixels in (1, 4, 15, 17, 49, 65, 130):
+            whole = torch.full((3, pixels * channels + 2), 7, dtype=dtype)
+            images = whole[:, : pixels * channels].view(3, pixels, channels)
+            assert_alone_filled(whole, images.permute(0, 2, 1), dtype, place)
+
+
+@every_isa
+@every_size
+def test_rows_of_a_tile_begin_anywhere_in_a_block_of_words(dtype, place):
+    # Two are made at once where each is one chunk of words.
+    for rows, columns in ((7, 61), (8, 62), (9, 63), (10, 64), (33, 50)):
+        whole = draw("uniform", rows * 203, dtype, 0, 1).view(rows, 203)
+        for first in range(4):
+            view = torch.full((columns, rows), 7, dtype=dtype).t()
+            fill("uniform", view, 0, 1, box=box_of(view, whole.shape, (0, first)), place=place)
+            assert same_bits(view.contiguous(), whole[:, first : first + columns].contiguous())
+
+
+@every_isa
+@every_size
 def test_a_large_matrix_is_written_around_the_caches(dtype, place):
     # Columns that begin at whole cache lines, and columns that do not.
     columns = (8 << 20) // dtype.itemsize // 1024
