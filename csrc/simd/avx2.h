@@ -16,6 +16,7 @@ struct Avx2 {
   using Real = float;
   using Double = Avx2Double;
   static constexpr int kLanes = 8, kBlocks = 16, kTogether = 1;
+  static constexpr bool kOverlapping = false;
 
   static WINIT_HD_MEMBER F splat(float value) { return _mm256_set1_ps(value); }
   static WINIT_HD_MEMBER F from_middle(U word) { return _mm256_cvtepi32_ps(word); }
