@@ -4,146 +4,15 @@
 
 #include <algorithm>
 
+#include "fill/chunks.h"
 #include "fill/columns.h"
 #include "fill/passes.h"
 #include "fill/prefetch.h"
 #include "fill/tiles.h"
-#include "fill/words.h"
 
 namespace winit_cuda {
 
 namespace simd {
-
-template <class L, class T>
-WINIT_HD void store_chunk(T* out, const typename L::F (&values)[kVectors<L>], bool streaming) {
-  if constexpr (std::is_same_v<T, float>) {
-    for (int i = 0; i < kVectors<L>; ++i)
-      streaming ? L::stream(out + i * L::kLanes, values[i])
-                : L::store(out + i * L::kLanes, values[i]);
-  } else if constexpr (sizeof(T) == 2 && L::kLanes > 1) {
-    for (int i = 0; i < kVectors<L>; i += 2) {
-      const auto pair = std::is_same_v<T, Half> ? L::round_to_half(values[i], values[i + 1])
-                                                : L::round_to_bfloat16(values[i], values[i + 1]);
-      uint16_t* place = &out[i * L::kLanes].bits;
-      streaming ? L::stream_pair(place, pair) : L::store_pair(place, pair);
-    }
-  } else {
-    float plain[4 * L::kBlocks];
-    for (int i = 0; i < kVectors<L>; ++i) L::store(plain + i * L::kLanes, values[i]);
-    for (int i = 0; i < 4 * L::kBlocks; ++i) out[i] = round_to<T>(plain[i]);
-  }
-}
-
-// Whether a map's quantile looks up in memory.
-template <class Map, class = void>
-inline constexpr bool kFindsPlaces = false;
-template <class Map>
-inline constexpr bool kFindsPlaces<Map, std::void_t<typename decltype(Map::quantile)::Place>> =
-    true;
-
-// Calls use(i, value) for kCount vectors of words, word(i). Places in memory are found for all
-// before the first look-up: by then they have been stored, and nothing waits for them.
-template <int kCount, class Map, class Word, class Use>
-WINIT_HD void map_words(const Map& map, const Word& word, const Use& use) {
-  if constexpr (kFindsPlaces<Map>) {
-    typename decltype(Map::quantile)::Place places[kCount];
-    for (int i = 0; i < kCount; ++i) places[i].find(map.tail(word(i)));
-    for (int i = 0; i < kCount; ++i) use(i, map.value(word(i), places[i]));
-  } else {
-    for (int i = 0; i < kCount; ++i) use(i, map(word(i)));
-  }
-}
-
-// The elements of 4 * kBlocks consecutive words, from the first of a block on.
-template <class L, class T>
-class Chunk {
- public:
-  static constexpr int kElements = 4 * L::kBlocks, kTogether = L::kTogether;
-  using Lanes = L;
-
-  Chunk(const RandomFill& fill, uint64_t index)
-      : words_(fill.source.key, fill.source.domain, index / 4), rescaling_(fill.law.rescaling) {}
-
-  template <int kChunks>
-  WINIT_HD_MEMBER void words(uint64_t block, uint64_t step,
-                             typename L::U (&words)[kChunks][kVectors<L>]) {
-    words_.template chunks<kChunks>(block, step, words);
-  }
-
-  template <class Map>
-  WINIT_HD_MEMBER void values(const Map& map, const typename L::U (&words)[kVectors<L>],
-                              typename L::F (&values)[kVectors<L>]) const {
-    const auto word = [&](int i) { return words[i]; };
-    map_words<kVectors<L>>(map, word, [&](int i, typename L::F value) {
-      values[i] = rescaling_ == 1 ? value : L::multiply(value, L::splat(rescaling_));
-    });
-  }
-
-  // kChunks chunks, one beginning `step` blocks and `out_step` elements after the other.
-  template <int kChunks, class Map>
-  WINIT_HD_MEMBER void write(const Map& map, uint64_t block, uint64_t step, T* out,
-                             int64_t out_step, bool streaming) {
-    typename L::U words[kChunks][kVectors<L>];
-    this->words<kChunks>(block, step, words);
-    for (int chunk = 0; chunk < kChunks; ++chunk) {
-      typename L::F values[kVectors<L>];
-      this->values(map, words[chunk], values);
-      store_chunk<L>(out + chunk * out_step, values, streaming);
-    }
-  }
-
- private:
-  Words<L> words_;
-  float rescaling_;
-};
-
-template <class L>
-class Chunk<L, double> {
- public:
-  static constexpr int kElements = 4 * L::kBlocks, kTogether = L::kTogether;
-  using Lanes = typename L::Double;
-
-  Chunk(const RandomFill& fill, uint64_t index)
-      : high_(fill.source.key, fill.source.domain, index / 4),
-        low_(fill.source.key, low_domain(fill.source.domain), index / 4) {}
-
-  template <int kChunks, class Map>
-  WINIT_HD_MEMBER void write(const Map& map, uint64_t block, uint64_t step, double* out,
-                             int64_t out_step, bool streaming) {
-    typename L::U high[kChunks][kVectors<L>], low[kChunks][kVectors<L>];
-    high_.template chunks<kChunks>(block, step, high);
-    low_.template chunks<kChunks>(block, step, low);
-    const auto at = [](const auto& words, int element) {
-      return reinterpret_cast<const uint32_t*>(words) + element;
-    };
-    const auto word = [&](int i) {
-      return Lanes::join(at(high, i * Lanes::kLanes), at(low, i * Lanes::kLanes));
-    };
-    map_words<kChunks * kElements / Lanes::kLanes>(map, word, [&](int i, auto value) {
-      constexpr int kInChunk = kElements / Lanes::kLanes;
-      double* const place = out + i / kInChunk * out_step + i % kInChunk * Lanes::kLanes;
-      streaming ? Lanes::stream(place, value) : Lanes::store(place, value);
-    });
-  }
-
- private:
-  Words<L> high_, low_;
-};
-
-// Whole chunks, from the first word of a block on.
-template <class C, class T, class Map>
-static inline void fill_chunks(const Map& map, C& chunk, uint64_t block, int64_t chunks, T* out,
-                               bool streaming) {
-  constexpr uint64_t kStep = C::kElements / 4;
-  const auto block_of = [&](int64_t i) { return block + static_cast<uint64_t>(i) * kStep; };
-  int64_t i = 0;
-  for (; i + C::kTogether <= chunks; i += C::kTogether)
-    chunk.template write<C::kTogether>(map, block_of(i), kStep, out + i * C::kElements,
-                                       C::kElements, streaming);
-  for (; i < chunks; ++i)
-    chunk.template write<1>(map, block_of(i), kStep, out + i * C::kElements, C::kElements,
-                            streaming);
-}
 
 // `count` elements of consecutive indices, side by side in memory.
 template <class C, class T, class Map>

@@ -35,13 +35,21 @@ class Words {
   WINIT_HD_MEMBER void chunks(uint64_t block, uint64_t step,
                               typename L::U (&words)[kChunks][kVectors<L>]) {
     static_assert(kChunks == 1 || kChunks == L::kTogether);
-    if constexpr (kChunks == 2) {
-      const uint64_t first = block + first_, second = first + step;
-      if (high_of(first) == high_ && high_of(second + (L::kBlocks - 1)) == high_)
-        return L::chunk_pair(key_.rounds, shared_, static_cast<uint32_t>(first),
-                             static_cast<uint32_t>(second), words);
-    }
-    for (int i = 0; i < kChunks; ++i) chunk(block + static_cast<uint64_t>(i) * step, words[i]);
+    if constexpr (kChunks == 2)
+      chunks(block, step, words, [](int) {});
+    else
+      chunk(block, words[0]);
+  }
+  // The same for two. Meanwhile between(i) is called for i from 0 to one less than their vectors.
+  template <class Between>
+  WINIT_HD_MEMBER void chunks(uint64_t block, uint64_t step, typename L::U (&words)[2][kVectors<L>],
+                              const Between& between) {
+    const uint64_t first = block + first_, second = first + step;
+    if (high_of(first) == high_ && high_of(second + (L::kBlocks - 1)) == high_)
+      return L::chunk_pair(key_.rounds, shared_, static_cast<uint32_t>(first),
+                           static_cast<uint32_t>(second), words, between);
+    for (int i = 0; i < 2; ++i) chunk(block + static_cast<uint64_t>(i) * step, words[i]);
+    for (int i = 0; i < 2 * kVectors<L>; ++i) between(i);
   }
 
  private:

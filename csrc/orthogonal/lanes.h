@@ -128,8 +128,9 @@ static void project(const typename V::Real* vectors, const typename V::Real* x, 
     for (int64_t j = 0; j < columns; j += Block<V>::kColumns) {
       Block<V> block;
       block.clear();
-      block.template multiply<AcrossPanel, false>(vectors + begin * kPanelColumns + i,
-                                                  x + begin * line + j, line, end - begin);
+      const int64_t from = std::max(begin, i);  // over the diagonal are zeros
+      block.template multiply<AcrossPanel, false>(vectors + from * kPanelColumns + i,
+                                                  x + from * line + j, line, end - from);
       if (more) block.add(out + i * out_line + j, out_line);
       block.store(out + i * out_line + j, out_line);
     }
@@ -214,14 +215,16 @@ template <class V>
 static void subtract(const typename V::Real* vectors, const typename V::Real* u, int64_t width,
                      int64_t begin, int64_t end, typename V::Real* x) {
   constexpr int64_t kColumns = kStripColumns<typename V::Real>;
-  for (int64_t row = begin; row < end; row += V::kRows)
+  for (int64_t row = begin; row < end; row += V::kRows) {
+    const int64_t terms = std::min(width, row + V::kRows);  // beyond are zeros
     for (int64_t j = 0; j < kColumns; j += Block<V>::kColumns) {
       Block<V> block;
       block.load(x + row * kColumns + j, kColumns);
       block.template multiply<AlongPanel, true>(vectors + row * kPanelColumns, u + j, kColumns,
-                                                width);
+                                                terms);
       block.store(x + row * kColumns + j, kColumns);
     }
+  }
 }
 
 // As many strips at a time as share a stretch of the panel while it is in the second-level cache.

@@ -10,6 +10,8 @@
 
 #include <immintrin.h>
 
+#include <utility>
+
 #include "simd/avx512_double.h"
 
 namespace winit_cuda {
@@ -33,6 +35,7 @@ struct Avx512 {
   using Real = float;
   using Double = Avx512Double;
   static constexpr int kLanes = 16, kBlocks = 16, kTogether = 2;
+  static constexpr bool kOverlapping = true;
 
   static WINIT_HD_MEMBER F splat(float value) { return _mm512_set1_ps(value); }
   static WINIT_HD_MEMBER F from_middle(U word) { return _mm512_cvtepi32_ps(word); }
@@ -82,8 +85,22 @@ struct Avx512 {
       }
     }
 
+    // A p that is taken as if it were in those octaves.
+    struct Inside {
+      F p;
+    };
+    // The lanes that are not.
+    static WINIT_HD_MEMBER __mmask16 outside(F p) {
+      return _mm512_cmplt_ps_mask(absolute(p), _mm512_set1_ps(0x1p23f));
+    }
+
     WINIT_HD_MEMBER F operator()(F c, F p) const {
-      const U bits = _mm512_castps_si512(p);
+      const F value = (*this)(c, Inside{p});
+      const __mmask16 lanes = outside(p);
+      return __builtin_expect(lanes != 0, 0) ? look_up_outside(value, c, p, lanes) : value;
+    }
+    WINIT_HD_MEMBER F operator()(F c, Inside inside) const {
+      const U bits = _mm512_castps_si512(inside.p);
       const U segment = _mm512_srli_epi32(bits, 21);
       const auto entry = [&](int row) {
         return _mm512_permutex2var_ps(low[row], segment, high[row]);
@@ -93,10 +110,7 @@ struct Avx512 {
 #pragma GCC unroll 8
       for (int power = kFloatDegree - 1; power >= 1; --power)
         rest = _mm512_fmadd_ps(rest, u, entry(power + 1));
-      F value = _mm512_fmadd_ps(c, entry(1), _mm512_fmadd_ps(_mm512_mul_ps(c, u), rest, base));
-      const __mmask16 outside = _mm512_cmplt_ps_mask(absolute(p), _mm512_set1_ps(0x1p23f));
-      if (__builtin_expect(outside != 0, 0)) value = look_up_outside(value, c, p, outside);
-      return value;
+      return _mm512_fmadd_ps(c, entry(1), _mm512_fmadd_ps(_mm512_mul_ps(c, u), rest, base));
     }
 
     static WINIT_HD_MEMBER F mantissa_of(U bits) {
@@ -127,15 +141,18 @@ struct Avx512 {
   static WINIT_HD_MEMBER void chunk(const RoundKeys& keys, const SharedRounds& shared,
                                     uint32_t block, U (&words)[4]) {
     Pair::W counter[4];
-    all_but_last<Pair>(keys, shared, counters(block), counter);
+    all_but_last<Pair>(keys, shared, counters(block), counter, [](int) {});
     last_round(keys, counter, words);
   }
-  // Two chunks: four chains of multiplications keep the processor busy where two do not.
+  // Two chunks: four chains of multiplications keep the processor busy where two do not. They wait
+  // for each other all the same: between the rounds is time for other work, between(0 ... 7).
+  template <class Between>
   static WINIT_HD_MEMBER void chunk_pair(const RoundKeys& keys, const SharedRounds& shared,
-                                         uint32_t first, uint32_t second, U (&words)[2][4]) {
+                                         uint32_t first, uint32_t second, U (&words)[2][4],
+                                         const Between& between) {
     using Four = WidePair<Pair>;
     Four::W counter[4];
-    all_but_last<Four>(keys, shared, {counters(first), counters(second)}, counter);
+    all_but_last<Four>(keys, shared, {counters(first), counters(second)}, counter, between);
     const Pair::W one[4] = {counter[0].first, counter[1].first, counter[2].first, counter[3].first};
     const Pair::W other[4] = {counter[0].second, counter[1].second, counter[2].second,
                               counter[3].second};
@@ -150,12 +167,20 @@ struct Avx512 {
                                       _mm512_set_epi64(7, 3, 6, 2, 5, 1, 4, 0));
     return {lowest, _mm512_add_epi32(lowest, _mm512_set1_epi32(8))};
   }
-  template <class Wide>
+  template <class Wide, class Between>
   static WINIT_HD_MEMBER void all_but_last(const RoundKeys& keys, const SharedRounds& shared,
-                                           typename Wide::W lowest,
-                                           typename Wide::W (&counter)[4]) {
+                                           typename Wide::W lowest, typename Wide::W (&counter)[4],
+                                           const Between& between) {
     two_rounds<Wide>(shared, lowest, counter);
-    philox_rounds<Wide, 2, kPhiloxRounds - 1>(keys, counter);
+    between(0);
+    middle_rounds<Wide>(keys, counter, between,
+                        std::make_integer_sequence<int, kPhiloxRounds - 3>{});
+  }
+  template <class Wide, class Between, int... kRounds>
+  static WINIT_HD_MEMBER void middle_rounds(const RoundKeys& keys, typename Wide::W (&counter)[4],
+                                            const Between& between,
+                                            std::integer_sequence<int, kRounds...>) {
+    ((philox_rounds<Wide, 2 + kRounds, 3 + kRounds>(keys, counter), between(1 + kRounds)), ...);
   }
   // The last round leaves two words in a 64-bit lane, the first in its low half.
   static WINIT_HD_MEMBER void last_round(const RoundKeys& keys, const Pair::W (&counter)[4],

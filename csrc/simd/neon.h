@@ -46,6 +46,7 @@ struct Neon : simd::HalvesWithoutMasks<Neon> {
   using Real = float;
   using Double = NeonDouble;
   static constexpr int kLanes = 4, kBlocks = 8, kTogether = 1;
+  static constexpr bool kOverlapping = false;
 
   static WINIT_HD_MEMBER F splat(float value) { return vdupq_n_f32(value); }
   static WINIT_HD_MEMBER F from_middle(U word) {

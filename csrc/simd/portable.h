@@ -10,6 +10,7 @@ namespace winit_cuda {
 struct Portable : Scalar32, simd::HalvesWithoutMasks<Portable> {
   using Double = Scalar64;
   static constexpr int kBlocks = 1, kTogether = 1;
+  static constexpr bool kOverlapping = false;
 
   // Of a table that it multiplies the scale into.
   struct Quantile {

@@ -57,6 +57,7 @@ struct Sse2 : simd::HalvesWithoutMasks<Sse2> {
   using Real = float;
   using Double = Sse2Double;
   static constexpr int kLanes = 4, kBlocks = 8, kTogether = 1;
+  static constexpr bool kOverlapping = false;
 
   static WINIT_HD_MEMBER F splat(float value) { return _mm_set1_ps(value); }
   static WINIT_HD_MEMBER F from_middle(U word) { return _mm_cvtepi32_ps(word); }

@@ -112,6 +112,7 @@ template <class L, class T, class Zeros>
 class SparseChunk {
  public:
   static constexpr int kElements = 4 * L::kBlocks, kTogether = L::kTogether;
+  static constexpr bool kOverlapping = false;
   using Lanes = L;
 
   SparseChunk(const RandomFill& fill, Zeros& zeros)
@@ -140,6 +141,7 @@ template <class L, class Zeros>
 class SparseChunk<L, double, Zeros> {
  public:
   static constexpr int kElements = 4 * L::kBlocks, kTogether = 1;
+  static constexpr bool kOverlapping = false;
   using Values = Chunk<L, double>;
   using Lanes = typename Values::Lanes;
 
