@@ -1,7 +1,7 @@
 // How the entries of an orthogonal matrix are rounded, on host and device alike.
 #pragma once
 
-#include <limits>
+#include <cfloat>
 #include <type_traits>
 
 #include "values/dtype.h"
@@ -16,7 +16,7 @@ WINIT_HD T round_entry(Real value) {
   using Wide = std::conditional_t<std::is_same_v<T, double>, double, float>;
   const Wide wide = static_cast<Wide>(value);
   if constexpr (std::is_same_v<T, Wide>) {
-    constexpr Wide kLargest = std::numeric_limits<Wide>::max();
+    constexpr Wide kLargest = static_cast<Wide>(sizeof(Wide) == 8 ? DBL_MAX : FLT_MAX);
     return wide > kLargest ? kLargest : wide < -kLargest ? -kLargest : wide;
   } else {
     return round_to<T>(wide);
