@@ -102,7 +102,8 @@ void run(const NamedFills& fills, uint64_t seed, uint64_t stream, int threads) {
 }  // namespace
 
 void bind_planned_fills(py::module_& module) {
-  py::class_<NamedFills>(module, "NamedFills")
+  // Local: the emulated device is a module of its own, with the same type, in one process.
+  py::class_<NamedFills>(module, "NamedFills", py::module_local())
       .def_readonly("elements", &NamedFills::elements)
       .def_property_readonly(
           "overlap",
