@@ -38,7 +38,7 @@ def _no_place(_: Any) -> tuple[int, int] | None:
     return None
 
 
-ORDINARY = (torch.Tensor, torch.nn.Parameter)
+ORDINARY = (_Tensor, _Parameter)
 """The classes whose tensors the core reads by itself; those of derived ones it does not."""
 
 exchange = getattr(torch.Tensor, "__dlpack_c_exchange_api__", None)
