@@ -73,7 +73,7 @@ def test_one_replica_that_differs(plan, state):
 
 
 PROGRAM = """
-import json, sys, warnings
+import json, os, sys, warnings
 import torch
 from torch import distributed
 from torch.distributed import checkpoint
@@ -103,8 +103,9 @@ results = [
     winit.verify(model, plan, seed=3, seeds=[5]),
 ]
 checkpoint.save({"model": state}, checkpoint_id=f"{folder}/saved")
-print(json.dumps([result.as_dict() for result in results]))
+print(json.dumps([result.as_dict() for result in results]), flush=True)
 distributed.destroy_process_group()
+os._exit(0)  # a thread of gloo may let go of the last tensor later, which Python's end would abort
 """
 
 
