@@ -44,7 +44,8 @@ def main(rank: int, store: Path) -> None:
     }
     print(json.dumps(answer), flush=True)
     distributed.destroy_process_group()
-    os._exit(0)  # a thread of gloo may let go of the last tensor later, which Python's end would abort
+    # a thread of gloo may let go of the last tensor later, which Python's end would abort
+    os._exit(0)
 
 
 def compared(parts: dict, wholes: dict) -> dict:

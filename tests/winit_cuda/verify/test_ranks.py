@@ -105,7 +105,8 @@ results = [
 checkpoint.save({"model": state}, checkpoint_id=f"{folder}/saved")
 print(json.dumps([result.as_dict() for result in results]), flush=True)
 distributed.destroy_process_group()
-os._exit(0)  # a thread of gloo may let go of the last tensor later, which Python's end would abort
+# a thread of gloo may let go of the last tensor later, which Python's end would abort
+os._exit(0)
 """
 
 
