@@ -466,21 +466,35 @@ class PlannedFills:
         self,
         exchange: object,
         classes: tuple[type, ...],
-        fills: list[tuple[str, tuple[int, ...], FillListItem] | None],
+        doubts: tuple[Callable[[Any], Any], ...],
+        fills: list[tuple[str, str, tuple[int, ...], FillListItem]],
         /,
     ) -> None:
-        """Set up the fills, of each the name of its key, the sizes of its tensor, and its item.
+        """Set up the fills: of each the names of its tensor and its key, the sizes, and its item.
 
-        Its item has the pointer 0 and no box. No tensor is what a None is for. `exchange` is the
-        capsule `__dlpack_c_exchange_api__` of the classes of tensors.
+        Its item has the pointer 0 and no box. `exchange` is the capsule
+        `__dlpack_c_exchange_api__` of the classes of tensors. No fill is for a tensor of which one
+        of the `doubts` is not False.
         """
 
-    def of(self, tensors: list[Any], numbers: list[int], /) -> tuple[NamedFills, list[int]]:
-        """Of each tensor i fill numbers[i], where it is what that is for, and the places of others.
+    def of(
+        self, owners: list[tuple[str, dict[str, Any] | None]], /
+    ) -> tuple[
+        NamedFills,
+        list[str],
+        list[Any],
+        list[tuple[int, int, str, Any] | tuple[int, int, None, None]],
+    ]:
+        """Find the tensors of the fills: those of the owners, by their names behind the owner's.
 
-        Tensors are read by DLPack. One is what a fill is for if its own class is one of the
-        classes, it is contiguous, has elements, and has the sizes and the dtype of the fill. A
-        number may be none of a fill's. No reference to the tensors is kept.
+        Tensors are read by DLPack. A fill is for one of its name if its own class is one of the
+        classes, it is contiguous, has elements, has the sizes and the dtype of the fill, and is in
+        no doubt. No reference to the tensors is kept.
+
+        Returns:
+            The fills, the names of their tensors, and these; and all others in turn, each as
+            (number of its owner, how many tensors of fills come before it, name, tensor). An owner
+            with None has such a row, too, with None for the name and the tensor.
         """
 
 class FillList:

@@ -33,51 +33,95 @@ struct PlannedFill {
   }
 };
 
+py::object checked(PyObject* made) {
+  if (!made) throw py::error_already_set();
+  return py::reinterpret_steal<py::object>(made);
+}
+
 class PlannedFills : public std::enable_shared_from_this<PlannedFills> {
  public:
-  // Each fill is (name, sizes, item), the item with the address 0; or None, and no tensor
-  // is what it is for.
-  PlannedFills(const py::capsule& capsule, const py::tuple& classes, const py::list& fills)
-      : reader_(capsule, classes), given_(py::cast<std::vector<std::optional<Given>>>(fills)) {
+  // Each fill is (name of the tensor, name of the key, sizes, item), the item with the address 0.
+  // Where one of the `doubts`, which are functions, is not False of a tensor, none is for it.
+  PlannedFills(const py::capsule& capsule, const py::tuple& classes, py::tuple doubts,
+               const py::list& fills)
+      : reader_(capsule, classes),
+        doubts_(std::move(doubts)),
+        given_(py::cast<std::vector<Given>>(fills)) {
     const DefaultFloatingPoint environment;
     list_.fills.reserve(given_.size());  // they stay where they are
     fills_.reserve(given_.size());
-    for (const std::optional<Given>& given : given_) fills_.push_back(added(given));
+    for (const Given& given : given_) {
+      numbers_[std::get<0>(given)] = fills_.size();
+      fills_.push_back(added(given));
+    }
   }
 
-  // Of each tensor fill numbers[i], where it is what that is for, and the places of all others. A
-  // number may be that of no fill.
-  py::tuple of(const py::list& tensors, const py::list& numbers) const {
-    const size_t count = tensors.size();
-    if (numbers.size() != count) throw std::invalid_argument("tensors need as many numbers");
+  // Owners are (name, tensors by name), or have None for the tensors. Returns the fills that are
+  // for tensors of theirs; the names of these; they themselves; and the others in turn, each as
+  // (number of the owner, how many come before it among those that there are fills for, its name,
+  // itself). Owners with None are among the others, with None twice.
+  py::tuple of(const py::list& owners) const {
     NamedFills found;
-    found.fills.reserve(count);
-    found.names.reserve(count);
+    found.fills.reserve(fills_.size());
+    found.names.reserve(fills_.size());
     found.plan = shared_from_this();
-    py::list others;
-    for (size_t i = 0; i < count; ++i) {
-      const auto number = static_cast<size_t>(as_int64(PyList_GET_ITEM(numbers.ptr(), i)));
-      DLTensor tensor;
-      if (number >= fills_.size() || !reader_.read(PyList_GET_ITEM(tensors.ptr(), i), tensor) ||
-          !fills_[number].is_for(tensor)) {
-        others.append(i);
+    py::list names, tensors, others;
+    const auto add_other = [&](size_t owner, const py::object& name, const py::object& tensor) {
+      others.append(py::make_tuple(owner, names.size(), name, tensor));
+    };
+    for (size_t owner = 0; owner < owners.size(); ++owner) {
+      const auto [name, own] = py::cast<std::pair<py::str, py::object>>(owners[owner]);
+      if (own.is_none()) {
+        add_other(owner, py::none(), py::none());
         continue;
       }
-      PlacedFill fill = fills_[number].fill;
-      fill.pointer = address_of(tensor);
-      found.fills.add(fill);
-      found.names.push_back(fills_[number].name);
-      found.elements += fills_[number].elements;
+      if (py::len(own) == 0) continue;
+      const py::str head = py::len(name) == 0 ? name : py::str(name + py::str("."));
+      for (const auto& [step, tensor] : py::dict(own)) {
+        if (tensor.is_none()) continue;
+        const py::object path = checked(PyUnicode_Concat(head.ptr(), step.ptr()));
+        const auto object = py::reinterpret_borrow<py::object>(tensor);
+        if (add(path, object, found)) {
+          names.append(path);
+          tensors.append(object);
+        } else {
+          add_other(owner, path, object);
+        }
+      }
     }
-    return py::make_tuple(std::move(found), others);
+    return py::make_tuple(std::move(found), names, tensors, others);
   }
 
  private:
-  using Given = std::tuple<std::string, std::vector<int64_t>, py::tuple>;
+  using Given = std::tuple<py::str, std::string, std::vector<int64_t>, py::tuple>;
 
-  PlannedFill added(const std::optional<Given>& given) {
-    if (!given) return {};
-    const auto& [name, sizes, item] = *given;
+  // Whether there is a fill for the tensor of the name.
+  bool add(const py::object& name, const py::object& tensor, NamedFills& found) const {
+    PyObject* const number = PyDict_GetItemWithError(numbers_.ptr(), name.ptr());
+    if (!number) {
+      if (PyErr_Occurred()) throw py::error_already_set();
+      return false;
+    }
+    const PlannedFill& planned = fills_[static_cast<size_t>(as_int64(number))];
+    DLTensor there;
+    if (!reader_.read(tensor.ptr(), there) || !planned.is_for(there) || is_doubtful(tensor))
+      return false;
+    PlacedFill fill = planned.fill;
+    fill.pointer = address_of(there);
+    found.fills.add(fill);
+    found.names.push_back(planned.name);
+    found.elements += planned.elements;
+    return true;
+  }
+
+  bool is_doubtful(const py::object& tensor) const {
+    return std::any_of(doubts_.begin(), doubts_.end(), [&](const py::handle doubt) {
+      return !checked(PyObject_CallOneArg(doubt.ptr(), tensor.ptr())).is(py::handle(Py_False));
+    });
+  }
+
+  PlannedFill added(const Given& given) {
+    const auto& [_, name, sizes, item] = given;
     add_item(item.ptr(), list_);
     return {placed(list_.fills.back()),
             name,
@@ -88,7 +132,9 @@ class PlannedFills : public std::enable_shared_from_this<PlannedFills> {
   }
 
   TensorReader reader_;
-  std::vector<std::optional<Given>> given_;
+  py::tuple doubts_;
+  std::vector<Given> given_;
+  py::dict numbers_;  // of the fills, by the names of their tensors
   FillList list_;
   std::vector<PlannedFill> fills_;
 };
@@ -110,7 +156,7 @@ void bind_planned_fills(py::module_& module) {
           [](const NamedFills& fills) { return find_overlap({&fills.fills}).has_value(); })
       .def("run", &run);
   py::class_<PlannedFills, std::shared_ptr<PlannedFills>>(module, "PlannedFills")
-      .def(py::init<const py::capsule&, const py::tuple&, const py::list&>())
+      .def(py::init<const py::capsule&, const py::tuple&, py::tuple, const py::list&>())
       .def("of", &PlannedFills::of);
 }
 

@@ -18,14 +18,15 @@ from .._core.torch_internals import increment_version, writes_are_seen
 from .items import Item
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from .._keys.keys import Key
 
-# The name of a fill's key, the shape of its tensor, and its item, in which the address is 0.
-PlannedItem = tuple[str, tuple[int, ...], Item]
-
-_is_neg, _is_inference = torch.Tensor.is_neg, torch.Tensor.is_inference
+# The names of a fill's tensor and its key, the shape of the tensor, and the item, in which the
+# address is 0.
+PlannedItem = tuple[str, str, tuple[int, ...], Item]
+# Number of the owner, how many tensors of fills come before it, name and tensor.
+Other = tuple[int, int, "str | None", Any]
 
 
 def can_run() -> bool:
@@ -43,6 +44,8 @@ class NamedFills(NamedTuple):
 
     fills: Any
     """The core's."""
+    names: list[str]
+    """Of the tensors."""
     tensors: list[torch.Tensor]
 
     @property
@@ -67,7 +70,8 @@ class PlannedFills:
     """Fills without their tensors.
 
     Args:
-        fills: By their numbers; None where there is no fill of the number.
+        fills: Each with the name of its tensor.
+        doubts: Functions of a tensor. No fill is for one of which one of them is not False.
 
     Example:
         >>> import torch, winit_cuda as winit
@@ -75,29 +79,32 @@ class PlannedFills:
         >>> from winit_cuda._dispatch.planned import PlannedFills
         >>> from winit_cuda._fills.elementwise import NORMAL
         >>> item = planned_item(NORMAL, torch.float32, 6, (0.0, 1.0))
-        >>> planned = PlannedFills([("w", (2, 3), item)])
+        >>> planned = PlannedFills([("0.w", "key of w", (2, 3), item)])
         >>> w = torch.empty(2, 3)
-        >>> found, others = planned.of([torch.empty(3, 2), w], [0, 0])
-        >>> others
-        [0]
+        >>> found, others = planned.of([("0", {"v": torch.empty(3), "w": w})])
+        >>> [name for _, _, name, _ in others]
+        ['0.v']
         >>> found.run(winit.key(0))
-        >>> key = winit.fold_in(winit.key(0), "w")
+        >>> key = winit.fold_in(winit.key(0), "key of w")
         >>> torch.equal(w, winit.normal_(torch.empty(2, 3), key=key))
         True
     """
 
-    def __init__(self, fills: Sequence[PlannedItem | None]) -> None:
-        self._fills = backend.loaded.PlannedFills(exchange, ORDINARY, list(fills))
+    def __init__(
+        self,
+        fills: Sequence[PlannedItem],
+        doubts: tuple[Callable[[torch.Tensor], object], ...] = (),
+    ) -> None:
+        # DLPack does not say these two.
+        doubts = (torch.Tensor.is_neg, torch.Tensor.is_inference, *doubts)
+        self._fills = backend.loaded.PlannedFills(exchange, ORDINARY, doubts, list(fills))
 
-    def of(self, tensors: list[torch.Tensor], numbers: list[int]) -> tuple[NamedFills, list[int]]:
-        """Of each tensor i fill numbers[i], where it is what that is for; the places of others."""
-        found, others = self._fills.of(tensors, numbers)
-        fit = tensors
-        if others:
-            left = set(others)
-            fit = [tensor for i, tensor in enumerate(tensors) if i not in left]
-        if any(map(_is_neg, fit)) or any(map(_is_inference, fit)):  # DLPack does not say
-            odd = {id(tensor) for tensor in fit if tensor.is_neg() or tensor.is_inference()}
-            pairs = zip(tensors, numbers, strict=True)
-            return self.of(tensors, [-1 if id(one) in odd else number for one, number in pairs])
-        return NamedFills(found, fit), others
+    def of(
+        self, owners: list[tuple[str, dict[str, torch.Tensor | None] | None]]
+    ) -> tuple[NamedFills, list[Other]]:
+        """Find the tensors of fills among those that the owners have under their names.
+
+        All others are told, in their order. None in place of the tensors is among them.
+        """
+        *found, others = self._fills.of(owners)
+        return NamedFills(*found), others

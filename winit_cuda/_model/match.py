@@ -1,35 +1,32 @@
 """A model beside a plan: which entry each tensor has, and what is left over on either side.
 
-Most tensors are filled by one law, and the core does the rest (`PlannedFills`): of these there are
-the name, the tensor and the number of its fill, no more. Others are slots with their entries.
+Most tensors are filled by one law, and the core does the rest, finding them by name included
+(`PlannedFills`). Others are slots with their entries.
 """
 
 from __future__ import annotations
 
 import fnmatch
-from bisect import bisect_right
 from dataclasses import dataclass, field
 from functools import cached_property
-from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
+from torch import nn
 
 from .._core.checks import wrong
 from .._core.torch_internals import own_buffers, own_parameters
 from .._dispatch.items import planned_item
 from .._dispatch.planned import PlannedFills
 from .entries import NEVER_WRITTEN
-from .slots import Slot, identity, is_plain, make_slot, own_slots, with_alias
+from .slots import buffers_of, identity, is_plain, make_slot, own_slots, with_alias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable
 
-    from torch import nn
-
-    from .._dispatch.planned import PlannedItem
+    from .._dispatch.planned import NamedFills, Other, PlannedItem
     from .entries import Entry
-    from .slots import Modules
+    from .slots import Modules, Slot
 
 
 @dataclass
@@ -76,35 +73,18 @@ class Index:
         return Index, (self.entries,)
 
     @cached_property
-    def places(self) -> dict[str, int]:
-        """Where the entries are, by their names."""
-        return {entry.name: place for place, entry in enumerate(self.entries)}
-
-    @cached_property
     def without_buffers(self) -> Index:
         return Index(entry for entry in self.entries if not entry.is_buffer)
 
     @cached_property
     def fills(self) -> PlannedFills:
-        """The fills of entries that one does all of, under their places."""
-        return PlannedFills(self._items)
-
-    @cached_property
-    def numbers(self) -> dict[str, int]:
-        """The numbers of these fills, by the names of their entries.
+        """The fills of entries that one does all of.
 
         Without those of tied entries: they are looked for under all of their names.
         """
-        pairs = zip(self.entries, self._items, strict=True)
-        return {
-            entry.name: number
-            for number, (entry, item) in enumerate(pairs)
-            if item is not None and not entry.aliases
-        }
-
-    @cached_property
-    def _items(self) -> list[PlannedItem | None]:
-        return list(map(_planned, self.entries))
+        entries = [entry for entry in self.entries if not entry.aliases]
+        items = [item for item in map(_planned, entries) if item is not None]
+        return PlannedFills(items, doubts=(_is_loaded,))
 
 
 def _planned(entry: Entry) -> PlannedItem | None:
@@ -112,86 +92,88 @@ def _planned(entry: Entry) -> PlannedItem | None:
     if law is None or law.is_negative or entry.pieces or entry.program is not None:
         return None
     item = planned_item(law.fill, getattr(torch, entry.dtype), entry.elements, law.numbers)
-    return None if item is None else (entry.key_name or entry.name, entry.shape, item)
+    return None if item is None else (entry.name, entry.key_name or entry.name, entry.shape, item)
+
+
+def _is_loaded(tensor: torch.Tensor) -> object:
+    """Whether transformers has marked it so."""
+    return getattr(tensor, "_is_hf_initialized", False)
 
 
 class Match:
-    """The tensors of a model that are to be filled, and a report on the others."""
+    """The tensors of a model that are to be filled, and a report on the others.
 
-    def __init__(self) -> None:
-        self.report = Report()
-        self.names: list[str] = []
-        self.tensors: list[torch.Tensor] = []
-        self.numbers: list[int] = []
-        """Of tensors that one fill is for, with its number."""
+    Args:
+        ordinary: Those that the core fills by itself.
+    """
+
+    def __init__(self, ordinary: NamedFills | None) -> None:
+        self.ordinary = ordinary
         self.others: list[tuple[Slot, Entry]] = []
-        self._places: list[int] = []  # of others, in these lists
-        self._owners: list[tuple[int, nn.Module, tuple[nn.Module, ...]]] = []
-        """From where on in these lists tensors are of a module, and the modules around it."""
+        self.report = Report()
+        self._names = [] if ordinary is None else ordinary.names
+        self._done = 0  # of the names, how many the report has
 
     def add(self, place: int, slot: Slot, entry: Entry) -> None:
-        """Add another tensor to be filled, before those from `place` on in the lists."""
+        """Add another tensor to be filled, before that of the ordinary ones."""
         self.others.append((slot, entry))
-        self._places.append(place)
-        done = self._places[-2] if len(self._places) > 1 else 0
-        self.report.filled += [*self.names[done:place], slot.name]
+        self.report.filled += [*self._names[self._done : place], slot.name]
+        self._done = place
 
     def end(self) -> None:
         """Say that there are no more."""
-        self.report.filled += self.names[self._places[-1] if self._places else 0 :]
+        self.report.filled += self._names[self._done :]
 
-    def with_odd(self, places: Iterable[int], entries: list[Entry]) -> list[tuple[Slot, Entry]]:
-        """The others and some of the lists, in the order of the model."""
-        found = list(zip(self._places, self.others, strict=True))
-        for place in places:
-            owner = bisect_right(self._owners, place, key=itemgetter(0)) - 1
-            _, module, around = self._owners[owner]
-            slot = Slot(self.names[place], self.tensors[place], module, around=around)
-            found.append((place, (slot, entries[self.numbers[place]])))
-        return [pair for _, pair in sorted(found, key=itemgetter(0))]
 
-    def gather(
-        self,
-        modules: Modules,
-        registry: Callable[[nn.Module], Mapping[str, torch.Tensor | None]],
-        numbers: Mapping[str, int],
-        is_wanted: Callable[[str], bool],
-    ) -> list[tuple[int, Slot]]:
-        """Note the tensors that have numbers; return others, each with where it is among them.
+class Candidate(NamedTuple):
+    """A tensor that is none of the ordinary ones."""
 
-        A loop of few steps: it is most of what a run of small tensors takes, besides the fills.
-        """
-        names, tensors, found = self.names, self.tensors, self.numbers
-        others: dict[Any, tuple[int, Slot]] = {}
+    place: int
+    """Before which of these it comes."""
+    slot: Slot
+    is_buffer: bool
 
-        def add(slot: Slot) -> None:
-            place, same = others.setdefault(identity(slot), (len(names), slot))
-            if same is not slot:
-                others[identity(slot)] = place, with_alias(same, slot.name)
 
-        inside: set[nn.Module] = set()
-        for prefix, module, around in modules:
-            if registry is own_parameters and not is_plain(module):
-                for slot in own_slots(prefix, module, around, inside, is_wanted):
-                    add(slot)
-                continue
-            own = registry(module)
-            if not own:
-                continue
-            self._owners.append((len(names), module, around))
-            head = f"{prefix}." if prefix else ""
-            for step, tensor in own.items():
-                if tensor is None:
-                    continue
-                name = head + step
-                number = numbers.get(name)
-                if number is None or getattr(tensor, "_is_hf_initialized", False):
-                    add(make_slot((name, tensor, module, (), False, around)))
-                    continue
-                names.append(name)
-                tensors.append(tensor)
-                found.append(number)
-        return list(others.values())
+def _gathered(
+    index: Index, modules: Modules, buffers: bool, quick: bool
+) -> tuple[NamedFills | None, list[Candidate]]:
+    """The ordinary tensors, if it is to be quick, and all others, each once."""
+    owners: list[tuple[str, Any]] = []
+    others: Iterable[Other]
+    if quick:
+        owners += [
+            (name, _in_dict(own_parameters(module)) if is_plain(module) else None)
+            for name, module, _ in modules
+        ]
+        if buffers:
+            owners += [(name, _in_dict(own_buffers(module))) for name, module, _ in modules]
+        ordinary, others = index.fills.of(owners)
+    else:
+        ordinary = None
+        count = len(modules) * (2 if buffers else 1)
+        others = [(number, 0, None, None) for number in range(count)]
+    found: dict[Any, Candidate] = {}
+    inside: set[nn.Module] = set()
+    for owner, place, path, tensor in others:
+        is_buffer = owner >= len(modules)
+        name, module, around = modules[owner % len(modules)]
+        if path is not None:
+            slots: Iterable[Slot] = (make_slot((path, tensor, module, (), False, around)),)
+        elif is_buffer:
+            slots = buffers_of(name, module)
+        else:
+            slots = own_slots(name, module, around, inside, index.by_name.__contains__)
+        for slot in slots:
+            same = found.setdefault((is_buffer, identity(slot)), Candidate(place, slot, is_buffer))
+            if same.slot is not slot:
+                merged = same._replace(slot=with_alias(same.slot, slot.name))
+                found[is_buffer, identity(slot)] = merged
+    return ordinary, list(found.values())
+
+
+def _in_dict(tensors: Any) -> dict[str, torch.Tensor | None] | None:
+    """As the core reads them; None of what is no dict, as modules of TorchScript have it."""
+    return tensors if isinstance(tensors, dict) else None
 
 
 def matched(
@@ -200,32 +182,33 @@ def matched(
     patterns: dict[str, bool],
     buffers: bool,
     *,
-    numbers: Mapping[str, int] | None = None,
+    quick: bool = False,
     loaded: bool = False,
 ) -> Match:
     """The tensors with their entries, and what is left over on either side.
 
-    Those that transformers marks as loaded are skipped, unless `loaded`. Patterns are for tensors
-    that have no number. Of those that have one, two may be the same.
+    Those that transformers marks as loaded are skipped, unless `loaded`. It is quick with the
+    ordinary tensors, of which two may be the same; those are not looked for in the patterns.
     """
-    by_name, match = index.by_name, Match()
-    report, numbers = match.report, numbers or {}
-    slots = match.gather(modules, own_parameters, numbers, by_name.__contains__)
-    parameters = len(slots)
-    if buffers:
-        slots += match.gather(modules, own_buffers, numbers, by_name.__contains__)
-    if slots and not {id(slot.tensor) for _, slot in slots}.isdisjoint(map(id, match.tensors)):
-        return matched(index, modules, patterns, buffers, loaded=loaded)  # tied, under other names
-    seen = set(match.numbers)
-    for count, (place, slot) in enumerate(slots):
+    ordinary, candidates = _gathered(index, modules, buffers, quick)
+    if ordinary is not None:
+        tensors = {id(slot.tensor) for _, slot, _ in candidates}
+        is_tied = not tensors.isdisjoint(map(id, ordinary.tensors))  # under other names
+        # Parametrizations are code of others, which may do anything to the model as it is filled.
+        if is_tied or any(slot.is_computed for _, slot, _ in candidates):
+            return matched(index, modules, patterns, buffers, loaded=loaded)
+    by_name, match = index.by_name, Match(ordinary)
+    report = match.report
+    seen = set(() if ordinary is None else ordinary.names)
+    for place, slot, is_buffer in candidates:
         own = by_name.get(slot.name)
         if own is None:
             own = next((by_name[name] for name in slot.aliases if name in by_name), None)
-            if own is None and count >= parameters:
+            if own is None and is_buffer:
                 continue  # a plan need not have every buffer
         if own is not None:
-            seen.add(index.places[own.name])
-        is_loaded = not loaded and getattr(slot.tensor, "_is_hf_initialized", False)
+            seen.add(own.name)
+        is_loaded = not loaded and _is_loaded(slot.tensor)
         if (patterns and _is_skipped(slot, patterns)) or is_loaded:
             report.skipped.append(slot.name)
         elif own is None:
@@ -236,9 +219,7 @@ def matched(
             report.without_law.append(slot.name)
     match.end()
     if len(seen) < len(index.entries):
-        report.only_in_plan = [
-            entry.name for place, entry in enumerate(index.entries) if place not in seen
-        ]
+        report.only_in_plan = [entry.name for entry in index.entries if entry.name not in seen]
     return match
 
 

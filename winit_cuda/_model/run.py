@@ -19,9 +19,8 @@ from .slots import modules_of
 from .spectral import vectors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
-    from .._dispatch.planned import NamedFills
     from .entries import Entry
     from .match import Index, Match, Report
     from .slots import Slot
@@ -51,26 +50,24 @@ def run(
             raise wrong("Plan.run", f"shards[{name!r}]", requirement, shard, TypeError)
     index = index if buffers else index.without_buffers
 
-    def fill_all(numbers: Mapping[str, int]) -> Report:
-        match = matched(index, modules, patterns, buffers, numbers=numbers)
-        return _filled(
-            index, match, base, _left_over(index, match, patterns) if strict else [], shards
-        )
+    def fill_all(quick: bool) -> Report:
+        match = matched(index, modules, patterns, buffers, quick=quick)
+        return _filled(match, base, _left_over(index, match, patterns) if strict else [], shards)
 
     # What is skipped, or only a part, is looked at by itself.
     if patterns or shards or not can_run():
-        return fill_all({})
+        return fill_all(quick=False)
     try:
-        return fill_all(index.numbers)
+        return fill_all(quick=True)
     except SharedMemory:  # looked at by themselves, they are one tensor, or an error says which
-        return fill_all({})
+        return fill_all(quick=False)
 
 
 def _filled(
-    index: Index, match: Match, base: Key, faults: list[str], shards: Mapping[str, Shard | Shards]
+    match: Match, base: Key, faults: list[str], shards: Mapping[str, Shard | Shards]
 ) -> Report:
     """Fill what was matched, unless there are faults."""
-    ordinary, others = _split(match, index)
+    ordinary, others = match.ordinary, match.others
     faults += _misfits(others, shards)
     if faults:
         raise ValueError(f"Plan.run: {'; '.join(faults[:5])} ({len(faults)} in all)")
@@ -102,22 +99,6 @@ def _left_over(index: Index, match: Match, patterns: dict[str, bool]) -> list[st
             for name in report.without_law
         ),
     ]
-
-
-def _split(match: Match, index: Index) -> tuple[NamedFills | None, list[tuple[Slot, Entry]]]:
-    """What the core fills at once, and others, which have more to check."""
-    if not match.tensors:
-        return None, match.others
-    fills: NamedFills | None = None
-    odd: Sequence[int] = range(len(match.tensors))
-    # Parametrizations are code of others, which may do anything to the model while it is filled.
-    if not any(slot.is_computed for slot, _ in match.others):
-        fills, odd = index.fills.of(match.tensors, match.numbers)
-    if not odd:
-        return fills, match.others
-    if len(set(map(id, match.tensors))) < len(match.tensors):
-        raise SharedMemory
-    return fills, match.with_odd(odd, index.entries)
 
 
 def _misfits(found: list[tuple[Slot, Entry]], shards: Mapping[str, Shard | Shards]) -> list[str]:

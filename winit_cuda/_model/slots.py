@@ -109,10 +109,16 @@ def buffer_slots(model: nn.Module) -> list[Slot]:
     """Every buffer once, those of parametrizations included, in the order of the model."""
     found: dict[int | tuple[int, str], Slot] = {}
     for prefix, module, _ in modules_of(model):
-        for step, tensor in own_buffers(module).items():
-            if tensor is not None:
-                _add(found, Slot(_joined(prefix, step), tensor, module))
+        for slot in buffers_of(prefix, module):
+            _add(found, slot)
     return list(found.values())
+
+
+def buffers_of(prefix: str, module: nn.Module) -> Iterator[Slot]:
+    """The buffers of a module."""
+    for step, tensor in own_buffers(module).items():
+        if tensor is not None:
+            yield Slot(_joined(prefix, step), tensor, module)
 
 
 def _add(found: dict[int | tuple[int, str], Slot], slot: Slot) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+
 import pytest
 import torch
 
@@ -32,33 +34,38 @@ LAWS = [
 
 
 def planned(*fills, dtype=torch.float32):
-    """Of (name, shape, fill, numbers)."""
+    """Of (name, name of the key, shape, fill, numbers)."""
     return PlannedFills(
         [
-            (name, shape, planned_item(fill, dtype, torch.Size(shape).numel(), numbers))
-            for name, shape, fill, numbers in fills
+            (name, key, shape, planned_item(fill, dtype, torch.Size(shape).numel(), numbers))
+            for name, key, shape, fill, numbers in fills
         ]
     )
 
 
-def normals(shape=(3, 4), dtype=torch.float32):
-    return planned(("w", shape, NORMAL, (0.0, 1.0)), dtype=dtype)
+def normals(shape=(3, 4), dtype=torch.float32, names=("w",)):
+    return planned(*((name, "w", shape, NORMAL, (0.0, 1.0)) for name in names), dtype=dtype)
 
 
 @pytest.mark.parametrize("dtype", CODES, ids=str)
 def test_values_of_single_calls(dtype):
-    """Of every law, in any order, one fill for two tensors."""
-    fills = [(f"{i}.ä", (70, 3 + i), law, numbers) for i, (law, _, numbers) in enumerate(LAWS)]
-    numbers = [4, 0, 3, 2, 1, 0]
-    tensors = [torch.zeros(fills[number][1], dtype=dtype) for number in numbers]
-    found, others = planned(*fills, dtype=dtype).of(tensors, numbers)
+    """Of every law, in any order."""
+    fills = [
+        (f"ü.{i}", f"{i}.ä", (70, 3 + i), law, numbers) for i, (law, _, numbers) in enumerate(LAWS)
+    ]
+    numbers = [4, 0, 3, 2, 1]
+    tensors = [torch.zeros(fills[number][2], dtype=dtype) for number in numbers]
+    own = {str(number): tensor for number, tensor in zip(numbers, tensors, strict=True)}
+    found, others = planned(*fills, dtype=dtype).of([("ü", own)])
     assert others == []
+    assert found.names == [fills[number][0] for number in numbers]
+    assert all(map(operator.is_, found.tensors, tensors))
     assert found.elements == sum(map(torch.Tensor.numel, tensors))
     assert not found.overlap
     versions = [tensor._version for tensor in tensors]
     found.run(winit.key(5))
     for tensor, number, version in zip(tensors, numbers, versions, strict=True):
-        key = {"key": winit.fold_in(winit.key(5), fills[number][0])}
+        key = {"key": winit.fold_in(winit.key(5), fills[number][1])}
         _, function, arguments = LAWS[number]
         alone = function(torch.empty_like(tensor), *arguments, **(key if number < 4 else {}))
         assert torch.equal(tensor, alone), function
@@ -76,7 +83,7 @@ def ordinary(dtype):
 @pytest.mark.parametrize("dtype", CODES, ids=str)
 def test_ordinary_tensors(dtype):
     for tensor in ordinary(dtype):
-        found, others = normals(tuple(tensor.shape), dtype).of([tensor], [0])
+        found, others = normals(tuple(tensor.shape), dtype).of([("", {"w": tensor})])
         assert others == []
         found.run(winit.key(0))
         key = winit.fold_in(winit.key(0), "w")
@@ -107,7 +114,6 @@ def odd():
     yield "freed", freed
     yield "subclass", torch.empty(3, 4).as_subclass(Subclass)
     yield "no tensor", [1.0]
-    yield "nothing", None
     with torch.inference_mode():
         yield "inference", torch.empty(3, 4)
 
@@ -116,9 +122,10 @@ def odd():
 def test_others_beside_ordinary_tensors():
     names, tensors = zip(*odd(), strict=True)
     good = [torch.zeros(3, 4), torch.zeros(3, 4)]
-    mixed = [good[0], *tensors, good[1]]
-    found, others = normals().of(mixed, [0] * len(mixed))
-    assert [names[place - 1] for place in others] == list(names)
+    mixed = dict(zip(("first", *names, "last"), (good[0], *tensors, good[1]), strict=True))
+    found, others = normals(names=mixed).of([("", mixed)])
+    assert others == [(0, 1, name, one) for name, one in zip(names, tensors, strict=True)]
+    assert found.names == ["first", "last"]
     assert found.elements == 24
     found.run(winit.key(0))
     assert torch.equal(*good)
@@ -139,19 +146,52 @@ def test_others_beside_ordinary_tensors():
 )
 def test_dtypes_of_one_size(dtype, other):
     tensor = torch.empty(3, 4, dtype=other)
-    assert normals(dtype=dtype).of([tensor], [0])[1] == [0]
+    found, others = normals(dtype=dtype).of([("", {"w": tensor})])
+    assert found.names == []
+    assert len(others) == 1
 
 
-def test_numbers_of_no_fill():
-    """None, or beyond the last: nothing is what they are for."""
-    fills = PlannedFills([None, ("w", (3,), planned_item(NORMAL, torch.float32, 3, (0.0, 1.0)))])
-    tensors = [torch.empty(3) for _ in range(4)]
-    found, others = fills.of(tensors, [0, 1, 2, -1])
-    assert others == [0, 2, 3]
-    assert len(found.tensors) == 1
-    assert found.tensors[0] is tensors[1]
-    with pytest.raises(ValueError, match="as many numbers"):
-        fills._fills.of(tensors, [0])
+def test_names_and_places():
+    """The name of the owner counts, None is no tensor, and others know what comes before them."""
+    one, two, three, four = (torch.empty(3, 4) for _ in range(4))
+    owners = [
+        ("", {"w": one, "a.w": None}),
+        ("a", None),
+        ("a", {"b.w": two, "none": None, "w": three}),
+        ("b", {}),
+        ("a.b", {"w": four, "v": one}),
+    ]
+    found, others = normals(names=("w", "a.w", "a.b.w")).of(owners)
+    assert found.names == ["w", "a.b.w", "a.w", "a.b.w"]
+    assert all(map(operator.is_, found.tensors, (one, two, three, four)))
+    assert others == [(1, 1, None, None), (4, 4, "a.b.v", one)]
+    assert found.elements == 48
+
+
+def test_doubts():
+    """They are asked of tensors that a fill is for, and errors of theirs are passed on."""
+    asked = []
+    items = [("w", "w", (3,), planned_item(NORMAL, torch.float32, 3, (0.0, 1.0)))]
+
+    def is_marked(tensor):
+        asked.append(tensor)
+        return tensor.mark
+
+    fills = PlannedFills(items, doubts=(is_marked,))
+    tensor = torch.empty(3)
+    for tensor.mark, is_ordinary in ((False, True), (True, False), (0, False)):
+        found, others = fills.of([("", {"v": torch.empty(3), "w": tensor})])
+        assert (len(found.tensors), len(others)) == ((1, 1) if is_ordinary else (0, 2))
+    assert all(one is tensor for one in asked)
+    del tensor.mark
+    with pytest.raises(AttributeError, match="mark"):
+        fills.of([("", {"w": tensor})])
+
+
+@pytest.mark.parametrize("owners", [[("a", [torch.ones(3)])], [("a", 5)], [5], [(5, {})]])
+def test_what_is_no_owner(owners):
+    with pytest.raises((RuntimeError, TypeError, ValueError)):
+        normals().of(owners)
 
 
 def test_what_is_no_fill_of_one_call():
@@ -165,9 +205,9 @@ def test_what_is_no_fill_of_one_call():
 def test_overlap():
     memory = torch.empty(24)
     first, second, third = memory[:12].view(3, 4), memory[6:18].view(3, 4), memory[12:].view(3, 4)
-    fills = normals()
-    assert fills.of([first, second], [0, 0])[0].overlap
-    found, _ = fills.of([first, third], [0, 0])
+    fills = normals(names=("v", "w"))
+    assert fills.of([("", {"v": first, "w": second})])[0].overlap
+    found, _ = fills.of([("", {"v": first, "w": third})])
     assert not found.overlap
     rest = torch.empty(12)
     for tensor, overlaps in ((second, True), (second.t(), True), (rest, False)):
