@@ -437,12 +437,13 @@ def set_cuda_device(device: int, /) -> None:
     """Make a CUDA device current in this thread; for use inside of `torch.cuda.device`."""
 
 def reader(
-    exchange: object, classes: tuple[type, ...], /
-) -> Callable[[object], tuple[int, int] | None]:
-    """A function that gives address and number of elements of contiguous tensors on the CPU.
+    exchange: object, classes: tuple[type, ...], doubts: tuple[Callable[[Any], object], ...], /
+) -> Callable[[object], tuple[int, int, int] | None]:
+    """A function that gives address, number of elements and dtype of contiguous tensors on the CPU.
 
     It reads tensors of these classes, not of derived ones, by `exchange`, their capsule
-    `__dlpack_c_exchange_api__`. None for tensors without elements or memory, and other objects.
+    `__dlpack_c_exchange_api__`. None for those of other dtypes than `DTYPES`, without elements or
+    memory, or of which one of the `doubts` is not False, and for other objects.
     """
 
 class NamedFills:
@@ -466,15 +467,13 @@ class PlannedFills:
         self,
         exchange: object,
         classes: tuple[type, ...],
-        doubts: tuple[Callable[[Any], Any], ...],
+        doubts: tuple[Callable[[Any], object], ...],
         fills: list[tuple[str, str, tuple[int, ...], FillListItem]],
         /,
     ) -> None:
         """Set up the fills: of each the names of its tensor and its key, the sizes, and its item.
 
-        Its item has the pointer 0 and no box. `exchange` is the capsule
-        `__dlpack_c_exchange_api__` of the classes of tensors. No fill is for a tensor of which one
-        of the `doubts` is not False.
+        Its item has the pointer 0 and no box. The rest is as of `reader`.
         """
 
     def of(
@@ -487,9 +486,8 @@ class PlannedFills:
     ]:
         """Find the tensors of the fills: those of the owners, by their names behind the owner's.
 
-        Tensors are read by DLPack. A fill is for one of its name if its own class is one of the
-        classes, it is contiguous, has elements, has the sizes and the dtype of the fill, and is in
-        no doubt. No reference to the tensors is kept.
+        A fill is for one of its name that a `reader` reads, if it has the sizes and the dtype of
+        the fill. No reference to the tensors is kept.
 
         Returns:
             The fills, the names of their tensors, and these; and all others in turn, each as

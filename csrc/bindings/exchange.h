@@ -8,6 +8,7 @@
 #include <pybind11/pybind11.h>
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "values/dtype.h"
@@ -64,16 +65,32 @@ inline DLDataType described(DType dtype) {
   }
 }
 
+// The other way round: the code, or -1 where there is none.
+inline int code_of(const DLDataType& described_dtype) {
+  for (int code = 0; code < kDTypeCount; ++code)
+    if (described_dtype == described(static_cast<DType>(code))) return code;
+  return -1;
+}
+
 inline void* address_of(const DLTensor& tensor) {
   return static_cast<unsigned char*>(tensor.data) + tensor.byte_offset;
+}
+
+// What Python returns.
+inline pybind11::object owned(PyObject* made) {
+  if (!made) throw pybind11::error_already_set();
+  return pybind11::reinterpret_steal<pybind11::object>(made);
 }
 
 // Reads tensors that are contiguous, on the CPU, have elements, and are of these classes, not of
 // derived ones.
 class TensorReader {
  public:
-  // `capsule` is the `__dlpack_c_exchange_api__` of the classes. All of them live on.
-  TensorReader(const pybind11::capsule& capsule, const pybind11::tuple& classes) {
+  // `capsule` is the `__dlpack_c_exchange_api__` of the classes. All of them live on. The `doubts`
+  // are functions that ask a tensor what that does not say.
+  TensorReader(const pybind11::capsule& capsule, const pybind11::tuple& classes,
+               pybind11::tuple doubts)
+      : doubts_(std::move(doubts)) {
     void* const found = PyCapsule_GetPointer(capsule.ptr(), "dlpack_exchange_api");
     if (!found) throw pybind11::error_already_set();
     const auto* exchange = static_cast<const DLExchange*>(found);
@@ -81,7 +98,7 @@ class TensorReader {
     for (const pybind11::handle one : classes) classes_.push_back(one.ptr());
   }
 
-  // False for all other objects.
+  // False for all other objects, and where a doubt is not False.
   bool read(PyObject* object, DLTensor& tensor) const {
     PyObject* const type = reinterpret_cast<PyObject*>(Py_TYPE(object));
     if (!describe_ || std::find(classes_.begin(), classes_.end(), type) == classes_.end())
@@ -90,10 +107,16 @@ class TensorReader {
       PyErr_Clear();  // it has no memory of its own
       return false;
     }
-    return tensor.device.type == kDLCpu && is_contiguous(tensor);
+    return tensor.device.type == kDLCpu && is_contiguous(tensor) && !is_doubtful(object);
   }
 
  private:
+  bool is_doubtful(PyObject* object) const {
+    return std::any_of(doubts_.begin(), doubts_.end(), [&](const pybind11::handle doubt) {
+      return !owned(PyObject_CallOneArg(doubt.ptr(), object)).is(pybind11::handle(Py_False));
+    });
+  }
+
   static bool is_contiguous(const DLTensor& tensor) {
     if (!tensor.data) return false;  // as where the storage was freed
     int64_t stride = 1;
@@ -105,6 +128,7 @@ class TensorReader {
     return true;
   }
 
+  pybind11::tuple doubts_;
   std::vector<PyObject*> classes_;
   decltype(DLExchange::describe) describe_ = nullptr;
 };

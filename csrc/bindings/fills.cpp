@@ -40,21 +40,28 @@ PyObject* result_of(const Body& body) {
   Py_RETURN_NONE;
 }
 
-// (pointer, numel) of a tensor that a quick fill takes; None for any other object. The reader is
-// the function's `self`.
+// (pointer, numel, dtype) of a tensor that a quick fill takes; None for any other object. The
+// reader is the function's `self`.
 PyObject* place_of(PyObject* self, PyObject* object) {
   const auto& reader = *static_cast<const TensorReader*>(PyCapsule_GetPointer(self, nullptr));
   DLTensor tensor;
-  if (!reader.read(object, tensor)) Py_RETURN_NONE;
+  try {
+    if (!reader.read(object, tensor)) Py_RETURN_NONE;
+  } catch (py::error_already_set& error) {
+    error.restore();
+    return nullptr;
+  }
+  const int dtype = code_of(tensor.dtype);
+  if (dtype < 0) Py_RETURN_NONE;
   long long count = 1;
   for (int d = 0; d < tensor.rank; ++d) count *= tensor.sizes[d];
-  return Py_BuildValue("NL", PyLong_FromVoidPtr(address_of(tensor)), count);
+  return Py_BuildValue("NLi", PyLong_FromVoidPtr(address_of(tensor)), count, dtype);
 }
 
-py::object reader(const py::capsule& capsule, const py::tuple& classes) {
+py::object reader(const py::capsule& capsule, const py::tuple& classes, const py::tuple& doubts) {
   static PyMethodDef definition = {"place_of", &place_of, METH_O, nullptr};
   const auto forget = [](void* reader) { delete static_cast<TensorReader*>(reader); };
-  const py::capsule own(new TensorReader(capsule, classes), forget);
+  const py::capsule own(new TensorReader(capsule, classes, doubts), forget);
   PyObject* const function = PyCFunction_NewEx(&definition, own.ptr(), nullptr);
   if (!function) throw py::error_already_set();
   return py::reinterpret_steal<py::object>(function);

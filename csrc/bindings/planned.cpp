@@ -33,20 +33,13 @@ struct PlannedFill {
   }
 };
 
-py::object checked(PyObject* made) {
-  if (!made) throw py::error_already_set();
-  return py::reinterpret_steal<py::object>(made);
-}
-
 class PlannedFills : public std::enable_shared_from_this<PlannedFills> {
  public:
   // Each fill is (name of the tensor, name of the key, sizes, item), the item with the address 0.
-  // Where one of the `doubts`, which are functions, is not False of a tensor, none is for it.
+  // The rest is what reads tensors.
   PlannedFills(const py::capsule& capsule, const py::tuple& classes, py::tuple doubts,
                const py::list& fills)
-      : reader_(capsule, classes),
-        doubts_(std::move(doubts)),
-        given_(py::cast<std::vector<Given>>(fills)) {
+      : reader_(capsule, classes, std::move(doubts)), given_(py::cast<std::vector<Given>>(fills)) {
     const DefaultFloatingPoint environment;
     list_.fills.reserve(given_.size());  // they stay where they are
     fills_.reserve(given_.size());
@@ -79,7 +72,7 @@ class PlannedFills : public std::enable_shared_from_this<PlannedFills> {
       const py::str head = py::len(name) == 0 ? name : py::str(name + py::str("."));
       for (const auto& [step, tensor] : py::dict(own)) {
         if (tensor.is_none()) continue;
-        const py::object path = checked(PyUnicode_Concat(head.ptr(), step.ptr()));
+        const py::object path = owned(PyUnicode_Concat(head.ptr(), step.ptr()));
         const auto object = py::reinterpret_borrow<py::object>(tensor);
         if (add(path, object, found)) {
           names.append(path);
@@ -104,20 +97,13 @@ class PlannedFills : public std::enable_shared_from_this<PlannedFills> {
     }
     const PlannedFill& planned = fills_[static_cast<size_t>(as_int64(number))];
     DLTensor there;
-    if (!reader_.read(tensor.ptr(), there) || !planned.is_for(there) || is_doubtful(tensor))
-      return false;
+    if (!reader_.read(tensor.ptr(), there) || !planned.is_for(there)) return false;
     PlacedFill fill = planned.fill;
     fill.pointer = address_of(there);
     found.fills.add(fill);
     found.names.push_back(planned.name);
     found.elements += planned.elements;
     return true;
-  }
-
-  bool is_doubtful(const py::object& tensor) const {
-    return std::any_of(doubts_.begin(), doubts_.end(), [&](const py::handle doubt) {
-      return !checked(PyObject_CallOneArg(doubt.ptr(), tensor.ptr())).is(py::handle(Py_False));
-    });
   }
 
   PlannedFill added(const Given& given) {
@@ -132,7 +118,6 @@ class PlannedFills : public std::enable_shared_from_this<PlannedFills> {
   }
 
   TensorReader reader_;
-  py::tuple doubts_;
   std::vector<Given> given_;
   py::dict numbers_;  // of the fills, by the names of their tensors
   FillList list_;

@@ -34,7 +34,7 @@ Box = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], int]
 _Tensor, _Parameter = torch.Tensor, torch.nn.Parameter
 
 
-def _no_place(_: Any) -> tuple[int, int] | None:
+def _no_place(_: Any) -> tuple[int, int, int] | None:
     return None
 
 
@@ -44,14 +44,17 @@ ORDINARY = (_Tensor, _Parameter)
 exchange = getattr(torch.Tensor, "__dlpack_c_exchange_api__", None)
 """What it reads them by: DLPack's C interface, which torch has since 2.10; else None."""
 
-place_of: Callable[[Any], tuple[int, int] | None] = _no_place
-"""Address and number of elements of an ordinary contiguous tensor on the CPU; None of all others.
+DOUBTS = (torch.Tensor.is_neg, torch.Tensor.is_inference)
+"""What that does not say of a tensor."""
 
-In half of the time of `address` and what there is to ask besides. Inference tensors are among
-them, and what `torch.jit.trace` looks at.
+place_of: Callable[[Any], tuple[int, int, int] | None] = _no_place
+"""Address, number of elements and code of the dtype of an ordinary contiguous tensor on the CPU.
+
+None of all others. In a third of the time of `address` and what there is to ask besides. What
+`torch.jit.trace` looks at is among them.
 """
 if exchange is not None and backend.loaded is not None:
-    place_of = backend.loaded.reader(exchange, ORDINARY)
+    place_of = backend.loaded.reader(exchange, ORDINARY, DOUBTS)
 
 MAX_RANK = 15
 """csrc/fill/box.h: more dimensions than this of more than one element cannot be described."""

@@ -13,7 +13,7 @@ import torch
 
 from .._core import backend
 from .._core.subnormals import SMALLEST
-from .._core.target import ORDINARY, exchange
+from .._core.target import DOUBTS, ORDINARY, exchange
 from .._core.torch_internals import increment_version, writes_are_seen
 from .items import Item
 
@@ -95,9 +95,9 @@ class PlannedFills:
         fills: Sequence[PlannedItem],
         doubts: tuple[Callable[[torch.Tensor], object], ...] = (),
     ) -> None:
-        # DLPack does not say these two.
-        doubts = (torch.Tensor.is_neg, torch.Tensor.is_inference, *doubts)
-        self._fills = backend.loaded.PlannedFills(exchange, ORDINARY, doubts, list(fills))
+        self._fills = backend.loaded.PlannedFills(
+            exchange, ORDINARY, (*DOUBTS, *doubts), list(fills)
+        )
 
     def of(
         self, owners: list[tuple[str, dict[str, torch.Tensor | None] | None]]

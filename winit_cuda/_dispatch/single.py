@@ -77,14 +77,7 @@ def fill(
             return _elsewhere(what, function, tensor, numbers, generator, key)
         _, code, _, _, device, _, _ = place
     else:
-        try:
-            tensor._version  # noqa: B018, SLF001  (an inference tensor has none, and says so)
-        except RuntimeError:
-            return _elsewhere(what, function, tensor, numbers, generator, key)
-        code = CODES.get(tensor.dtype, -1)
-        if code < 0 or tensor.is_neg():
-            return _elsewhere(what, function, tensor, numbers, generator, key)
-        pointer, numel = ordinary
+        pointer, numel, code = ordinary
         threads = 1 if numel <= _ONE_THREAD else _threads()
     for number in numbers:
         if type(number) is not float:

@@ -10,6 +10,7 @@ import torch
 import winit_cuda as winit
 from initializers import ORTHOGONAL, Unchanged, every, every_random, needs_core
 from winit_cuda._core import target
+from winit_cuda._core.dtypes import CODES
 
 
 @every
@@ -181,9 +182,12 @@ def test_places_of_ordinary_tensors():
         torch.empty(4, 6)[2:],
         torch.empty(3, 1, 4).as_strided((3, 1, 4), (4, 99, 1)),
     ):
-        assert target.place_of(tensor) == (tensor.data_ptr(), tensor.numel())
+        place = (tensor.data_ptr(), tensor.numel(), CODES[tensor.dtype])
+        assert target.place_of(tensor) == place
     freed = torch.empty(3)
     freed.untyped_storage().resize_(0)
+    with torch.inference_mode():
+        inference = torch.empty(3)
     for other in (
         torch.empty(4, 3).t(),
         torch.empty(1, 4).expand(3, 4),
@@ -192,6 +196,10 @@ def test_places_of_ordinary_tensors():
         torch.ones(3, 4).to_sparse(),
         with_layout("nested", (5, 4)),
         torch._efficientzerotensor(3, 4),
+        torch.empty(3)._neg_view(),
+        torch.empty(3, dtype=torch.int32),
+        torch.empty(3, dtype=torch.complex64),
+        inference,
         torch.empty(3).as_subclass(Subclass),
         freed,
         [1.0],
