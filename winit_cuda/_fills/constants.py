@@ -116,13 +116,20 @@ class EyeFill(FixedFill):
         return EyeFill(shard_of(structure))
 
     def aten(self, tensor: torch.Tensor, numbers: Numbers, generator: Any) -> None:  # noqa: ARG002
+        """Write it by one call, where torch has that for the dtype."""
+        if self.shard is None:
+            try:
+                torch.eye(*tensor.shape, out=tensor, requires_grad=tensor.requires_grad)
+            except RuntimeError:
+                self._write(tensor)
+        else:
+            self._write(tensor)
+
+    def _write(self, tensor: torch.Tensor) -> None:
         """Write zeros, then the diagonal."""
         _clear(tensor)
         if self.shard is None:
-            try:
-                tensor.fill_diagonal_(1)
-            except RuntimeError:  # see _fill
-                _fill(tensor.diagonal(), 1)
+            _fill(tensor.diagonal(), 1)
             return
         for box in boxes(self.shard, tensor):
             row, column = box.offsets
@@ -130,13 +137,10 @@ class EyeFill(FixedFill):
 
     def traced(self, tensor: torch.Tensor, numbers: Numbers) -> None:
         """The same in a program, whose sizes are any, and under vmap."""
-        if self.shard is not None:
-            self.aten(tensor, numbers, None)
-        elif not is_dynamo_compiling() and transforms_active():
-            _clear(tensor)
-            tensor.diagonal().fill_(1)
-        elif is_dynamo_compiling() or not all(type(size) is int for size in tensor.shape):
+        if self.shard is None and is_dynamo_compiling():
             torch.eye(*tensor.shape, out=tensor)
+        elif self.shard is not None or transforms_active():
+            self._write(tensor)
         else:
             self.aten(tensor, numbers, None)
 
