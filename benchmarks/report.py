@@ -141,6 +141,7 @@ FACTS = [
     "cpu",
     "cores",
     "simd_flags",
+    "torch_simd",
     "threads",
     "load",
     "cuda_devices",
@@ -214,13 +215,15 @@ def title(report: Report) -> str:
 
 
 def file_stem(report: Report) -> str:
-    """The name of the result files: device, machine, threads, preset and day."""
+    """The name of the result files: device, machine, threads, preset, what is forced, and day."""
     name = title(report).partition(" (")[0].partition(",")[0]
     model = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
     count = f"-{report.all_threads}t" if report.device == "cpu" else ""
     day = str(report.machine["date"])[:10]
     incomplete = "" if report.complete else "-incomplete"
-    return f"{report.device}-{model}{count}-{report.preset}-{day}{incomplete}"
+    simd, _, forced = str(report.machine.get("torch_simd", "")).lower().partition(" ")
+    preset = f"{report.preset}-torch-{simd}" if forced else report.preset
+    return f"{report.device}-{model}{count}-{preset}-{day}{incomplete}"
 
 
 def as_json(report: Report) -> str:

@@ -222,3 +222,11 @@ def test_disturbed_cases_are_told() -> None:
 def test_file_name_says_machine_and_date() -> None:
     assert report.file_stem(made_up_report(ROWS)) == "cpu-fast-cpu-2t-targets-2025-03-04"
     assert report.file_stem(made_up_report(ROWS, complete=False)).endswith("-incomplete")
+
+
+def test_file_name_says_what_torch_was_held_to() -> None:
+    """So that such a run never replaces the one against torch as it is."""
+    forced = made_up_report(ROWS)
+    forced.machine["torch_simd"] = "DEFAULT (forced)"
+    assert report.file_stem(forced) == "cpu-fast-cpu-2t-targets-torch-default-2025-03-04"
+    assert "- torch_simd: DEFAULT (forced)" in report.as_markdown(forced)

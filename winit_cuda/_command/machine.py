@@ -37,6 +37,7 @@ def describe() -> dict[str, object]:
         "cpu": cpu_model(),
         "cores": available_cores(),
         "simd_flags": simd_flags(),
+        "torch_simd": torch_simd(),
         "threads": torch.get_num_threads(),
         "load": load(),
         "cuda_devices": cuda_devices(),
@@ -53,6 +54,12 @@ def simd_flags() -> list[str]:
     """The instruction sets of this processor that matter here."""
     present = _cpu_info().get("flags") or ()
     return [flag for flag in _SIMD_FLAGS if flag in present]
+
+
+def torch_simd() -> str:
+    """What torch's own kernels use, and whether that was forced."""
+    forced = os.environ.get("ATEN_CPU_CAPABILITY")
+    return torch.backends.cpu.get_cpu_capability() + (" (forced)" if forced else "")
 
 
 @functools.cache

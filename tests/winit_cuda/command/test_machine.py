@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
+import torch
 
 import standin
 from winit_cuda._command import machine as command
@@ -14,3 +18,15 @@ from winit_cuda._command import machine as command
 def test_cuda_devices(machine: Any) -> None:
     assert command.cuda_devices() == ["a stand-in (sm_90)"] * standin.DEVICES
     assert machine.device_switches == 0
+
+
+@pytest.mark.parametrize(("capability", "said"), [("default", "DEFAULT (forced)"), (None, None)])
+def test_what_torch_uses(capability: str | None, said: str | None) -> None:
+    program = "from winit_cuda._command import machine; print(machine.torch_simd())"
+    environment = {name: value for name, value in os.environ.items() if "CAPABILITY" not in name}
+    if capability:
+        environment["ATEN_CPU_CAPABILITY"] = capability
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == (said or torch.backends.cpu.get_cpu_capability())
