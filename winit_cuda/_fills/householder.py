@@ -27,8 +27,6 @@ Papers:
 
 from __future__ import annotations
 
-import contextlib
-import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -37,6 +35,7 @@ from .._core.dtypes import CODES
 from .._keys.generators import drawn
 from .._keys.keys import MASK
 from .lines import Lines, Part, lines_of, merged
+from .precision import compute_dtype, no_autocast, within_reach
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -45,9 +44,6 @@ if TYPE_CHECKING:
     from .._keys.generators import Words
     from .lines import Box
 
-# Up to this many columns the products are short enough for float64 to cost nothing that shows,
-# but for CPUs whose float64 normals are slow.
-_SMALL = 256
 # Up to this many reflectors are one product: beyond, its triangle costs more than the panels do.
 _MEDIUM = 1024
 # Reflectors of a panel: the products are as fast as longer ones, the triangles still cheap.
@@ -96,22 +92,19 @@ def write_orthogonal(
     """
     if not tensor.numel():
         return
-    dtype = _compute_dtype(core, tensor, part)
+    dtype = compute_dtype(core, tensor, part)
     sides = max(part.rows, part.columns), min(part.rows, part.columns)
     if part == Part.whole(part.rows, part.columns) and _is_one_product(*sides, dtype):
         _reserve(tensor, tensor.numel())
         source = _Source(core, place, drawn(words), dtype, tensor.device)
-        with torch.no_grad(), _no_autocast(tensor.device.type):
-            tensor.copy_(_whole(source, gain, part).reshape(tensor.shape))
+        with (
+            torch.no_grad(),
+            no_autocast(tensor.device.type),
+            within_reach(gain, [tensor]) as own_gain,
+        ):
+            tensor.copy_(_whole(source, own_gain, part).reshape(tensor.shape))
     else:
         write_boxes(core, place, words, gain, [(part, tensor)])
-
-
-def _no_autocast(device_type: str) -> contextlib.AbstractContextManager[Any]:
-    """What keeps autocast out of the products; entering torch's takes as long as a small one."""
-    if torch.is_autocast_enabled(device_type):
-        return torch.autocast(device_type, enabled=False)
-    return contextlib.nullcontext()
 
 
 def _is_one_product(rows: int, reflectors: int, dtype: torch.dtype) -> bool:
@@ -137,7 +130,7 @@ def write_boxes(core: Any, place: Place, words: Words, gain: float, boxes: Seque
     """Write several parts of the matrix, none empty, in tensors of one dtype and device."""
     first, tensor = boxes[0]
     _reserve(tensor, sum(tensor.numel() for _, tensor in boxes))
-    source = _Source(core, place, drawn(words), _compute_dtype(core, tensor, first), tensor.device)
+    source = _Source(core, place, drawn(words), compute_dtype(core, tensor, first), tensor.device)
     views = [(part, _as_matrix(out, part.row_count, part.column_count)) for part, out in boxes]
     pieces = [piece for lines in lines_of(views) for piece in _pieces(lines, source)]
     if len(pieces) > 1:
@@ -146,9 +139,14 @@ def write_boxes(core: Any, place: Place, words: Words, gain: float, boxes: Seque
             for part, matrix in views
         ]
         pieces = [piece for lines in lines_of(views) for piece in _pieces(lines, source)]
-    with torch.no_grad(), _no_autocast(tensor.device.type):
+    outs = [out for _, out in boxes]
+    with (
+        torch.no_grad(),
+        no_autocast(tensor.device.type),
+        within_reach(gain, outs) as own_gain,
+    ):
         for piece in pieces:
-            _write(source, gain, piece)
+            _write(source, own_gain, piece)
         for (_, matrix), (_, out) in zip(views, boxes, strict=True):
             if matrix.data_ptr() != out.data_ptr():
                 out.copy_(matrix.view(out.shape))
@@ -184,7 +182,8 @@ def write_batch(
     _reserve(tensor, tensor.numel())
     children = _child_words(core, place, words, count, tensor.device)
     if together:
-        _write_together(core, place, children, gain, part, matrices, together)
+        with torch.no_grad(), within_reach(gain, [matrices]) as own_gain:
+            _write_together(core, place, children, own_gain, part, matrices, together)
     else:
         for child, matrix in zip(children, matrices, strict=True):
             write_orthogonal(core, place, child, gain, part, matrix)
@@ -198,7 +197,7 @@ def _most_together(core: Any, tensor: torch.Tensor, part: Part) -> int:
     if short > _MEDIUM:
         return 0
     spare = max(_SPARE_BYTES, tensor.numel() * tensor.element_size())
-    itemsize = _compute_dtype(core, tensor, part).itemsize
+    itemsize = compute_dtype(core, tensor, part).itemsize
     return max(1, spare // (itemsize * (2 * long + 2 * short) * short))
 
 
@@ -215,8 +214,8 @@ def _write_together(
     is_wide = part.rows < part.columns
     tall = part.transposed() if is_wide else part
     m, n = tall.rows, tall.columns
-    dtype, device = _compute_dtype(core, matrices, part), matrices.device
-    with torch.no_grad(), _no_autocast(device.type):
+    dtype, device = compute_dtype(core, matrices, part), matrices.device
+    with torch.no_grad(), no_autocast(device.type):
         for begin in range(0, len(children), together):
             words = children[begin : begin + together]
             vectors = torch.empty(len(words), m, n, dtype=dtype, device=device)
@@ -372,40 +371,3 @@ def _child_words(
         children = _Children((0, seed & MASK, stream & MASK) for seed, stream in memory.tolist())
     children.memory = memory
     return children
-
-
-def _compute_dtype(core: Any, tensor: torch.Tensor, part: Part) -> torch.dtype:
-    """float32 only where it saves time that shows, and where its products stay float32."""
-    if tensor.dtype == torch.float64:
-        return torch.float64
-    is_short = min(part.rows, part.columns) <= _SMALL
-    if is_short and not (tensor.is_cpu and core.orthogonal_is_slow(part.rows, part.columns)):
-        return torch.float64
-    return torch.float32 if _float32_is_exact() else torch.float64
-
-
-def _float32_is_exact() -> bool:
-    """Whether no setting lets TF32 or bfloat16 into float32 products.
-
-    They would leave the matrix orthogonal to three digits only. Where old and new settings of torch
-    have been mixed, reading one of them raises: that is a no.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            settings = [
-                torch.get_float32_matmul_precision(),
-                torch.backends.cuda.matmul.allow_tf32,
-                *(
-                    getattr(owner, "fp32_precision", "ieee")  # since torch 2.9
-                    for owner in (
-                        torch.backends,
-                        torch.backends.cuda.matmul,
-                        torch.backends.mkldnn,
-                        getattr(torch.backends.mkldnn, "matmul", None),
-                    )
-                ),
-            ]
-        except RuntimeError:
-            return False
-    return all(setting in ("highest", False, "ieee", "none") for setting in settings)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-
 import pytest
 import torch
 
@@ -191,52 +189,6 @@ def test_float32_products(shape, monkeypatch):
         assert close(gram, torch.eye(len(gram)), tolerance)
 
 
-@contextlib.contextmanager
-def torch_set(owner, name, value):
-    before = getattr(owner, name)
-    setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        setattr(owner, name, before)
-
-
-def test_what_is_computed_in_float32():
-    single = torch.empty(2, 2)
-    for tensor, columns, expected in (
-        (single, 257, torch.float32),
-        (single.half(), 257, torch.float32),
-        (single, 256, torch.float64),
-        (single.double(), 257, torch.float64),
-    ):
-        part = Part.whole(columns, columns)
-        assert householder._compute_dtype(backend.loaded, tensor, part) == expected
-
-
-def test_no_setting_lets_short_products_in():
-    exact_now = householder._float32_is_exact
-    assert exact_now()
-    for precision in ("high", "medium"):
-        torch.set_float32_matmul_precision(precision)
-        try:
-            assert not exact_now()
-        finally:
-            torch.set_float32_matmul_precision("highest")
-    with torch_set(torch.backends.cuda.matmul, "allow_tf32", True):
-        assert not exact_now()
-    assert exact_now()
-    if not hasattr(torch.backends, "fp32_precision"):  # before torch 2.9
-        return
-    for owner in (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul, torch.backends):
-        before = owner.fp32_precision
-        owner.fp32_precision = "tf32"
-        try:
-            assert not exact_now()
-        finally:
-            owner.fp32_precision = before
-    assert exact_now()
-
-
 @pytest.mark.parametrize("size", [8, 300])
 def test_neither_matmul_precision_nor_autocast_shows(size):
     def made():
@@ -304,6 +256,23 @@ def test_the_same_matrix_as_the_core_s(shape, options, dtype, request):
     found = made()
     assert dtype == torch.bfloat16 or not torch.equal(found, expected)  # the bits are torch's
     assert close(found, expected, {torch.float32: 1e-6, torch.float64: 1e-14}.get(dtype, 2**-8))
+
+
+@pytest.mark.usefixtures("slow_core")
+@pytest.mark.parametrize(
+    ("shape", "options"),
+    [*CALLS, ((1100, 1030), {}), ((2, 1), {}), ((300, 1), {}), ((70, 3, 3, 3), {})],
+    ids=str,
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
+def test_the_largest_gains(shape, options, dtype):
+    """No sum on the way to an entry leaves the dtype."""
+    largest = torch.finfo(dtype).max
+    options = {**options, "key": winit.Key(*KEY)}
+    one = winit.orthogonal_(torch.empty(shape, dtype=torch.float64), **{**options, "gain": 1.0})
+    for gain in (largest, -largest, largest / 3, largest / 2048):
+        found = winit.orthogonal_(torch.empty(shape, dtype=dtype), **{**options, "gain": gain})
+        assert close(found.double() / gain, one, 2**-8 if dtype == torch.bfloat16 else 1e-6)
 
 
 def test_small_matrices_are_the_core_s(request):
