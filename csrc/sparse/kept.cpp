@@ -15,7 +15,7 @@ namespace {
 
 constexpr int kLanes = KeptTile::kLanes;
 // Looks that bring the bounds nearer to the thresholds: each leaves about the square root of the
-// distance before it, in ranks, and costs a tenth of what collecting does.
+// distance before it, in ranks, and costs a third of what marking does.
 constexpr int kSteps = 2;
 constexpr int64_t kMostHalf = UINT16_MAX;
 
