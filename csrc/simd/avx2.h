@@ -10,6 +10,20 @@
 
 namespace winit_cuda {
 
+// By eight bits: where the lanes with a bit are, and which of these a lane is, or -1.
+struct Avx2Moves {
+  alignas(64) int8_t set[256][8], rank[256][8];
+  constexpr Avx2Moves() : set(), rank() {
+    for (int bits = 0; bits < 256; ++bits)
+      for (int lane = 0, count = 0; lane < 8; ++lane) {
+        const bool is_set = bits >> lane & 1;
+        rank[bits][lane] = static_cast<int8_t>(is_set ? count : -1);
+        if (is_set) set[bits][count++] = static_cast<int8_t>(lane);
+      }
+  }
+};
+static constexpr Avx2Moves kAvx2Moves;
+
 struct Avx2 {
   using U = __m256i;
   using F = __m256;
@@ -257,10 +271,17 @@ struct Avx2 {
     const U most = _mm256_loadu_si256(reinterpret_cast<const U*>(limit));
     return _mm256_andnot_ps(_mm256_castsi256_ps(up_to(order, most)), value);
   }
-  static WINIT_HD_MEMBER F where_set(uint32_t bits, F value) {
-    const U bit = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
-    const U own = _mm256_and_si256(_mm256_set1_epi32(static_cast<int>(bits)), bit);
-    return _mm256_and_ps(_mm256_castsi256_ps(_mm256_cmpeq_epi32(own, bit)), value);
+  static WINIT_HD_MEMBER U widened(const int8_t (&lanes)[kLanes]) {
+    return _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(lanes)));
+  }
+  static WINIT_HD_MEMBER void pack(U word, uint32_t bits, uint32_t* out) {
+    const U packed = _mm256_permutevar8x32_epi32(word, widened(kAvx2Moves.set[bits]));
+    _mm256_storeu_si256(reinterpret_cast<U*>(out), packed);
+  }
+  static WINIT_HD_MEMBER void spread(uint32_t bits, const float* in, F& value) {
+    const U rank = widened(kAvx2Moves.rank[bits]);
+    value = _mm256_permutevar8x32_ps(_mm256_loadu_ps(in), rank);
+    value = _mm256_blendv_ps(value, _mm256_setzero_ps(), _mm256_castsi256_ps(rank));
   }
   static WINIT_HD_MEMBER U load(const void* words) {
     return _mm256_loadu_si256(static_cast<const U*>(words));

@@ -3,9 +3,10 @@
 
 #if defined(__x86_64__)
 
-// GCC's own AVX-512 header trips this warning (GCC bug 105593).
+// GCC's own AVX-512 header trips these warnings (GCC bug 105593).
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
 #endif
 
 #include <immintrin.h>
@@ -287,8 +288,11 @@ struct Avx512 {
   static WINIT_HD_MEMBER F where_above(U order, const uint32_t* limit, F value) {
     return _mm512_maskz_mov_ps(_mm512_cmpgt_epu32_mask(order, _mm512_loadu_si512(limit)), value);
   }
-  static WINIT_HD_MEMBER F where_set(uint32_t bits, F value) {
-    return _mm512_maskz_mov_ps(static_cast<__mmask16>(bits), value);
+  static WINIT_HD_MEMBER void pack(U word, uint32_t bits, uint32_t* out) {
+    _mm512_storeu_si512(out, _mm512_maskz_compress_epi32(static_cast<__mmask16>(bits), word));
+  }
+  static WINIT_HD_MEMBER void spread(uint32_t bits, const float* in, F& value) {
+    value = _mm512_maskz_expand_ps(static_cast<__mmask16>(bits), _mm512_loadu_ps(in));
   }
   static WINIT_HD_MEMBER void keep(const U (*words)[4], uint16_t bound, uint16_t* upper,
                                    uint16_t* held) {

@@ -37,6 +37,28 @@ struct HalvesWithoutMasks {
     }
     return lanes;
   }
+  template <class Vector>
+  static void pack(Vector word, uint32_t bits, uint32_t* out) {
+    constexpr int kLanes = sizeof(Vector) / sizeof(uint32_t);
+    uint32_t words[kLanes];
+    std::memcpy(words, &word, sizeof(words));
+    for (int lane = 0; lane < kLanes; ++lane) {
+      *out = words[lane];
+      out += bits >> lane & 1;
+    }
+  }
+  template <class Vector>
+  static void spread(uint32_t bits, const float* in, Vector& value) {
+    constexpr int kLanes = sizeof(Vector) / sizeof(float);
+    uint32_t values[kLanes];
+    for (int lane = 0; lane < kLanes; ++lane) {  // a branch here is hard to foretell
+      const uint32_t is_set = bits >> lane & 1;
+      std::memcpy(values + lane, in, sizeof(float));
+      values[lane] &= 0 - is_set;
+      in += is_set;
+    }
+    std::memcpy(&value, values, sizeof(value));
+  }
 };
 
 }  // namespace simd

@@ -241,11 +241,6 @@ struct Neon : simd::HalvesWithoutMasks<Neon> {
     const U above = vcgtq_u32(order, vld1q_u32(limit));
     return vreinterpretq_f32_u32(vandq_u32(above, vreinterpretq_u32_f32(value)));
   }
-  static WINIT_HD_MEMBER F where_set(uint32_t bits, F value) {
-    const uint32_t place[kLanes] = {1, 2, 4, 8};
-    const U set = vtstq_u32(vdupq_n_u32(bits), vld1q_u32(place));
-    return vreinterpretq_f32_u32(vandq_u32(set, vreinterpretq_u32_f32(value)));
-  }
 };
 
 // Vectors of reals for the products of orthogonal matrices (orthogonal/lanes.h).

@@ -75,7 +75,6 @@ struct Portable : Scalar32, simd::HalvesWithoutMasks<Portable> {
   static WINIT_HD_MEMBER F where_above(U order, const uint32_t* limit, F value) {
     return order > *limit ? value : 0.0f;
   }
-  static WINIT_HD_MEMBER F where_set(uint32_t bits, F value) { return bits & 1 ? value : 0.0f; }
 };
 
 // What isa.cpp is compiled for.

@@ -296,11 +296,6 @@ struct Sse2 : simd::HalvesWithoutMasks<Sse2> {
     const U most = _mm_loadu_si128(reinterpret_cast<const U*>(limit));
     return _mm_and_ps(_mm_castsi128_ps(above(order, most)), value);
   }
-  static WINIT_HD_MEMBER F where_set(uint32_t bits, F value) {
-    const U bit = _mm_setr_epi32(1, 2, 4, 8);
-    const U own = _mm_and_si128(_mm_set1_epi32(static_cast<int>(bits)), bit);
-    return _mm_and_ps(_mm_castsi128_ps(_mm_cmpeq_epi32(own, bit)), value);
-  }
 };
 
 // What isa.cpp is compiled for.

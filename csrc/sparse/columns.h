@@ -91,29 +91,31 @@ struct KeptTile {
   uint64_t index(int64_t row) const {
     return first_index + static_cast<uint64_t>(row) * row_stride;
   }
-  uint16_t& at(int64_t row, int lane) const { return upper[row * kLanes + lane]; }
 };
 
 using LaneHalves = uint16_t[KeptTile::kLanes];
 
+// A bound for each lane, and halves near it, first ... first + width, in the lanes whose bit is
+// set.
+struct KeptWindows {
+  alignas(64) LaneHalves bounds, first, width;
+  uint64_t lanes;
+};
+
 // Halves in a window of each lane, with their rows.
 struct KeptWords {
-  struct Entry {
-    uint16_t upper;
-    uint16_t row;
-  };
-
   int64_t room;  // entries a lane; `count` goes on where they do not suffice
   int64_t count[KeptTile::kLanes];
-  Entry* entries;  // as many as the tile has words
+  uint32_t* entries;  // the half above, the row below; as many as the tile has words
 
   void clear(int64_t room_) {
     room = room_;
     std::fill_n(count, KeptTile::kLanes, 0);
   }
-  Entry* of(int lane) { return entries + lane * room; }
+  uint32_t* of(int lane) { return entries + lane * room; }
   void append(int lane, uint16_t upper, int64_t row) {
-    if (count[lane] < room) of(lane)[count[lane]] = {upper, static_cast<uint16_t>(row)};
+    if (count[lane] < room)
+      of(lane)[count[lane]] = static_cast<uint32_t>(upper) << 16 | static_cast<uint32_t>(row);
     ++count[lane];
   }
 };

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <utility>
+#include <cstdlib>
 
 #include "platform/floating_point.h"
 #include "platform/interruption.h"
@@ -15,7 +15,7 @@ namespace {
 
 constexpr int kLanes = KeptTile::kLanes;
 // Looks that bring the bounds nearer to the thresholds: each leaves about the square root of the
-// distance before it, in ranks, and costs a tenth of what collecting does.
+// distance before it, in ranks, and costs a third of what marking does.
 constexpr int kSteps = 2;
 constexpr int64_t kMostHalf = UINT16_MAX;
 
@@ -30,22 +30,18 @@ class TileSelection {
         found_(found),
         density_(static_cast<double>(tile.rows) / (kMostHalf + 1)) {}
 
-  // Keeps the tile's words and sets the largest half that is zero, for each lane. Words that share
-  // it and are not zero get another half.
-  void run(LaneHalves& limits) {
+  // Keeps the tile's words and marks those that are not zero, a word for a row.
+  void run(uint64_t* marks) {
     const int64_t guess = half_at(static_cast<double>(zeros_));
-    LaneHalves counts;
-    passes_.keep(tile_, static_cast<uint16_t>(guess), counts);
-    std::fill_n(bounds_, kLanes, static_cast<uint16_t>(guess));
-    std::copy_n(counts, kLanes, counts_);
+    passes_.keep(tile_, static_cast<uint16_t>(guess), counts_);
+    LaneHalves& bounds = windows_.bounds;
+    std::fill_n(bounds, kLanes, static_cast<uint16_t>(guess));
     for (int step = 0; step < kSteps; ++step) {
-      for (int lane = 0; lane < kLanes; ++lane) {
-        const double missing = static_cast<double>(zeros_ - counts_[lane]);
-        bounds_[lane] = clamped(bounds_[lane] + missing / density_);
-      }
-      passes_.count_kept(tile_, bounds_, counts_);
+      for (int lane = 0; lane < kLanes; ++lane)
+        bounds[lane] = clamped(bounds[lane] + static_cast<double>(missing(lane)) / density_);
+      passes_.count_kept(tile_, bounds, counts_);
     }
-    for (int64_t widening = 1; !settle(widening, limits);) widening *= 2;
+    for (int64_t widening = 1; !settle(widening, marks);) widening *= 2;
   }
 
  private:
@@ -54,76 +50,68 @@ class TileSelection {
   }
   int64_t half_at(double rank) const { return clamped(rank / density_); }
 
-  // Collects what is likely to hold the threshold of each lane: as many halves beyond the bound as
-  // are missing, or before it as are too many, and a few times the deviation of that number.
-  bool settle(int64_t widening, LaneHalves& limits) {
+  // How many zeros a lane has beyond its bound, or, if that is negative, too many up to it.
+  int64_t missing(int lane) const { return zeros_ - counts_[lane]; }
+
+  // Marks what is above the bounds, and turns the marks of those between the bounds and the
+  // thresholds: the next so many beyond a bound, or the last so many up to it. Windows are likely
+  // to hold these: they reach over so many halves and a few times the deviation of that number.
+  bool settle(int64_t widening, uint64_t* marks) {
     constexpr double kDeviations = 3, kLeast = 3;
-    LaneHalves first, width;
     double most = 0;
-    for (int lane = 0; lane < kLanes; ++lane) {
-      const double missing = static_cast<double>(zeros_ - counts_[lane]);
-      const double away = std::fabs(missing);
+    windows_.lanes = 0;
+    for (int lane = 0; lane < tile_.lanes; ++lane) {
+      const int64_t bound = windows_.bounds[lane];
+      const auto away = static_cast<double>(std::abs(missing(lane)));
       const double ranks =
           static_cast<double>(widening) * (away + kDeviations * std::sqrt(away + 1) + kLeast);
       const double reach = std::ceil(ranks / density_);
-      const bool is_beyond = missing > 0;
-      const int64_t from = is_beyond ? bounds_[lane] + 1 : clamped(bounds_[lane] - reach);
-      const int64_t to = is_beyond ? clamped(bounds_[lane] + reach) : bounds_[lane];
-      first[lane] = static_cast<uint16_t>(std::min(from, kMostHalf));
-      width[lane] = static_cast<uint16_t>(std::max<int64_t>(to - first[lane], 0));
-      is_beyond_[lane] = is_beyond;
+      const bool is_beyond = missing(lane) > 0;
+      const int64_t from = is_beyond ? std::min(bound + 1, kMostHalf) : clamped(bound - reach);
+      const int64_t to = is_beyond ? clamped(bound + reach) : bound;
+      windows_.first[lane] = static_cast<uint16_t>(from);
+      windows_.width[lane] = static_cast<uint16_t>(to - from);
+      windows_.lanes |= uint64_t{missing(lane) != 0} << lane;
       most = std::max(most, ranks);
     }
     const double room = most + 8 * std::sqrt(most) + 8;
     found_.clear(std::min(tile_.rows, static_cast<int64_t>(room)));
-    passes_.collect_kept(tile_, first, width, found_);
-    std::fill_n(changes_, kLanes, 0);
-    for (int lane = 0; lane < tile_.lanes; ++lane)
-      if (!settle_lane(lane, limits)) return false;
-    // Only now: what has been counted holds for the halves as they were.
-    for (int lane = 0; lane < tile_.lanes; ++lane)
-      for (int64_t i = 0; i < changes_[lane]; ++i) {
-        const KeptWords::Entry& entry = found_.of(lane)[i];
-        tile_.at(entry.row, lane) = entry.upper;
-      }
+    passes_.mark_kept(tile_, windows_, marks, found_);
+    for (uint64_t lanes = windows_.lanes; lanes; lanes &= lanes - 1)
+      if (!settle_lane(__builtin_ctzll(lanes), marks)) return false;
     return true;
   }
 
-  bool settle_lane(int lane, LaneHalves& limits) {
-    const int64_t count = found_.count[lane];
-    const int64_t below = is_beyond_[lane] ? counts_[lane] : counts_[lane] - count;
-    const int64_t rank = zeros_ - below;
-    if (rank < 1 || rank > count || count > found_.room) return false;
-    KeptWords::Entry* const entries = found_.of(lane);
-    std::nth_element(entries, entries + rank - 1, entries + count,
-                     [](const auto& a, const auto& b) { return a.upper < b.upper; });
-    const uint16_t limit = entries[rank - 1].upper;
-    const auto sharing = std::partition(entries, entries + count,
-                                        [&](const auto& entry) { return entry.upper == limit; });
-    int64_t smaller = 0;
-    for (const auto* entry = sharing; entry < entries + count; ++entry)
-      smaller += entry->upper < limit;
-    const int64_t zeros = rank - smaller, shared = sharing - entries;
-    limits[lane] = zeros == shared ? limit : part(lane, limit, entries, shared, zeros);
+  bool settle_lane(int lane, uint64_t* marks) {
+    const bool is_beyond = missing(lane) > 0;
+    const int64_t turned = std::abs(missing(lane)), count = found_.count[lane];
+    if (count < turned || count > found_.room) return false;
+    // The nearest to the bound come first.
+    uint32_t* const entries = found_.of(lane);
+    const uint32_t reversal = is_beyond ? 0 : UINT32_MAX;
+    for (int64_t i = 0; i < count; ++i) entries[i] ^= reversal;
+    std::nth_element(entries, entries + turned - 1, entries + count);
+    const uint32_t last = entries[turned - 1] >> 16;
+    if (std::any_of(entries + turned, entries + count,
+                    [&](uint32_t entry) { return entry >> 16 == last; }))
+      sort(lane, entries, count, reversal);
+    for (int64_t i = 0; i < turned; ++i)
+      marks[(entries[i] ^ reversal) & UINT16_MAX] ^= uint64_t{1} << lane;
     return true;
   }
 
-  // Of entries that share the limit, the `zeros` with the smallest words, and in the smallest rows
-  // of those, are zero. Those that get another half are put in front.
-  uint16_t part(int lane, uint16_t limit, KeptWords::Entry* entries, int64_t shared,
-                int64_t zeros) {
-    const auto word = [&](const KeptWords::Entry& entry) {
-      const uint64_t index = tile_.index(entry.row) + static_cast<uint64_t>(lane);
-      return std::pair(philox_word(tile_.key, Domain::kSparse, index), entry.row);
+  // Halves that are shared are told apart by the words, and then by the rows.
+  void sort(int lane, uint32_t* entries, int64_t count, uint32_t reversal) {
+    const auto word = [&](uint32_t entry) {
+      const uint64_t row = (entry ^ reversal) & UINT16_MAX;
+      const uint64_t index = tile_.index(static_cast<int64_t>(row)) + static_cast<uint64_t>(lane);
+      return philox_word(tile_.key, Domain::kSparse, index) ^ reversal;
     };
-    std::sort(entries, entries + shared,
-              [&](const auto& a, const auto& b) { return word(a) < word(b); });
-    const bool is_last = limit == kMostHalf;  // then the zeros get another half
-    if (!is_last) std::rotate(entries, entries + zeros, entries + shared);
-    changes_[lane] = is_last ? zeros : shared - zeros;
-    for (int64_t i = 0; i < changes_[lane]; ++i)
-      entries[i].upper = is_last ? uint16_t{0} : uint16_t{kMostHalf};
-    return is_last ? static_cast<uint16_t>(limit - 1) : limit;
+    std::sort(entries, entries + count, [&](uint32_t a, uint32_t b) {
+      if (a >> 16 != b >> 16) return a < b;
+      const uint32_t words[] = {word(a), word(b)};
+      return words[0] != words[1] ? words[0] < words[1] : a < b;
+    });
   }
 
   const SparsePasses& passes_;
@@ -131,9 +119,8 @@ class TileSelection {
   int64_t zeros_;
   KeptWords& found_;
   double density_;  // of halves
-  LaneHalves bounds_, counts_;
-  bool is_beyond_[kLanes];
-  int64_t changes_[kLanes];  // how many of a lane's entries, the first, have got another half
+  KeptWindows windows_ = {};
+  LaneHalves counts_;  // up to the bounds
 };
 
 int64_t tiles_of(const ColumnRange& columns) { return (columns.count + kLanes - 1) / kLanes; }
@@ -160,13 +147,13 @@ struct KeptGroups {
         words(selection.rows * kLanes),
         marks(selection.rows * together),
         upper(rooms.get<uint16_t>(workers * words)),
-        entries(rooms.get<KeptWords::Entry>(workers * words)),
+        entries(rooms.get<uint32_t>(workers * words)),
         bits(rooms.get<uint64_t>(workers * marks)) {}
 
   int64_t tiles, together, count, workers;
   int64_t words, marks;  // of a worker
   uint16_t* upper;
-  KeptWords::Entry* entries;
+  uint32_t* entries;
   uint64_t* bits;
 };
 
@@ -219,9 +206,7 @@ void sparse_kept_cpu(const SparseFill& fill, const SparseColumns& part, int thre
                             fill.rows,
                             std::min(kLanes, marks.lanes - place * kLanes),
                             groups.upper + worker * groups.words};
-        LaneHalves limits = {};
-        TileSelection(passes, tile, fill.zeros_per_column, found).run(limits);
-        passes.mark_kept(tile, limits, marks, place);
+        TileSelection(passes, tile, fill.zeros_per_column, found).run(marks.of(place));
       }
       for (int64_t i = 0; i < part.count; ++i) {
         RandomFill normal = fill.normal;

@@ -53,61 +53,36 @@ static inline void count_kept(const KeptTile& tile, const LaneHalves& bounds, La
   std::copy_n(held, KeptTile::kLanes, counts);
 }
 
-// Collects the halves first ... first + width of each lane.
+// Marks the elements whose half is above the bound of their lane, a word for a row, and collects
+// the halves in the windows.
 template <class L>
-static void collect_kept(const KeptTile& tile, const LaneHalves& first, const LaneHalves& width,
-                         KeptWords& found) {
-  const uint64_t lanes = ~uint64_t{0} >> (KeptTile::kLanes - tile.lanes);
-  for (int64_t row = 0; row < tile.rows; ++row) {
-    const uint16_t* const upper = tile.upper + row * KeptTile::kLanes;
-    uint64_t inside = L::within(upper, first, width) & lanes;
-    for (; inside; inside &= inside - 1) {
-      const int lane = __builtin_ctzll(inside);
-      found.append(lane, upper[lane], row);
-    }
-  }
-}
-
-// Marks the elements whose half is above the limit of their lane, in the tile's place among those
-// of a row.
-template <class L>
-static void mark_kept(const KeptTile& tile, const LaneHalves& limits, KeptMarks& marks, int place) {
+static void mark_kept(const KeptTile& tile, const KeptWindows& windows, uint64_t* marks,
+                      KeptWords& found) {
+  constexpr int64_t kRows = 64;
+  const KeptWindows own = windows;  // which nobody else writes to: vectors of it stay in registers
   const LaneHalves least = {};
-  uint64_t* const bits = marks.of(place);
-  for (int64_t row = 0; row < tile.rows; ++row)
-    bits[row] = ~L::within(tile.upper + row * KeptTile::kLanes, least, limits);
-}
-
-// What a chunk of the sparse fill is held against: the marks of a row.
-template <class L>
-class KeptZeros {
- public:
-  explicit KeptZeros(const KeptMarks& marks) : marks_(marks) {}
-
-  void begin(int64_t row) {
-    row_ = row;
-    first_ = marks_.index(row) / 4;
-  }
-
-  // Of the chunk that begins with this block.
-  struct View {
-    uint64_t bits;
-    WINIT_HD_MEMBER typename L::F nonzero(int i, typename L::F value) const {
-      return L::where_set(static_cast<uint32_t>(bits >> (i * L::kLanes)), value);
+  for (int64_t begin = 0; begin < tile.rows; begin += kRows) {
+    // Rows with something inside come first: a branch for each row is hard to foretell.
+    struct {
+      int64_t row;
+      uint64_t inside;
+    } some[kRows + 1];
+    int64_t count = 0;
+    const int64_t end = std::min(begin + kRows, tile.rows);
+    for (int64_t row = begin; row < end; ++row) {
+      const uint16_t* const upper = tile.upper + row * KeptTile::kLanes;
+      marks[row] = ~L::within(upper, least, own.bounds);
+      const uint64_t inside = L::within(upper, own.first, own.width) & own.lanes;
+      some[count] = {row, inside};
+      count += inside != 0;
     }
-    WINIT_HD_MEMBER bool is_zero(int i) const { return (bits >> i & 1) == 0; }
-  };
-  WINIT_HD_MEMBER View at(uint64_t block) const {
-    const uint64_t lane = 4 * (block - first_);
-    const uint64_t* const bits = marks_.of(static_cast<int64_t>(lane / KeptTile::kLanes));
-    return {bits[row_] >> lane % KeptTile::kLanes};
+    for (int64_t i = 0; i < count; ++i)
+      for (uint64_t inside = some[i].inside; inside; inside &= inside - 1) {
+        const int lane = __builtin_ctzll(inside);
+        found.append(lane, tile.upper[some[i].row * KeptTile::kLanes + lane], some[i].row);
+      }
   }
-
- private:
-  const KeptMarks& marks_;
-  int64_t row_ = 0;
-  uint64_t first_ = 0;
-};
+}
 
 }  // namespace simd
 }  // namespace winit_cuda

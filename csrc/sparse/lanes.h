@@ -6,6 +6,7 @@
 
 #include "fill/lanes.h"
 #include "sparse/kept_lanes.h"
+#include "sparse/marked_rows.h"
 #include "sparse/passes.h"
 
 namespace winit_cuda {
@@ -15,7 +16,9 @@ namespace winit_cuda {
 //   each;
 //                                         counts those with w < first, word by word
 //   where_above(order, limits, value)     `value` where order > limit, else zero
-//   where_set(bits, value)                `value` where the lane's bit is set, else zero
+//   pack(word, bits, out)                 the words of the lanes whose bits are set, side by side;
+//                                         what is behind them, up to a vector, may change
+//   spread(bits, in, value)               the other way round, with zeros between
 //   keep(words, bound, upper, held)       `upper`, the halves of 64 words; counts in `held`, lane
 //                                         by lane, those up to the bound
 //   within(halves, first, width)          in which of 64 lanes half - first <= width, a bit each
@@ -107,15 +110,14 @@ class ChunkZeros {
   uint64_t next_ = UINT64_MAX, position_ = 0;
 };
 
-// `Zeros` says which elements of a chunk are zero.
-template <class L, class T, class Zeros>
+template <class L, class T>
 class SparseChunk {
  public:
   static constexpr int kElements = 4 * L::kBlocks, kTogether = L::kTogether;
   static constexpr bool kOverlapping = false;
   using Lanes = L;
 
-  SparseChunk(const RandomFill& fill, Zeros& zeros)
+  SparseChunk(const RandomFill& fill, ChunkZeros<L>& zeros)
       : zeros_(zeros), values_(fill, fill.target.box.index_offset) {}
 
   template <int kChunks>
@@ -133,19 +135,19 @@ class SparseChunk {
   }
 
  private:
-  Zeros& zeros_;
+  ChunkZeros<L>& zeros_;
   Chunk<L, T> values_;
 };
 
-template <class L, class Zeros>
-class SparseChunk<L, double, Zeros> {
+template <class L>
+class SparseChunk<L, double> {
  public:
   static constexpr int kElements = 4 * L::kBlocks, kTogether = 1;
   static constexpr bool kOverlapping = false;
   using Values = Chunk<L, double>;
   using Lanes = typename Values::Lanes;
 
-  SparseChunk(const RandomFill& fill, Zeros& zeros)
+  SparseChunk(const RandomFill& fill, ChunkZeros<L>& zeros)
       : zeros_(zeros), values_(fill, fill.target.box.index_offset) {}
 
   template <int kChunks>
@@ -163,14 +165,15 @@ class SparseChunk<L, double, Zeros> {
   }
 
  private:
-  Zeros& zeros_;
+  ChunkZeros<L>& zeros_;
   Values values_;
 };
 
 // A function of its own for each dtype, as in fill/lanes.h.
-template <class C, class T, class Zeros, class Visit>
-WINIT_NO_INLINE static void visit_sparse_chunk(const RandomFill& fill, Zeros& zeros,
+template <class L, class T, class Visit>
+WINIT_NO_INLINE static void visit_sparse_chunk(const RandomFill& fill, ChunkZeros<L>& zeros,
                                                const Visit& visit) {
+  using C = SparseChunk<L, T>;
   using Map = NormalMap<typename C::Lanes>;
   const Map map(fill.law.numbers_of<Map>());
   C chunk(fill, zeros);
@@ -178,11 +181,11 @@ WINIT_NO_INLINE static void visit_sparse_chunk(const RandomFill& fill, Zeros& ze
 }
 
 // Calls visit(map, chunk, base).
-template <class L, class Zeros, class Visit>
-static void with_sparse_chunk(const RandomFill& fill, Zeros& zeros, const Visit& visit) {
+template <class L, class Visit>
+static void with_sparse_chunk(const RandomFill& fill, ChunkZeros<L>& zeros, const Visit& visit) {
   with_element(fill.target.dtype, [&](auto element) {
     using T = typename decltype(element)::type;
-    visit_sparse_chunk<SparseChunk<L, T, Zeros>, T>(fill, zeros, visit);
+    visit_sparse_chunk<L, T>(fill, zeros, visit);
   });
 }
 
@@ -206,32 +209,10 @@ static void sparse_tiles(const RandomFill& fill, const ColumnLimits& limits, con
   });
 }
 
-// A function of its own: inlined into the loop over rows, its vectors do not all stay in registers.
-template <class C, class T, class Map>
-WINIT_NO_INLINE static void fill_row(const Map& map, C& chunk, uint64_t index, int64_t count,
-                                     T* out, bool streaming) {
-  fill_contiguous(map, chunk, index, count, out, streaming);
-}
-
-template <class L>
-static void fill_kept(const RandomFill& fill, const KeptMarks& marks, int64_t column) {
-  const Box& box = fill.target.box;
-  const int64_t first_row = static_cast<int64_t>(box.index_offset / marks.row_stride);
-  KeptZeros<L> zeros(marks);
-  with_sparse_chunk<L>(fill, zeros, [&](const auto& map, auto& chunk, auto* base) {
-    const bool streaming = is_streamed(box, sizeof(*base));
-    for (int64_t i = 0; i < box.size[0]; ++i) {
-      zeros.begin(first_row + i);
-      fill_row(map, chunk, marks.index(first_row + i), marks.lanes,
-               base + i * box.stride[0] + column, streaming);
-    }
-  });
-}
-
 template <class L>
 constexpr SparsePasses sparse_passes_of() {
-  return {collect<L>, count_up_to,     sparse_range<L>, sparse_tiles<L>, keep<L>,
-          count_kept, collect_kept<L>, mark_kept<L>,    fill_kept<L>};
+  return {collect<L>, count_up_to, sparse_range<L>, sparse_tiles<L>,
+          keep<L>,    count_kept,  mark_kept<L>,    fill_kept<L>};
 }
 
 }  // namespace simd

@@ -20,9 +20,8 @@ struct SparsePasses {
   // that are in the box, from a column of the box on, with zeros where there is no mark.
   void (*keep)(const KeptTile& tile, uint16_t bound, LaneHalves& counts);
   void (*count_kept)(const KeptTile& tile, const LaneHalves& bounds, LaneHalves& counts);
-  void (*collect_kept)(const KeptTile& tile, const LaneHalves& first, const LaneHalves& width,
-                       KeptWords& found);
-  void (*mark_kept)(const KeptTile& tile, const LaneHalves& limits, KeptMarks& marks, int place);
+  void (*mark_kept)(const KeptTile& tile, const KeptWindows& windows, uint64_t* marks,
+                    KeptWords& found);
   void (*fill_kept)(const RandomFill& fill, const KeptMarks& marks, int64_t column);
 };
 

@@ -173,9 +173,13 @@ def test_any_number_of_threads():
         assert same_bits(sparse(torch.empty(shape), 300, 1.0, threads=threads), expected)
 
 
-def test_a_matrix_that_is_written_around_the_caches():
-    shape = 2048, 1028
-    found = sparse(torch.empty(shape), 1024, 1.0)
-    normal = draw("normal", shape[0] * shape[1], torch.float32, 0, 1.0).view(shape).numpy()
-    expected = np.where(zeros_of(order_of(shape), 1024), np.float32(0), normal)
-    assert np.array_equal(found.numpy(), expected)
+@every_set
+@pytest.mark.parametrize(
+    ("dtype", "columns"), [(torch.float32, 1204), (torch.bfloat16, 2228), (torch.float64, 692)]
+)
+def test_a_matrix_that_is_written_around_the_caches(dtype, columns, place):
+    """Few rows begin with a line of the cache, and none ends with a chunk of elements."""
+    shape = 2048, columns
+    found = sparse(torch.empty(shape, dtype=dtype), 1024, 1.0, place=place, threads=1)
+    normal = draw("normal", shape[0] * shape[1], dtype, 0, 1.0).view(shape)
+    assert np.array_equal(bits(found), np.where(zeros_of(order_of(shape), 1024), 0, bits(normal)))
