@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import torch
 
 from initializers import needs_core
@@ -37,8 +39,8 @@ def test_what_is_computed_in_float32():
 def test_no_setting_lets_short_products_in():
     exact_now = precision._float32_is_exact
     assert exact_now()
-    for precision in ("high", "medium"):
-        torch.set_float32_matmul_precision(precision)
+    for setting in ("high", "medium"):
+        torch.set_float32_matmul_precision(setting)
         try:
             assert not exact_now()
         finally:
