@@ -143,8 +143,8 @@ OF_FILLS = (
         "words that share a half go by the row alone",
         "order",
         "csrc/sparse/kept.cpp",
-        "entry >> 16 == last;",
-        "entry >> 17 == last;",
+        "entry >> 16 == last",
+        "entry >> 17 == last",
         (f"{SPARSE}/test_kept.py", SPARSE),
     ),
     Mutation(
@@ -159,8 +159,8 @@ OF_FILLS = (
         "vectors behind those that are made together get values of the first",
         "index",
         "csrc/sparse/marked_rows.h",
-        "spread(row, spread_lanes, from,",
-        "spread(row, spread_lanes, values_,",
+        "spread(row, spread_lanes, from, out, kStreaming)",
+        "spread(row, spread_lanes, values_, out, kStreaming)",
         (f"{SPARSE}/test_kept.py", SPARSE),
     ),
     # ------------------------------------------------------------------------------------ csrc/many
