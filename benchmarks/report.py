@@ -139,6 +139,7 @@ def as_text(report: Report) -> str:
 
 FACTS = [
     "cpu",
+    "cpu_family",
     "cores",
     "simd_flags",
     "torch_simd",

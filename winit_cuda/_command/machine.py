@@ -35,6 +35,7 @@ def describe() -> dict[str, object]:
         "winit_cuda": __version__,
         "commit": git_commit(),
         "cpu": cpu_model(),
+        "cpu_family": cpu_family(),
         "cores": available_cores(),
         "simd_flags": simd_flags(),
         "torch_simd": torch_simd(),
@@ -48,6 +49,12 @@ def describe() -> dict[str, object]:
 def cpu_model() -> str:
     """The name of the processor."""
     return _cpu_info().get("brand_raw") or platform.processor() or platform.machine()
+
+
+def cpu_family() -> str | None:
+    """Family and model of an x86 processor: virtual machines hide the rest of its name."""
+    family, model = (_cpu_info().get(name) for name in ("family", "model"))
+    return None if family is None else f"family {family}, model {model}"
 
 
 def simd_flags() -> list[str]:
