@@ -16,6 +16,7 @@ import torch
 import winit_cuda as winit
 from initializers import needs_core
 from winit_cuda import init
+from winit_cuda._core.target import exchange
 
 RANDOM = {
     "uniform",
@@ -104,6 +105,8 @@ WITH_EXAMPLES = ("_core.backend", "_keys.keys", "_schemes.structured", "_dispatc
 @needs_core
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_run(name):
+    if name == "winit_cuda._dispatch.planned" and exchange is None:
+        pytest.skip("before torch 2.10 there are no such fills")
     flags = doctest.NORMALIZE_WHITESPACE
     results = doctest.testmod(import_module(name), optionflags=flags, verbose=False)
     assert results.failed == 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 import fnmatch
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -95,9 +95,11 @@ def _planned(entry: Entry) -> PlannedItem | None:
     return None if item is None else (entry.name, entry.key_name or entry.name, entry.shape, item)
 
 
+_LOADED = "_is_hf_initialized"  # as transformers marks a tensor
+
+
 def _is_loaded(tensor: torch.Tensor) -> object:
-    """Whether transformers has marked it so."""
-    return getattr(tensor, "_is_hf_initialized", False)
+    return getattr(tensor, _LOADED, False)
 
 
 class Match:
@@ -125,18 +127,13 @@ class Match:
         self.report.filled += self._names[self._done :]
 
 
-class Candidate(NamedTuple):
-    """A tensor that is none of the ordinary ones."""
-
-    place: int
-    """Before which of these it comes."""
-    slot: Slot
-    is_buffer: bool
+# Before which of the ordinary tensors another one comes, that, and whether it is a buffer.
+_Candidate = tuple[int, "Slot", bool]
 
 
 def _gathered(
     index: Index, modules: Modules, buffers: bool, quick: bool
-) -> tuple[NamedFills | None, list[Candidate]]:
+) -> tuple[NamedFills | None, list[_Candidate]]:
     """The ordinary tensors, if it is to be quick, and all others, each once."""
     owners: list[tuple[str, Any]] = []
     others: Iterable[Other]
@@ -152,7 +149,7 @@ def _gathered(
         ordinary = None
         count = len(modules) * (2 if buffers else 1)
         others = [(number, 0, None, None) for number in range(count)]
-    found: dict[Any, Candidate] = {}
+    found: dict[Any, _Candidate] = {}
     inside: set[nn.Module] = set()
     for owner, place, path, tensor in others:
         is_buffer = owner >= len(modules)
@@ -164,10 +161,10 @@ def _gathered(
         else:
             slots = own_slots(name, module, around, inside, index.by_name.__contains__)
         for slot in slots:
-            same = found.setdefault((is_buffer, identity(slot)), Candidate(place, slot, is_buffer))
-            if same.slot is not slot:
-                merged = same._replace(slot=with_alias(same.slot, slot.name))
-                found[is_buffer, identity(slot)] = merged
+            key = is_buffer, identity(slot)
+            first, same, _ = found.setdefault(key, (place, slot, is_buffer))
+            if same is not slot:
+                found[key] = first, with_alias(same, slot.name), is_buffer
     return ordinary, list(found.values())
 
 
@@ -208,7 +205,7 @@ def matched(
                 continue  # a plan need not have every buffer
         if own is not None:
             seen.add(own.name)
-        is_loaded = not loaded and _is_loaded(slot.tensor)
+        is_loaded = not loaded and getattr(slot.tensor, _LOADED, False)
         if (patterns and _is_skipped(slot, patterns)) or is_loaded:
             report.skipped.append(slot.name)
         elif own is None:

@@ -20,8 +20,8 @@ def test_cuda_devices(machine: Any) -> None:
     assert machine.device_switches == 0
 
 
-@pytest.mark.parametrize(("capability", "said"), [("default", "DEFAULT (forced)"), (None, None)])
-def test_what_torch_uses(capability: str | None, said: str | None) -> None:
+@pytest.mark.parametrize("capability", ["default", None])
+def test_what_torch_uses(capability: str | None) -> None:
     program = "from winit_cuda._command import machine; print(machine.torch_simd())"
     environment = {name: value for name, value in os.environ.items() if "CAPABILITY" not in name}
     if capability:
@@ -29,4 +29,7 @@ def test_what_torch_uses(capability: str | None, said: str | None) -> None:
     done = subprocess.run(
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
     )
-    assert done.stdout.strip() == (said or torch.backends.cpu.get_cpu_capability())
+    if capability:  # "NO AVX" in torch 2.4
+        assert done.stdout.strip() in ("DEFAULT (forced)", "NO AVX (forced)")
+    else:
+        assert done.stdout.strip() == torch.backends.cpu.get_cpu_capability()
