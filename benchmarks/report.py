@@ -222,7 +222,7 @@ def file_stem(report: Report) -> str:
     count = f"-{report.all_threads}t" if report.device == "cpu" else ""
     day = str(report.machine["date"])[:10]
     incomplete = "" if report.complete else "-incomplete"
-    simd, _, forced = str(report.machine.get("torch_simd", "")).lower().partition(" (forced)")
+    simd, forced, _ = str(report.machine.get("torch_simd", "")).lower().partition(" (forced)")
     preset = f"{report.preset}-torch-{simd.replace(' ', '-')}" if forced else report.preset
     return f"{report.device}-{model}{count}-{preset}-{day}{incomplete}"
 

@@ -161,7 +161,7 @@ def _gathered(
         else:
             slots = own_slots(name, module, around, inside, index.by_name.__contains__)
         for slot in slots:
-            key = is_buffer, identity(slot)
+            key = is_buffer, identity(slot) if slot.is_computed else id(slot.tensor)
             first, same, _ = found.setdefault(key, (place, slot, is_buffer))
             if same is not slot:
                 found[key] = first, with_alias(same, slot.name), is_buffer

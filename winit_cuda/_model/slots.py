@@ -170,29 +170,31 @@ def own_slots(
     around: tuple[nn.Module, ...],
     inside: set[nn.Module],
     is_wanted: Callable[[str], bool],
-) -> Iterator[Slot]:
+) -> list[Slot]:
     """The parameters of a module, some maybe twice.
 
     Those of the modules `inside` are computed from others; the set grows.
     """
+    found: list[Slot] = []
     if module in inside:
-        return
+        return found
     if "parametrizations" in own_modules(module) and parametrize.is_parametrized(module):
         parametrizations: Any = module.parametrizations
         for name, own in parametrizations.items():
             path = _joined(prefix, name)
             if _is_before(own):
                 inside.add(own)
-                yield Slot(path, own.original, module, around=around)
+                found.append(Slot(path, own.original, module, around=around))
                 continue
             slot = Slot(path, _computed(module, name), module, (), True, around)
             if slot.can_be_assigned or is_wanted(slot.name):
                 inside.add(own)
-                yield slot
+                found.append(slot)
     for name, tensor in own_parameters(module).items():
         if tensor is not None:
             path = f"{prefix}.{name}" if prefix else name
-            yield make_slot((path, tensor, module, (), False, around))
+            found.append(make_slot((path, tensor, module, (), False, around)))
+    return found
 
 
 def modules_of(model: nn.Module) -> Modules:
