@@ -6,9 +6,13 @@
 
 #include <emmintrin.h>
 
+#include <algorithm>
+#include <cmath>
+
 #include "simd/halves.h"
 #include "simd/scalar_vectors.h"
 #include "simd/sse2_double.h"
+#include "values/maps.h"
 
 namespace winit_cuda {
 
@@ -31,23 +35,33 @@ struct Sse2Doubles {
   static WINIT_HD_MEMBER Sse2Doubles of(__m128 a) {
     return {_mm_cvtps_pd(a), _mm_cvtps_pd(_mm_movehl_ps(a, a))};
   }
-  // a * b + c. The sum is rounded to odd, which is never half way, but where it is exact.
-  static WINIT_HD_MEMBER __m128 fma(Sse2Doubles a, Sse2Doubles b, Sse2Doubles c) {
-    const __m128d low = Sse2Exact::sum_to_odd(_mm_mul_pd(a.low, b.low), c.low);
-    const __m128d high = Sse2Exact::sum_to_odd(_mm_mul_pd(a.high, b.high), c.high);
+  static WINIT_HD_MEMBER Sse2Doubles splat(double a) { return {_mm_set1_pd(a), _mm_set1_pd(a)}; }
+  static WINIT_HD_MEMBER Sse2Doubles product(Sse2Doubles a, Sse2Doubles b) {
+    return {_mm_mul_pd(a.low, b.low), _mm_mul_pd(a.high, b.high)};
+  }
+  WINIT_HD_MEMBER __m128 floats() const {
     return _mm_movelh_ps(_mm_cvtpd_ps(low), _mm_cvtpd_ps(high));
   }
-  // The same in fewer steps, for results that are not below 2^-126. Sets the lanes of `half_way`
-  // whose low 29 bits are 0x10000000: about one in 2^29 of a polynomial's.
-  static WINIT_HD_MEMBER __m128 fma(Sse2Doubles a, Sse2Doubles b, Sse2Doubles c,
-                                    __m128i& half_way) {
-    const __m128d low = _mm_add_pd(_mm_mul_pd(a.low, b.low), c.low);
-    const __m128d high = _mm_add_pd(_mm_mul_pd(a.high, b.high), c.high);
+  WINIT_HD_MEMBER Sse2Doubles rounded_to_floats() const {
+    return {_mm_cvtps_pd(_mm_cvtpd_ps(low)), _mm_cvtps_pd(_mm_cvtpd_ps(high))};
+  }
+  // a * b + c, to be rounded to floats. It is rounded to odd, which is never half way, but where
+  // it is exact.
+  static WINIT_HD_MEMBER Sse2Doubles to_odd(Sse2Doubles a, Sse2Doubles b, Sse2Doubles c) {
+    const Sse2Doubles ab = product(a, b);
+    return {Sse2Exact::sum_to_odd(ab.low, c.low), Sse2Exact::sum_to_odd(ab.high, c.high)};
+  }
+  // The same in fewer steps, for floats that are not below 2^-126. Sets the lanes of `half_way`
+  // whose low 29 bits are `half`, 0x10000000: about one in 2^29 of a polynomial's.
+  static WINIT_HD_MEMBER Sse2Doubles quick(Sse2Doubles a, Sse2Doubles b, Sse2Doubles c,
+                                           __m128i half, __m128i& half_way) {
+    const Sse2Doubles ab = product(a, b);
+    const Sse2Doubles sum = {_mm_add_pd(ab.low, c.low), _mm_add_pd(ab.high, c.high)};
     const __m128i last = _mm_castps_si128(
-        _mm_shuffle_ps(_mm_castpd_ps(low), _mm_castpd_ps(high), _MM_SHUFFLE(2, 0, 2, 0)));
+        _mm_shuffle_ps(_mm_castpd_ps(sum.low), _mm_castpd_ps(sum.high), _MM_SHUFFLE(2, 0, 2, 0)));
     const __m128i dropped = _mm_and_si128(last, _mm_set1_epi32(0x1FFFFFFF));
-    half_way = _mm_or_si128(half_way, _mm_cmpeq_epi32(dropped, _mm_set1_epi32(0x10000000)));
-    return _mm_movelh_ps(_mm_cvtpd_ps(low), _mm_cvtpd_ps(high));
+    half_way = _mm_or_si128(half_way, _mm_cmpeq_epi32(dropped, half));
+    return sum;
   }
 };
 
@@ -82,8 +96,20 @@ struct Sse2 : simd::HalvesWithoutMasks<Sse2> {
   static WINIT_HD_MEMBER F select(U word, F when_negative, F otherwise) {
     return choose(_mm_srai_epi32(word, 31), when_negative, otherwise);
   }
+  static WINIT_HD_MEMBER U half() { return _mm_set1_epi32(0x10000000); }
   static WINIT_HD_MEMBER F fma(F a, F b, F c) {
-    return Sse2Doubles::fma(Sse2Doubles::of(a), Sse2Doubles::of(b), Sse2Doubles::of(c));
+    U half_way = _mm_setzero_si128();
+    const F value = Sse2Doubles::quick(Sse2Doubles::of(a), Sse2Doubles::of(b), Sse2Doubles::of(c),
+                                       half(), half_way)
+                        .floats();
+    return __builtin_expect(is_unsure(value, half_way), 0) ? exact_fma(a, b, c) : value;
+  }
+  static WINIT_HD_MEMBER bool is_unsure(F value, U half_way) {
+    const F is_small = _mm_cmplt_ps(absolute(value), _mm_set1_ps(0x1p-126f));
+    return _mm_movemask_ps(_mm_or_ps(_mm_castsi128_ps(half_way), is_small)) != 0;
+  }
+  WINIT_NO_INLINE static F exact_fma(F a, F b, F c) {
+    return Sse2Doubles::to_odd(Sse2Doubles::of(a), Sse2Doubles::of(b), Sse2Doubles::of(c)).floats();
   }
   static WINIT_HD_MEMBER F multiply(F a, F b) { return _mm_mul_ps(a, b); }
   static WINIT_HD_MEMBER F subtract(F a, F b) { return _mm_sub_ps(a, b); }
@@ -91,8 +117,7 @@ struct Sse2 : simd::HalvesWithoutMasks<Sse2> {
   static WINIT_HD_MEMBER F smaller(F a, F b) { return _mm_min_ps(b, a); }
   static WINIT_HD_MEMBER F larger(F a, F b) { return _mm_max_ps(b, a); }
 
-  // The entries of a segment lie side by side, with the scale multiplied in, and those of four
-  // segments are transposed in registers.
+  // The entries of a segment lie side by side, with the scale multiplied in, as doubles.
   //
   // Vectors with a lane half way are made again one by one, and those with a value below 2^-126:
   // floats have fewer bits there, and half way is elsewhere. On the way to the value it does not
@@ -100,8 +125,8 @@ struct Sse2 : simd::HalvesWithoutMasks<Sse2> {
   // so is that of the base, which is zero or at least 2^-125 or has all vectors made again.
   struct Quantile {
     static constexpr int kRows = kFloatDegree + 2, kLine = 8;
-    alignas(64) float lines[kSegments][kLine];
-    float base;
+    alignas(64) double lines[kSegments][kLine];
+    double base;
     U always;  // all ones where every vector is made again
 
     WINIT_HD_MEMBER Quantile(const float* table, float scale, float base_)
@@ -113,48 +138,44 @@ struct Sse2 : simd::HalvesWithoutMasks<Sse2> {
 
     WINIT_HD_MEMBER F operator()(F c, F p) const {
       const U bits = _mm_castps_si128(p);
-      F entries[kRows];
+      Sse2Doubles entries[kRows];
       load(bits, entries);
       const F mantissa = _mm_castsi128_ps(_mm_or_si128(
           _mm_and_si128(bits, _mm_set1_epi32(0x001FFFFF)), _mm_set1_epi32(0x3F800000)));
-      const F u = _mm_sub_ps(mantissa, entries[0]);
-      const Sse2Doubles variable = Sse2Doubles::of(u);
+      const Sse2Doubles whole = Sse2Doubles::of(mantissa), center = Sse2Doubles::of(c);
+      const Sse2Doubles u = {_mm_sub_pd(whole.low, entries[0].low),
+                             _mm_sub_pd(whole.high, entries[0].high)};
       U wrong = always;
-      F rest = entries[kRows - 1];
+      Sse2Doubles rest = entries[kRows - 1];
 #pragma GCC unroll 8
       for (int power = kFloatDegree - 1; power >= 1; --power)
-        rest = Sse2Doubles::fma(Sse2Doubles::of(rest), variable,
-                                Sse2Doubles::of(entries[power + 1]), wrong);
-      const F bent = Sse2Doubles::fma(Sse2Doubles::of(_mm_mul_ps(c, u)), Sse2Doubles::of(rest),
-                                      {_mm_set1_pd(base), _mm_set1_pd(base)}, wrong);
-      const F value = Sse2Doubles::fma(Sse2Doubles::of(c), Sse2Doubles::of(entries[1]),
-                                       Sse2Doubles::of(bent), wrong);
-      const F is_small = _mm_cmplt_ps(absolute(value), _mm_set1_ps(0x1p-126f));
-      const int again = _mm_movemask_ps(_mm_or_ps(_mm_castsi128_ps(wrong), is_small));
-      return __builtin_expect(again != 0, 0) ? one_by_one(c, p) : value;
+        rest = Sse2Doubles::quick(rest, u, entries[power + 1], half(), wrong).rounded_to_floats();
+      const Sse2Doubles bent =
+          Sse2Doubles::quick(Sse2Doubles::product(center, u).rounded_to_floats(), rest,
+                             Sse2Doubles::splat(base), half(), wrong)
+              .rounded_to_floats();
+      const F value = Sse2Doubles::quick(center, entries[1], bent, half(), wrong).floats();
+      return __builtin_expect(is_unsure(value, wrong), 0) ? one_by_one(c, p) : value;
     }
 
    private:
-    WINIT_HD_MEMBER void load(U bits, F (&entries)[kRows]) const {
-      const float* const a = lines[segment_of<0>(bits)];
-      const float* const b = lines[segment_of<1>(bits)];
-      const float* const c = lines[segment_of<2>(bits)];
-      const float* const d = lines[segment_of<3>(bits)];
-      F front_a = _mm_load_ps(a), front_b = _mm_load_ps(b);
-      F front_c = _mm_load_ps(c), front_d = _mm_load_ps(d);
-      _MM_TRANSPOSE4_PS(front_a, front_b, front_c, front_d);
-      entries[0] = front_a;
-      entries[1] = front_b;
-      entries[2] = front_c;
-      entries[3] = front_d;
-      const F back_ab = _mm_unpacklo_ps(_mm_load_ps(a + 4), _mm_load_ps(b + 4));
-      const F back_cd = _mm_unpacklo_ps(_mm_load_ps(c + 4), _mm_load_ps(d + 4));
-      entries[4] = _mm_movelh_ps(back_ab, back_cd);
-      entries[5] = _mm_movehl_ps(back_cd, back_ab);
-    }
-    template <int kLane>
-    static WINIT_HD_MEMBER uint32_t segment_of(U bits) {
-      return static_cast<uint32_t>(_mm_extract_epi16(bits, 2 * kLane + 1)) >> 5 & (kSegments - 1);
+    WINIT_HD_MEMBER void load(U bits, Sse2Doubles (&entries)[kRows]) const {
+      // In bytes.
+      const U offsets = _mm_and_si128(_mm_srli_epi32(bits, 15), _mm_set1_epi32(0x1FC0));
+      const auto line = [&](int offset) {
+        return reinterpret_cast<const double*>(reinterpret_cast<const char*>(lines) + offset);
+      };
+      const double* const a = line(_mm_extract_epi16(offsets, 0));
+      const double* const b = line(_mm_extract_epi16(offsets, 2));
+      const double* const c = line(_mm_extract_epi16(offsets, 4));
+      const double* const d = line(_mm_extract_epi16(offsets, 6));
+#pragma GCC unroll 8
+      for (int row = 0; row < kRows; row += 2) {
+        const __m128d of_a = _mm_load_pd(a + row), of_b = _mm_load_pd(b + row);
+        const __m128d of_c = _mm_load_pd(c + row), of_d = _mm_load_pd(d + row);
+        entries[row] = {_mm_unpacklo_pd(of_a, of_b), _mm_unpacklo_pd(of_c, of_d)};
+        entries[row + 1] = {_mm_unpackhi_pd(of_a, of_b), _mm_unpackhi_pd(of_c, of_d)};
+      }
     }
 
     WINIT_NO_INLINE F one_by_one(F c, F p) const {
@@ -162,8 +183,10 @@ struct Sse2 : simd::HalvesWithoutMasks<Sse2> {
       _mm_store_ps(centers, c);
       _mm_store_ps(tails, p);
       for (int i = 0; i < kLanes; ++i) {
-        const float* const line = lines[(bits_of(tails[i]) >> 21) & (kSegments - 1)];
-        values[i] = polynomial_value(line, 1, base, centers[i], tails[i]);
+        float line[kRows];
+        const double* const from = lines[(bits_of(tails[i]) >> 21) & (kSegments - 1)];
+        for (int row = 0; row < kRows; ++row) line[row] = static_cast<float>(from[row]);
+        values[i] = polynomial_value(line, 1, static_cast<float>(base), centers[i], tails[i]);
       }
       return _mm_load_ps(values);
     }
@@ -295,6 +318,39 @@ struct Sse2 : simd::HalvesWithoutMasks<Sse2> {
   static WINIT_HD_MEMBER F where_above(U order, const uint32_t* limit, F value) {
     const U most = _mm_loadu_si128(reinterpret_cast<const U*>(limit));
     return _mm_and_ps(_mm_castsi128_ps(above(order, most)), value);
+  }
+};
+
+// Where every sum is exact as a double, as that of uniform_(0, 1) is, half way is what it is.
+template <>
+struct Line<Sse2> {
+  using F = __m128;
+  float slope, start;
+  __m128i half;  // 0x10000000, or what no low bits are
+
+  WINIT_HD_MEMBER Line(float slope_, float start_)
+      : slope(slope_), start(start_), half(Sse2::half()) {
+    const double most = std::abs(static_cast<double>(start)) + 0x1p31 * std::abs(slope);
+    if (most < 0x1p53 * std::min(last_bit(slope), last_bit(start))) half = _mm_set1_epi32(-1);
+  }
+  WINIT_HD_MEMBER F operator()(F x) const {
+    __m128i half_way = _mm_setzero_si128();
+    const F value = Sse2Doubles::quick(Sse2Doubles::of(x), Sse2Doubles::splat(slope),
+                                       Sse2Doubles::splat(start), half, half_way)
+                        .floats();
+    if (__builtin_expect(Sse2::is_unsure(value, half_way), 0))
+      return Sse2::exact_fma(x, _mm_set1_ps(slope), _mm_set1_ps(start));
+    return value;
+  }
+
+ private:
+  // Which all its multiples by integers are multiples of.
+  static double last_bit(float value) {
+    if (value == 0) return HUGE_VAL;
+    int exponent;
+    const double fraction = std::frexp(value, &exponent);
+    const auto digits = static_cast<int64_t>(std::ldexp(fraction, 24));
+    return std::ldexp(static_cast<double>(digits & -digits), exponent - 24);
   }
 };
 

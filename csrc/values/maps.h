@@ -16,6 +16,18 @@
 
 namespace winit_cuda {
 
+// start + slope * x, of integers x. Lanes without an fma instruction have one of their own.
+template <class L>
+struct Line {
+  using F = typename L::F;
+  using Real = typename L::Real;
+  F slope, start;
+
+  WINIT_HD_MEMBER Line(Real slope_, Real start_)
+      : slope(L::splat(slope_)), start(L::splat(start_)) {}
+  WINIT_HD_MEMBER F operator()(F x) const { return L::fma(x, slope, start); }
+};
+
 // Uniform on [a, b): middle + step * x with step = (b - a) / 2^32, then kept in [lowest, highest],
 // the smallest and largest value in the tensor's dtype that lies in [a, b).
 template <class Real>
@@ -28,16 +40,16 @@ struct UniformMap {
   using F = typename L::F;
   using Real = typename L::Real;
   using Numbers = UniformNumbers<Real>;
-  F middle, step, lowest, highest;
+  Line<L> line;
+  F lowest, highest;
 
   explicit WINIT_HD_MEMBER UniformMap(const Numbers& numbers)
-      : middle(L::splat(numbers.middle)),
-        step(L::splat(numbers.step)),
+      : line(numbers.step, numbers.middle),
         lowest(L::splat(numbers.lowest)),
         highest(L::splat(numbers.highest)) {}
 
   WINIT_HD_MEMBER F operator()(typename L::U word) const {
-    const F value = L::fma(L::from_middle(word), step, middle);
+    const F value = line(L::from_middle(word));
     return L::smaller(L::larger(value, lowest), highest);
   }
 };

@@ -73,6 +73,11 @@ def test_float32_subnormals(place):
         c = np.ldexp(choose.integers(-64, 64, COUNT).astype(np.float64), -149).astype(np.float32)
         assert_rounded_once(a, b, c, place)
         assert_rounded_once(a, b, -np.float32(a.astype(np.float64) * b), place)
+    # The last bit of a float below 2^-126 is further up than that of others.
+    a, b = (np.resize(x * 2.0**-99, COUNT).astype(np.float32) for x in almost_powers(24, 1 << 17))
+    c = np.float32(2.0**-130) + np.zeros_like(a)
+    a = a * np.float32(2)
+    assert (assert_rounded_once(a, b, c, place) == np.float32(2.0**-130 + 2.0**-149)).all()
 
 
 @every_set
@@ -137,14 +142,16 @@ def test_normal_values_half_way(place):
 
 @every_set
 @pytest.mark.parametrize(
-    ("dtype", "numbers"),
+    ("law", "dtype", "numbers"),
     [
-        (torch.float32, (1e-42, 1.0)),
-        (torch.float64, (0.0, 1e-300)),
-        (torch.float64, (1e300, 1e290)),
+        ("normal", torch.float32, (1e-42, 1.0)),
+        ("normal", torch.float64, (0.0, 1e-300)),
+        ("normal", torch.float64, (1e300, 1e290)),
+        ("uniform", torch.float32, (-1e-38, 2e-38)),
+        ("uniform", torch.float32, (-3e38, 1e38)),
     ],
     ids=str,
 )
-def test_numbers_at_the_ends_of_the_range(dtype, numbers, place):
-    found, expected = (draw("normal", 512, dtype, *numbers, place=p) for p in (place, PORTABLE))
+def test_numbers_at_the_ends_of_the_range(law, dtype, numbers, place):
+    found, expected = (draw(law, 512, dtype, *numbers, place=p) for p in (place, PORTABLE))
     assert np.array_equal(bits(found), bits(expected))
