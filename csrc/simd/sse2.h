@@ -136,10 +136,23 @@ struct Sse2 : simd::HalvesWithoutMasks<Sse2> {
           lines[segment][row] = scaled_entry(table, scale, row * kSegments + segment);
     }
 
-    WINIT_HD_MEMBER F operator()(F c, F p) const {
+    // Where the lines of the lanes begin, in bytes.
+    struct Place {
+      F p;
+      alignas(16) uint32_t offset[kLanes];
+      WINIT_HD_MEMBER void find(F p_) {
+        p = p_;
+        const U segment = _mm_srli_epi32(_mm_castps_si128(p), 15);
+        _mm_store_si128(reinterpret_cast<U*>(offset),
+                        _mm_and_si128(segment, _mm_set1_epi32(0x1FC0)));
+      }
+    };
+
+    WINIT_HD_MEMBER F operator()(F c, const Place& place) const {
+      const F p = place.p;
       const U bits = _mm_castps_si128(p);
       Sse2Doubles entries[kRows];
-      load(bits, entries);
+      load(place.offset, entries);
       const F mantissa = _mm_castsi128_ps(_mm_or_si128(
           _mm_and_si128(bits, _mm_set1_epi32(0x001FFFFF)), _mm_set1_epi32(0x3F800000)));
       const Sse2Doubles whole = Sse2Doubles::of(mantissa), center = Sse2Doubles::of(c);
@@ -159,16 +172,12 @@ struct Sse2 : simd::HalvesWithoutMasks<Sse2> {
     }
 
    private:
-    WINIT_HD_MEMBER void load(U bits, Sse2Doubles (&entries)[kRows]) const {
-      // In bytes.
-      const U offsets = _mm_and_si128(_mm_srli_epi32(bits, 15), _mm_set1_epi32(0x1FC0));
-      const auto line = [&](int offset) {
-        return reinterpret_cast<const double*>(reinterpret_cast<const char*>(lines) + offset);
+    WINIT_HD_MEMBER void load(const uint32_t (&offset)[kLanes],
+                              Sse2Doubles (&entries)[kRows]) const {
+      const auto line = [&](int lane) {
+        return reinterpret_cast<const double*>(reinterpret_cast<const char*>(lines) + offset[lane]);
       };
-      const double* const a = line(_mm_extract_epi16(offsets, 0));
-      const double* const b = line(_mm_extract_epi16(offsets, 2));
-      const double* const c = line(_mm_extract_epi16(offsets, 4));
-      const double* const d = line(_mm_extract_epi16(offsets, 6));
+      const double *const a = line(0), *const b = line(1), *const c = line(2), *const d = line(3);
 #pragma GCC unroll 8
       for (int row = 0; row < kRows; row += 2) {
         const __m128d of_a = _mm_load_pd(a + row), of_b = _mm_load_pd(b + row);
