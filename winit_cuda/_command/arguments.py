@@ -26,7 +26,7 @@ def plan_of(path: Path) -> Plan:
     try:
         return Plan.load(path)
     except (TypeError, ValueError) as error:
-        raise CommandError(f"{path}: {error}") from error
+        raise CommandError(f"{path} is no file of Plan.save: {error}") from error
 
 
 @contextmanager
@@ -61,6 +61,6 @@ def factory_of(text: str) -> Callable[[], Any]:
     except (ImportError, AttributeError) as error:
         raise CommandError(f"{text}: {error}") from error
     if not callable(found):
-        raise CommandError(f"{text} is a {type(found).__name__}, not a callable")
+        raise CommandError(f"{text} is no callable, but of type {type(found).__name__}")
     factory: Callable[[], Any] = found
     return factory

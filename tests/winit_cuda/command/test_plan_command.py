@@ -75,7 +75,7 @@ def test_a_parameter_without_a_law(capsys):
         (["factories"], "expected MODULE:FACTORY"),
         (["nowhere:small"], "nowhere:small: No module named 'nowhere'"),
         (["factories:large"], "has no attribute 'large'"),
-        (["factories:SIZE"], "factories:SIZE is a int, not a callable"),
+        (["factories:SIZE"], "factories:SIZE is no callable, but of type int"),
         (["factories:failing"], "no such model"),
         (
             ["torch.nn:Linear"],

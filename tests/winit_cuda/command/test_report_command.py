@@ -89,4 +89,6 @@ def test_what_cannot_be_reported_on(words, message, capsys):
 @pytest.mark.usefixtures("folder")
 def test_a_plan_that_is_none(capsys):
     assert cli.main(["report", "reported:small", "--plan", "reported.py"]) == 2
-    assert capsys.readouterr().err.startswith("winit-cuda: reported.py: Plan.from_json: text must")
+    assert capsys.readouterr().err.startswith(
+        "winit-cuda: reported.py is no file of Plan.save: Plan.from"
+    )

@@ -78,7 +78,7 @@ def test_names_are_no_commands_for_a_terminal(folder, capsys):
     [
         (["none.pt"], "none.pt"),
         (["a.pt", "--plan", "none.json"], "none.json"),
-        (["a.pt", "--plan", "a.pt"], "a.pt: "),
+        (["a.pt", "--plan", "a.pt"], "a.pt is no file of Plan.save: "),
         (["init.json"], "init.json: no index of safetensors files"),
         (["."], "must be a folder with .metadata"),
         (["a.pt", "--seeds", "a-b"], "--seeds: expected numbers and ranges such as 0-9"),
