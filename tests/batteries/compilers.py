@@ -78,6 +78,13 @@ def version_of(compiler: str) -> str:
 
 def built(compiler: str, flags: str, folder: Path) -> Path:
     """The core, compiled with these flags beside those of csrc/CMakeLists.txt."""
+    build(compiler, flags, folder)
+    (core,) = folder.glob("_C*.so")
+    return core
+
+
+def build(compiler: str, flags: str, folder: Path, *targets: str, **others: str) -> None:
+    """Have CMake build targets of csrc/CMakeLists.txt, or all of them, with further definitions."""
     import pybind11
 
     definitions = {
@@ -86,14 +93,14 @@ def built(compiler: str, flags: str, folder: Path) -> Path:
         "CMAKE_CXX_FLAGS_RELEASE": flags,
         "Python_EXECUTABLE": sys.executable,
         "pybind11_DIR": pybind11.get_cmake_dir(),
+        **others,
     }
     configure = ["cmake", "-G", "Ninja", "-S", ROOT / "csrc", "-B", folder]
     configure += [f"-D{name}={value}" for name, value in definitions.items()]
     configure += shlex.split(os.environ.get("CMAKE_ARGS", ""))
-    for command in (configure, ["cmake", "--build", folder]):
+    chosen = ["--target", *targets] if targets else []
+    for command in (configure, ["cmake", "--build", folder, *chosen]):
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    (core,) = folder.glob("_C*.so")
-    return core
 
 
 def hashes_of(file: Path) -> dict[str, Any]:
