@@ -131,9 +131,20 @@ struct Sse2 : simd::HalvesWithoutMasks<Sse2> {
 
     WINIT_HD_MEMBER Quantile(const float* table, float scale, float base_)
         : base(base_), always(_mm_set1_epi32(base_ != 0 && magnitude(base_) < 0x1p-125f ? -1 : 0)) {
-      for (int segment = 0; segment < kSegments; ++segment)
-        for (int row = 0; row < kRows; ++row)
-          lines[segment][row] = scaled_entry(table, scale, row * kSegments + segment);
+      const F factor = _mm_set1_ps(scale);
+      for (int row = 0; row < kRows; row += 2)
+        for (int segment = 0; segment < kSegments; segment += kLanes) {
+          const float* const entries = table + row * kSegments + segment;
+          const F first =
+              row == 0 ? _mm_loadu_ps(entries) : _mm_mul_ps(_mm_loadu_ps(entries), factor);
+          const F second = _mm_mul_ps(_mm_loadu_ps(entries + kSegments), factor);
+          const Sse2Doubles front = Sse2Doubles::of(_mm_unpacklo_ps(first, second));
+          const Sse2Doubles back = Sse2Doubles::of(_mm_unpackhi_ps(first, second));
+          _mm_store_pd(lines[segment] + row, front.low);
+          _mm_store_pd(lines[segment + 1] + row, front.high);
+          _mm_store_pd(lines[segment + 2] + row, back.low);
+          _mm_store_pd(lines[segment + 3] + row, back.high);
+        }
     }
 
     // Where the lines of the lanes begin, in bytes.
