@@ -3,7 +3,7 @@
 The model runs once forward, in the mode that it is in, and once backward from one number: where
 its output is a number from that, else from the product of its output with random directions, so
 that the gradient has a standard deviation of 1 at the output. Afterwards parameters, gradients,
-buffers, hooks, the training flag and all generators are as they were.
+buffers, hooks, training flags and all generators are as they were.
 
 In a model of DTensors, each rank sees what its own batch does: all of it where layers are gathered
 to run (FSDP2), its part where they run in parts (tensor parallelism).
@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -126,9 +126,9 @@ def _backward(output: Any, outputs: list[torch.Tensor], model: nn.Module) -> Non
     end = ends[0]
     directions = torch.ones_like(end)
     if end.dim():
-        generator = torch.Generator().manual_seed(_SEED)
+        generator = torch.Generator("cpu").manual_seed(_SEED)
         own = _local(directions)
-        own.copy_(torch.randn(own.shape, generator=generator))
+        own.copy_(torch.randn(own.shape, generator=generator, device="cpu"))
     inputs = {id(each): each for each in (*outputs, *model.parameters()) if each.requires_grad}
     torch.autograd.grad(end, [*inputs.values()], directions, allow_unused=True)
 
@@ -141,7 +141,7 @@ def _tensors(value: Any) -> Iterator[torch.Tensor]:
     elif isinstance(value, Mapping):
         yield from _tensors(list(value.values()))
     elif is_dataclass(value) and not isinstance(value, type):
-        yield from _tensors(list(vars(value).values()))
+        yield from _tensors([getattr(value, each.name, None) for each in fields(value)])
     elif isinstance(value, (tuple, list)):
         for each in value:
             yield from _tensors(each)
@@ -167,12 +167,20 @@ class _Watch(TorchFunctionMode):
         self._last: nn.Module | None = None
 
     def __enter__(self) -> Any:
-        for name, module in named_modules(self._model):
-            self._handles += self._hooks(name or type(module).__name__, module)
+        try:
+            for name, module in named_modules(self._model):
+                if not isinstance(module, torch.jit.ScriptModule):  # which take no hooks
+                    self._handles += self._hooks(name or type(module).__name__, module)
+        except BaseException:
+            self._remove_hooks()
+            raise
         return super().__enter__()  # type: ignore[no-untyped-call]
 
     def __exit__(self, *error: object) -> None:
         super().__exit__(*error)  # type: ignore[no-untyped-call]
+        self._remove_hooks()
+
+    def _remove_hooks(self) -> None:
         for handle in self._handles:
             handle.remove()
 
@@ -193,7 +201,10 @@ class _Watch(TorchFunctionMode):
             if tensor is not None and _local(tensor).numel():
                 self._note(name, module, tensor)
 
-        return [module.register_forward_pre_hook(entered), module.register_forward_hook(left)]
+        return [
+            module.register_forward_pre_hook(entered),
+            module.register_forward_hook(left, always_call=True),  # where it raises, too
+        ]
 
     def _note(self, name: str, module: nn.Module, tensor: torch.Tensor) -> None:
         values = _local(tensor).to(torch.float64)

@@ -135,8 +135,10 @@ def compare(
 
 
 def _may_be_planned(item: Item) -> bool:
-    """Whether the dtype may have the planned values: draws are no integers, nor complex at once."""
+    """Whether the dtype may have the planned values: no draw is cast to integers or complex."""
     stored, planned = item.stored.dtype, getattr(torch, item.entry.dtype)
+    if stored == planned:
+        return True
     if stored.is_complex or planned.is_complex:
         return stored.is_complex and planned.is_complex
     return stored.is_floating_point or not is_random(item.entry)
@@ -278,9 +280,11 @@ def _beyond(
     finding: Finding,
 ) -> torch.Tensor:
     """Where values differ by more than rounding explains, that of the dtype included."""
-    spacing = torch.finfo(own.dtype).eps if own.is_floating_point() else 0.0
-    planned = other.to(torch.float64)
-    apart = (own.to(torch.float64) - planned).abs()
+    has_spacing = own.is_floating_point() or own.is_complex()
+    spacing = torch.finfo(own.dtype).eps if has_spacing else 0.0
+    wide = torch.complex128 if own.is_complex() else torch.float64
+    planned = other.to(wide)
+    apart = (own.to(wide) - planned).abs()
     beyond = differs & ~(apart <= allowed + spacing * planned.abs())  # a NaN is beyond
     within = apart[differs & ~beyond]
     if len(within):
@@ -289,9 +293,11 @@ def _beyond(
 
 
 def _largest(values: torch.Tensor) -> float:
-    """The largest finite magnitude."""
+    """The largest finite magnitude, of complex numbers that of a part."""
     if not values.numel():
         return 0.0
+    if values.is_complex():
+        values = torch.view_as_real(values)
     if values.dtype is not torch.float64:
         values = values.to(torch.float32)
     low, high = values.nan_to_num(0.0, 0.0, 0.0).aminmax()

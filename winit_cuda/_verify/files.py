@@ -29,6 +29,8 @@ def inside(folder: Path, name: object) -> Path:
     Raises:
         ValueError: It lies elsewhere.
     """
-    if not isinstance(name, str) or not name or Path(name).name != name or "\0" in name:
-        raise ValueError(f"names the file {name!r}, which is none of its folder")
-    return folder / name
+    if isinstance(name, str) and name and Path(name).name == name and "\0" not in name:
+        path = folder / name
+        if not path.is_dir():
+            return path
+    raise ValueError(f"names the file {name!r}, which is none of its folder")

@@ -136,8 +136,13 @@ def _flat(given: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """The tensors of nested mappings, under names with dots."""
     found: dict[str, Any] = {}
     for name, value in given.items():
+        own: dict[str, Any] = {}
         if isinstance(value, (torch.Tensor, Stored)):
-            found[f"{prefix}{name}"] = value
+            own = {f"{prefix}{name}": value}
         elif isinstance(value, Mapping):
-            found |= _flat(value, f"{prefix}{name}.")
+            own = _flat(value, f"{prefix}{name}.")
+        twice = found.keys() & own.keys()
+        if twice:
+            raise ValueError(f"verify: {min(twice)} is the name of two tensors")
+        found |= own
     return found

@@ -33,8 +33,14 @@ _DTYPES = {
     "I16": torch.int16,
     "I8": torch.int8,
     "U8": torch.uint8,
+    "U16": torch.uint16,
+    "U32": torch.uint32,
+    "U64": torch.uint64,
     "BOOL": torch.bool,
+    "C64": torch.complex64,
 }
+if hasattr(torch, "float8_e8m0fnu"):  # since torch 2.7
+    _DTYPES["F8_E8M0"] = torch.float8_e8m0fnu
 
 
 @contextmanager

@@ -19,17 +19,39 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def untouched(model: nn.Module) -> Iterator[None]:
-    """Give buffers and the generators of torch, Python and NumPy back what they had."""
+    """Give a model and the generators of torch, Python and NumPy back what they had.
+
+    Of the model these are the buffers, the training flags, which parameters get gradients, and the
+    gradients: it has none meanwhile.
+    """
     devices = {tensor.device for tensor in model.parameters() if tensor.is_cuda}
     numpy: Any = sys.modules.get("numpy")  # who has not imported it, draws nothing
     states = random.getstate(), numpy and numpy.random.get_state()
-    with torch.random.fork_rng(devices), _kept_buffers(model):
+    with torch.random.fork_rng(devices), _kept_flags(model), _kept_buffers(model):
         try:
             yield
         finally:
             random.setstate(states[0])
             if numpy:
                 numpy.random.set_state(states[1])
+
+
+@contextlib.contextmanager
+def _kept_flags(model: nn.Module) -> Iterator[None]:
+    """Training flags, and whether parameters get gradients and which they have."""
+    modes = [(module, module.training) for module in model.modules()]
+    leaves = [each for each in model.parameters() if each.is_leaf]
+    kept = [(each, each.requires_grad, each.grad) for each in leaves]
+    for parameter in leaves:
+        parameter.grad = None
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+        for parameter, requires_grad, gradient in kept:
+            parameter.requires_grad_(requires_grad)
+            parameter.grad = gradient
 
 
 @contextlib.contextmanager
@@ -48,18 +70,27 @@ def _kept_buffers(model: nn.Module) -> Iterator[None]:
             for name, tensor in own.items():
                 if buffers.get(name) is not tensor:
                     buffers[name] = tensor
-        with torch.no_grad():
+        with torch.no_grad(), contextlib.ExitStack() as stack:  # one that fails keeps no other
             for tensor, values in kept:
-                if not _is_same(tensor, values):
-                    tensor.copy_(values)
+                stack.callback(_put_back, tensor, values)
+
+
+def _put_back(tensor: torch.Tensor, values: torch.Tensor) -> None:
+    if tensor.shape != values.shape or tensor.dtype != values.dtype:
+        tensor.data = values
+    elif not _is_same(tensor, values):
+        tensor.copy_(values)
 
 
 def _is_same(tensor: torch.Tensor, values: torch.Tensor) -> bool:
-    """Whether nothing has changed; a NaN does not equal itself, and is written again."""
+    """Whether nothing has changed; a NaN equals any other."""
     if tensor.layout != torch.strided:
         return False
     if is_dtensor(tensor):
         tensor, values = local_tensor(tensor), local_tensor(values)
     if tensor.dtype.itemsize == 1:  # torch 2.4 compares no float8
         tensor, values = tensor.view(torch.uint8), values.view(torch.uint8)
-    return torch.equal(tensor, values)
+    if torch.equal(tensor, values):
+        return True
+    both_nan = (tensor != tensor) & (values != values)
+    return bool((both_nan | (tensor == values)).all())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import random
 from collections import UserDict
@@ -26,6 +27,13 @@ def layers_of(model: nn.Module, batch: Any) -> dict[str, Layer]:
 @dataclass
 class Answer:
     """What some models return."""
+
+    scores: torch.Tensor
+
+
+@dataclass(slots=True)
+class SlottedAnswer:
+    """The same without a __dict__."""
 
     scores: torch.Tensor
 
@@ -125,6 +133,72 @@ def test_nothing_stays_after_an_error():
     assert not any(module._forward_hooks for module in model.modules())
     with pytest.raises(RuntimeError, match=r"report: the model fails on the batch: TypeError"):
         winit.report(model, batch=(torch.randn(4, 3, 8, 8), "no number"))
+
+
+def test_what_forward_sets_is_put_back():
+    class Model(nn.Linear):
+        def __init__(self) -> None:
+            super().__init__(4, 4)
+            self.drop = nn.Dropout()
+            self.register_buffer("cache", torch.zeros(1))
+            self.register_buffer("steps", torch.zeros(()))
+            self.register_buffer("nan", torch.tensor([math.nan]).expand(3))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.drop.eval()
+            self.cache.resize_(x.shape).copy_(x)
+            self.steps += 1
+            super().forward(x).sum().backward()
+            self.bias.requires_grad_(False)
+            return self.drop(super().forward(x))
+
+    model = Model()
+    model.weight.grad = torch.ones(4, 4)
+    activity_of(model, torch.randn(3, 4))
+    assert model.drop.training
+    assert torch.equal(model.cache, torch.zeros(1))
+    assert model.steps == 0
+    assert torch.equal(model.weight.grad, torch.ones(4, 4))
+    assert model.bias.requires_grad
+    assert model.bias.grad is None
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")
+def test_modules_that_take_no_hooks():
+    model = nn.Sequential(nn.Linear(4, 4), torch.jit.script(nn.Linear(4, 4)), nn.ReLU())
+    assert list(layers_of(model, torch.randn(3, 4))) == ["0", "2"]
+    assert not any(module._forward_hooks for module in (model, model[0], model[2]))
+
+    class Refuses(nn.Linear):
+        def register_forward_hook(self, *_: Any, **__: Any) -> Any:
+            raise TypeError
+
+    model = nn.Sequential(nn.Linear(4, 4), Refuses(4, 4))
+    with pytest.raises(TypeError):
+        activity_of(model, torch.randn(3, 4))
+    assert not any(module._forward_pre_hooks for module in model[:1].modules())
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_a_module_that_fails_is_left():
+    class Tries(nn.Linear):
+        def __init__(self) -> None:
+            super().__init__(4, 4)
+            self.other = nn.Linear(5, 5)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            with contextlib.suppress(RuntimeError):
+                self.other(x)
+            return torch.relu(super().forward(x))
+
+    seen = activity_of(Tries(), torch.randn(3, 4)).nonlinearities
+    assert [each.name for each in seen] == ["Tries"]
+
+
+def test_the_default_device_does_not_count():
+    model, batch = nn.Linear(4, 4), torch.randn(3, 4)
+    with torch.device("meta"):
+        assert layers_of(model, batch)["Linear"].gradient_std
 
 
 def test_dead_units():
@@ -290,6 +364,12 @@ def test_outputs_of_every_kind():
 
     batch = UserDict(x=torch.randn(2, 3))  # such is what a tokenizer returns
     assert layers_of(Answers(3, 4), batch)["Answers"].gradient_std
+
+    class Slots(Model):
+        def forward(self, x: torch.Tensor) -> Any:
+            return SlottedAnswer(super().forward(x)["all"][0][0])
+
+    assert layers_of(Slots(3, 4), torch.randn(2, 3))["Slots"].gradient_std
     frozen = nn.Linear(3, 4).requires_grad_(False)
     assert layers_of(frozen, torch.randn(2, 3))["Linear"].gradient_std is None
     one = nn.Sequential(nn.Linear(3, 1), nn.Flatten(0))

@@ -48,6 +48,14 @@ def _small_tiles(monkeypatch):
     monkeypatch.setattr(compare, "_TILE", 100)
 
 
+class Complex(nn.Module):
+    """One complex parameter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.modes = nn.Parameter(torch.randn(4, 4, dtype=torch.complex64))
+
+
 def save_torch(state, folder):
     torch.save({"model": state, "optimizer": {"lr": 0.1, "x": torch.ones(3)}}, folder / "a.pt")
     return folder / "a.pt"
@@ -266,14 +274,31 @@ def test_a_header_that_lies(plan, tmp_path):
         winit.verify(path, plan, seed=0)
 
 
-@pytest.mark.parametrize("file", ["../a.safetensors", "/etc/passwd", "", 3, None])
+@pytest.mark.parametrize(
+    "file", ["../a.safetensors", "/etc/passwd", "", "..", ".", "inner", 3, None]
+)
 def test_an_index_that_leads_elsewhere(file, plan, tmp_path):
     index = tmp_path / "sub" / "model.safetensors.index.json"
-    index.parent.mkdir()
+    (index.parent / "inner").mkdir(parents=True)
     safetensors.save_file({"gain": torch.ones(())}, tmp_path / "a.safetensors")
     index.write_text(json.dumps({"weight_map": {"gain": file}}))
     with pytest.raises(ValueError, match="none of its folder"):
         winit.verify(index, plan, seed=0)
+
+
+def test_safetensors_of_every_dtype(tmp_path):
+    plan, path = winit.plan(Complex), tmp_path / "a.safetensors"
+    state = winit.build(Complex, seed=3).state_dict()
+    kinds = [torch.uint16, torch.uint32, torch.uint64, torch.complex64]
+    kinds += [torch.float8_e8m0fnu] if hasattr(torch, "float8_e8m0fnu") else []
+    others = {str(dtype): torch.ones(2).to(dtype) for dtype in kinds}
+    safetensors.save_file({**state, **others}, path)
+    result = winit.verify(path, plan, seed=3, strict=False)
+    assert result.ok
+    assert sorted(result.extra) == sorted(others)
+    state["modes"][1, 2] += 1e-3j
+    safetensors.save_file(state, path)
+    assert winit.verify(path, plan, seed=3).different[0].position == (1, 2)
 
 
 def test_an_index_of_what_is_not_there(plan, state, tmp_path):

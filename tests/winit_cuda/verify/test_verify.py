@@ -224,6 +224,9 @@ def test_what_cannot_be_verified(plan, model):
     within["more"] = within
     with pytest.raises(ValueError, match="nested too deeply"):
         winit.verify(within, plan, seed=0)
+    twice = {"embedding": {"weight": torch.zeros(1)}, "embedding.weight": torch.zeros(1)}
+    with pytest.raises(ValueError, match=r"embedding\.weight is the name of two tensors"):
+        winit.verify(twice, plan, seed=0)
     with pytest.raises(FileNotFoundError):
         winit.verify("no.such.file", plan, seed=0)
 
@@ -263,6 +266,35 @@ def test_dtypes_that_have_no_draws():
         assert reasons == [f"is {word}, planned is float32"] * 2
     state = {name: value.int() for name, value in nn.BatchNorm1d(4).state_dict().items()}
     assert winit.verify(state, plan, seed=0).ok
+
+
+class Computed(nn.Module):
+    """Draws of integers, complex and real numbers, which a plan computes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.randint(0, 9, (5, 5)), requires_grad=False)
+        self.modes = nn.Parameter(torch.randn(4, 4, dtype=torch.complex64) / 8)
+        self.scale = nn.Parameter(torch.rand(7) * 3)
+
+
+@pytest.mark.filterwarnings("error")
+def test_computed_draws_of_any_dtype():
+    plan, model = winit.plan(Computed), winit.build(Computed, seed=3)
+    assert winit.verify(model, plan, seed=3).ok
+    assert len(winit.verify(model, plan, seed=4).different) == 3
+    with torch.no_grad():
+        model.table[1, 2] += 1
+        model.modes[2, 3] += 1e-4j
+        model.scale[4] += 1e-4
+    different = winit.verify(model, plan, seed=3).different
+    assert [(one.name, one.position) for one in different] == [
+        ("table", (1, 2)),
+        ("modes", (2, 3)),
+        ("scale", (4,)),
+    ]
+    model.modes.data[0, 0] = complex(0, float("nan"))
+    assert winit.verify(model, plan, seed=3).different[1].position == (0, 0)
 
 
 SHAPES = {"weight": (3, 2), "bias": (3,)}
