@@ -7,6 +7,7 @@ is refused. So neither torch's code nor anybody else's runs.
 
 from __future__ import annotations
 
+import io
 import pickle
 from collections import OrderedDict
 from types import MappingProxyType
@@ -16,6 +17,7 @@ import torch
 
 from .._distributed.shard import Box, Shards
 from .files import damaged, inside
+from .pickle_limits import check
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -114,8 +116,9 @@ def saved_tensors(path: Path) -> dict[str, Saved]:
             a tensor out.
     """
     try:
-        with path.open("rb") as file:
-            metadata = _Unpickler(file).load()
+        data = path.read_bytes()
+        check(data)
+        metadata = _Unpickler(io.BytesIO(data)).load()
         places = _places(metadata, path.parent)
         return {
             name: _saved(name, one, places)
