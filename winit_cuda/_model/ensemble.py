@@ -95,11 +95,12 @@ def ensemble(
     # Imported where it is needed: it needs torch's fake tensors.
     realize = importlib.import_module(".realize", __package__)
     with told_as(function, "key", "plan"):
-        keys = split(seed if isinstance(seed, Key) else key(seed), members)
+        base = seed if isinstance(seed, Key) else key(seed)
         made = realize.traced(factory, function)
     entries = all_planned(function, made.entries, rules, strict)
     own = _own_tensors(made.model)
-    stacks = {name: _stack(tensor, len(keys), device) for name, tensor in own.items()}
+    stacks = {name: _stack(tensor, members, device) for name, tensor in own.items()}
+    keys = split(base, members)  # where the memory does not suffice, nothing has taken time
     planned = list(zip(made.slots, entries, strict=True))[: made.planned]
     if all(_has_own_memory(slot, made.empty) for slot, _ in planned):
         _fill_stacks(planned, stacks, own, keys)

@@ -211,7 +211,10 @@ def _only_in_plan(plan: Plan, entries: list[Entry | None]) -> list[Finding]:
     missing = [entry.name for entry in plan if not entry.is_buffer and entry.name not in seen]
     found = [Finding("only in the plan", name, "odd") for name in missing]
     count = sum(entry is None for entry in entries)
-    if count:
+    if count and count == len(entries):
+        text = "no parameter of the model is in the plan: nothing was compared"
+        found.append(Finding("not in the plan", text))
+    elif count:
         text = f"{count:,} parameters of the model are not in the plan"
         found.append(Finding("not in the plan", text, "odd"))
     return found

@@ -11,6 +11,7 @@ import winit_cuda as winit
 from initializers import needs_core
 from models import GPT, ActorCritic, LoRA, Pieces, mixed
 from winit_cuda._dispatch import many
+from winit_cuda._model import ensemble
 
 pytestmark = needs_core
 
@@ -164,6 +165,12 @@ def test_generators_are_left_alone():
     winit.ensemble(Recurrent, 2, seed=0)
     winit.ensemble(weight_normed, 2, seed=0)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_more_members_than_there_is_memory_for(monkeypatch):
+    monkeypatch.setattr(ensemble, "split", lambda *_: pytest.fail("keys were made first"))
+    with pytest.raises(RuntimeError):
+        winit.ensemble(lambda: nn.Linear(100, 100), 2**62, seed=0)
 
 
 def test_what_is_wrong():

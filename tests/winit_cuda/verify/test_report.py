@@ -96,6 +96,13 @@ def test_names_and_shapes_of_one_side(plan):
     assert str(found).splitlines()[0].endswith("wrong, 3 other things are odd")
 
 
+def test_names_that_are_all_different(model, plan):
+    found = winit.report(nn.Sequential(model), plan)
+    assert found.findings[-1].severity == "wrong"
+    assert found.findings[-1].text.endswith("nothing was compared")
+    assert not found.ok
+
+
 def test_buffers_have_no_rows():
     def factory() -> nn.Module:
         return nn.BatchNorm1d(4)
