@@ -9,6 +9,7 @@ import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
+from .._model.table import printable
 from .._version import STREAM_VERSION, __version__
 from . import demo, info, plan, report, verify
 from .console import CommandError
@@ -23,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 for success, 1 where the demo finds that distributions disagree, a plan has
         a parameter without a law, a report finds something wrong or a checkpoint has other weights,
-        2 for arguments or files that cannot be used, 130 after Ctrl-C.
+        2 for arguments or files that cannot be used, 130 after Ctrl-C, 141 where nobody reads on.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     arguments = _parser().parse_args(words)
@@ -33,12 +34,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except BrokenPipeError:  # the reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return 128 + 13  # as of a program that its signal ends: no success
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         return 130
+    except SystemExit as error:
+        print(f"winit-cuda: the model ended the program ({error.code})", file=sys.stderr)
+        return 2
     except (CommandError, OSError) as error:
-        print(f"winit-cuda: {error}", file=sys.stderr)
+        text = "\n".join(map(printable, str(error).splitlines()))
+        print(f"winit-cuda: {text}", file=sys.stderr)
         return 2
     return status
 

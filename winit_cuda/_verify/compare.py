@@ -224,7 +224,7 @@ def _note(
     scale: float | None = None,
 ) -> None:
     """Add what a tile shows."""
-    found = tile.found().contiguous().reshape(-1)
+    found = tile.found().resolve_conj().resolve_neg().contiguous().reshape(-1)
     planned = planned.contiguous().reshape(-1)
     finding.elements += len(found)
     begin = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 
 _OF_SPECTRAL_NORM = "of spectral_norm"
+# Of one mapping in a checkpoint.
+_MOST_PLACES = 100
 
 
 class Found(NamedTuple):
@@ -132,15 +135,21 @@ def _stored(name: str, tensor: Any, shard: Shard | Shards | None) -> Stored:
     return of_tensor(f"verify: {name}", tensor, shard)
 
 
-def _flat(given: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def _flat(
+    given: Mapping[str, Any], prefix: str = "", seen: Counter[int] | None = None
+) -> dict[str, Any]:
     """The tensors of nested mappings, under names with dots."""
+    seen = Counter() if seen is None else seen
+    seen[id(given)] += 1
+    if seen[id(given)] > _MOST_PLACES:  # such are names without end
+        raise ValueError("verify: mappings that share their parts at too many places")
     found: dict[str, Any] = {}
     for name, value in given.items():
         own: dict[str, Any] = {}
         if isinstance(value, (torch.Tensor, Stored)):
             own = {f"{prefix}{name}": value}
         elif isinstance(value, Mapping):
-            own = _flat(value, f"{prefix}{name}.")
+            own = _flat(value, f"{prefix}{name}.", seen)
         twice = found.keys() & own.keys()
         if twice:
             raise ValueError(f"verify: {min(twice)} is the name of two tensors")

@@ -10,6 +10,7 @@ import pytest
 
 import winit_cuda
 from winit_cuda._command import cli, info
+from winit_cuda._command.console import CommandError
 
 VERSIONS = f"winit_cuda {winit_cuda.__version__}, stream version {winit_cuda.STREAM_VERSION}\n"
 
@@ -67,7 +68,7 @@ def test_interrupt_exits_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cli.main(["info"]) == 130
 
 
-def test_a_closed_pipe_is_no_error() -> None:
+def test_a_closed_pipe_ends_the_command() -> None:
     program = "import sys; from winit_cuda._command.cli import main; sys.exit(main(['info']))"
     with subprocess.Popen(
         [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -76,7 +77,29 @@ def test_a_closed_pipe_is_no_error() -> None:
         process.stdout.close()
         assert process.stderr is not None
         assert process.stderr.read() == b""
-    assert process.returncode == 0
+    assert process.returncode == 141  # no verdict
+
+
+def test_a_model_that_ends_the_program(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def ends(_: object) -> int:
+        raise SystemExit(0)
+
+    monkeypatch.setattr(info, "run", ends)
+    assert cli.main(["info"]) == 2
+    assert "the model ended the program (0)" in capsys.readouterr().err
+
+
+def test_errors_are_no_commands_to_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(_: object) -> int:
+        raise CommandError("\x1b[2J\nname")
+
+    monkeypatch.setattr(info, "run", fails)
+    assert cli.main(["info"]) == 2
+    assert capsys.readouterr().err == "winit-cuda: \\x1b[2J\nname\n"
 
 
 def test_module_is_the_command() -> None:

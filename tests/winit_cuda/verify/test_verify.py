@@ -221,9 +221,15 @@ def test_what_cannot_be_verified(plan, model):
     with pytest.raises(RuntimeError, match=r"verify: .* is on meta: fill"):
         winit.verify(Model().to("meta").state_dict(), plan, seed=0)
     within = {}
-    within["more"] = within
+    for _ in range(100_000):
+        within = {"more": within}
     with pytest.raises(ValueError, match="nested too deeply"):
         winit.verify(within, plan, seed=0)
+    shared = {"t": torch.zeros(1)}
+    for _ in range(50):
+        shared = {"a": shared, "b": shared}
+    with pytest.raises(ValueError, match="share their parts at too many places"):
+        winit.verify(shared, plan, seed=0)
     twice = {"embedding": {"weight": torch.zeros(1)}, "embedding.weight": torch.zeros(1)}
     with pytest.raises(ValueError, match=r"embedding\.weight is the name of two tensors"):
         winit.verify(twice, plan, seed=0)
@@ -254,6 +260,14 @@ def test_values_that_are_not_there(plan, model):
         winit.verify(state, plan, seed=3)
     with pytest.raises(TypeError, match="verify: seed must be an integer, got '3'"):
         winit.verify(model, plan, seed="3")
+
+
+def test_views_that_torch_resolves_later():
+    plan, model = winit.plan(Computed), winit.build(Computed, seed=3)
+    state = model.state_dict()
+    state["modes"] = state["modes"].conj().resolve_conj().conj()
+    state["scale"] = torch._neg_view(-state["scale"])
+    assert winit.verify(state, plan, seed=3).ok
 
 
 def test_dtypes_that_have_no_draws():
