@@ -31,7 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments.command_line = shlex.join(["winit-cuda", *words])
     try:
         status: int = arguments.run(arguments)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # it may be closed
+            sys.stdout.flush()
     except BrokenPipeError:  # the reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + 13  # as of a program that its signal ends: no success

@@ -11,17 +11,25 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from .._core.torch_internals import schema
 from .._initializers.base import Initializer
 from .._keys.keys import Key, fold_in
 from .allowed import FUNCTIONS, OPERATORS
 from .draws import NoLawError, drawn
 from .log import Layout, Outside, Step, View
 from .program import Program
-from .replay import Memory, check_size, played
+from .replay import MOST_BYTES, Memory, check_size, played
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
+# What arguments of these names are, wherever there is one.
+_KINDS = {
+    "dtype": torch.dtype,
+    "layout": torch.layout,
+    "memory_format": torch.memory_format,
+    "device": torch.device,
+}
 _NO_VALUE = frozenset({"pin_memory", "non_blocking", "generator"})
 _CONSTANTS = {
     str(value): value
@@ -153,13 +161,48 @@ def decoded(described: Any) -> tuple[list[Step], dict[int, str], dict[int, int],
             raise TypeError(f"a step of {one['op']!r} without a result")
         step = Step(name, operator, args, kwargs, results, writes, None, None, "key" in one, index)
         step.default_dtype = _dtype(one.get("default", "float32"))
+        _check_arguments(step)
         if "key" in one:
             names[index] = str(one["key"])
         steps.append(step)
     result = _value(described["result"])
     if not isinstance(result, View):
         raise TypeError("a program without a result")
-    return steps, names, dict(enumerate(map(int, described["storages"]))), result
+    nbytes = dict(enumerate(map(int, described["storages"])))
+    for view in _views([result, [[one.args, one.kwargs, one.results] for one in steps]]):
+        _check_view(view, nbytes)
+    check_size(nbytes, steps)
+    return steps, names, nbytes, result
+
+
+def _check_arguments(step: Step) -> None:
+    """Raise where torch would take a number for a dtype and the like, and crash."""
+    named = dict(step.kwargs)
+    if step.operator is not None:
+        names = [argument.name for argument in schema(step.operator).arguments]
+        named |= dict(zip(names, step.args, strict=False))
+    for name, kind in _KINDS.items():
+        if named.get(name) is not None and not isinstance(named[name], kind):
+            raise TypeError(f"{name} of {step.name} must be a torch.{kind.__name__}")
+
+
+def _views(value: Any) -> Iterator[View]:
+    if isinstance(value, View):
+        yield value
+    elif isinstance(value, (list, tuple, dict)):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _views(each)
+
+
+def _check_view(view: View, nbytes: Mapping[int, int]) -> None:
+    """Raise where a tensor would lie outside of its storage, or be larger than a plan may have."""
+    offset, shape, stride = view.layout
+    if len(shape) != len(stride) or min((offset, *shape, *stride)) < 0:
+        raise TypeError(f"no layout of a tensor: {view.layout}")
+    if view.numel * view.dtype.itemsize > MOST_BYTES:
+        raise TypeError(f"a tensor of {view.numel} elements")
+    if view.numel and (view.layout.last + 1) * view.dtype.itemsize > nbytes[view.storage]:
+        raise TypeError(f"a tensor beyond its storage: {view.layout}")
 
 
 def _value(plain: Any) -> Any:

@@ -66,7 +66,7 @@ def from_described(described: Any) -> Program:
     """
     try:
         _coding().decoded(described)
-    except (KeyError, IndexError, ValueError, AttributeError, RuntimeError) as error:
+    except (LookupError, ArithmeticError, ValueError, AttributeError, RuntimeError) as error:
         raise TypeError(f"no program: {error!r}") from error
     return Program.of(described)
 

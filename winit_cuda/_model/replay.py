@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     Draw = Callable[[Step, "Memory"], bool]
 
 # What a constructor may ask to be computed of its tensors while it runs.
-_BUDGET = 1 << 30
+MOST_BYTES = 1 << 30
 
 
 class Memory:
@@ -125,7 +125,7 @@ def check_size(nbytes: Mapping[int, int], steps: Iterable[Step]) -> None:
     """Raise where the steps need more memory than a plan may."""
     storages = {view.storage for step in steps for view in step.writes}
     size = sum(nbytes[storage] for storage in storages)
-    if size > _BUDGET:
+    if size > MOST_BYTES:
         raise RuntimeError(
             f"plan: the constructor reads a value that takes {size / 2**30:.1f} GiB to compute"
         )

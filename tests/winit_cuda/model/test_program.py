@@ -308,6 +308,17 @@ def test_operators_that_no_plan_may_call():
         ({"results": []}, "without a result"),
         ({"results": [3]}, "without a result"),
         ({"args": [{"what": 3}]}, "no program"),
+        ({"kwargs": {"dtype": -1}}, r"dtype of \w+ must be a torch\.dtype"),
+        ({"kwargs": {"layout": 99}}, r"layout of \w+ must be a torch\.layout"),
+        ({"kwargs": {"device": "cuda"}}, r"device of \w+ must be a torch\.device"),
+        ({"results": [{"view": [9, "float32", 0, [2], [1]]}]}, "no program: KeyError"),
+        ({"results": [{"view": [0, "float32", 10**6, [2], [1]]}]}, "beyond its storage"),
+        ({"results": [{"view": [0, "float32", -1, [2], [1]]}]}, "no layout of a tensor"),
+        ({"results": [{"view": [0, "float32", 0, [2], [1, 1]]}]}, "no layout of a tensor"),
+        (
+            {"results": [{"view": [0, "float32", 0, [2**62], [0]]}]},
+            "a tensor of 4611686018427387904",
+        ),
     ],
 )
 def test_programs_that_are_none(change, message):
