@@ -106,7 +106,7 @@ def ensemble(
         _fill_stacks(planned, stacks, own, keys)
     else:
         made.become_real()
-        _copy_members(made, entries, stacks, own, keys)
+        _copy_members(made, entries, stacks, keys)
         made = realize.traced(factory, function)
         own = _own_tensors(made.model)
     made.become_real(on_meta=list(own.values()))
@@ -167,11 +167,10 @@ def _copy_members(
     made: Any,
     entries: list[Entry],
     stacks: dict[str, torch.Tensor],
-    own: dict[str, torch.Tensor],
     keys: Sequence[Key],
 ) -> None:
     """Fill the model for one member after the other."""
     for j, base in enumerate(keys):
         fill_made(made, entries, base)
-        for name, tensor in own.items():
+        for name, tensor in _own_tensors(made.model).items():  # assigning may replace buffers
             stacks[name][j].copy_(tensor.detach())

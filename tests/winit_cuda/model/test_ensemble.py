@@ -40,6 +40,11 @@ def spectral_normed():
     return nn.Sequential(parametrizations.spectral_norm(nn.Linear(3, 4)), nn.Linear(4, 2))
 
 
+def orthogonal():
+    """Setting a matrix that is not square gives it another buffer."""
+    return nn.Sequential(parametrizations.orthogonal(nn.Linear(3, 4)), nn.Linear(4, 2))
+
+
 def from_pretrained():
     return nn.Sequential(nn.Embedding.from_pretrained(torch.ones(3, 2)), nn.Linear(2, 2))
 
@@ -50,7 +55,7 @@ def empty():
 
 FACTORIES = [
     GPT, ActorCritic, LoRA.of_gpt, Pieces, mixed, Recurrent, weight_normed, spectral_normed,
-    from_pretrained, empty,
+    orthogonal, from_pretrained, empty,
 ]  # fmt: skip
 
 
