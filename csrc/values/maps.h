@@ -16,7 +16,7 @@
 
 namespace winit_cuda {
 
-// start + slope * x, of integers x. Lanes without an fma instruction have one of their own.
+// start + slope * x, of integers x. SSE2, which has no fma instruction, has one of its own.
 template <class L>
 struct Line {
   using F = typename L::F;

@@ -153,6 +153,12 @@ def _local(tensor: torch.Tensor) -> torch.Tensor:
     return local_tensor(tensor) if is_dtensor(tensor) else tensor
 
 
+def _takes_no_hooks(module: nn.Module) -> bool:
+    """Whether it comes from `torch.jit.script`; of traced modules, the outermost takes some."""
+    jit: Any = torch.jit
+    return isinstance(module, jit.ScriptModule) and not isinstance(module, jit.TopLevelTracedModule)
+
+
 class _Watch(TorchFunctionMode):
     """Sees what modules and nonlinearities return, while it is entered."""
 
@@ -169,7 +175,7 @@ class _Watch(TorchFunctionMode):
     def __enter__(self) -> Any:
         try:
             for name, module in named_modules(self._model):
-                if not isinstance(module, torch.jit.ScriptModule):  # which take no hooks
+                if not _takes_no_hooks(module):
                     self._handles += self._hooks(name or type(module).__name__, module)
         except BaseException:
             self._remove_hooks()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -136,12 +135,13 @@ def _stored(name: str, tensor: Any, shard: Shard | Shards | None) -> Stored:
 
 
 def _flat(
-    given: Mapping[str, Any], prefix: str = "", seen: Counter[int] | None = None
+    given: Mapping[str, Any], prefix: str = "", seen: dict[int, list[Any]] | None = None
 ) -> dict[str, Any]:
     """The tensors of nested mappings, under names with dots."""
-    seen = Counter() if seen is None else seen
-    seen[id(given)] += 1
-    if seen[id(given)] > _MOST_PLACES:  # such are names without end
+    seen = {} if seen is None else seen
+    places = seen.setdefault(id(given), [])  # which keep it, and so its identity, alive
+    places.append(given)
+    if len(places) > _MOST_PLACES:  # such are names without end
         raise ValueError("verify: mappings that share their parts at too many places")
     found: dict[str, Any] = {}
     for name, value in given.items():

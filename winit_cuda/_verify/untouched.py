@@ -50,7 +50,8 @@ def _kept_flags(model: nn.Module) -> Iterator[None]:
         for module, mode in modes:
             module.training = mode
         for parameter, requires_grad, gradient in kept:
-            parameter.requires_grad_(requires_grad)
+            if parameter.requires_grad != requires_grad:
+                parameter.requires_grad_(requires_grad)
             parameter.grad = gradient
 
 

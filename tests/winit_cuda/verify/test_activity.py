@@ -163,11 +163,13 @@ def test_what_forward_sets_is_put_back():
     assert model.bias.grad is None
 
 
-@pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
 def test_modules_that_take_no_hooks():
     model = nn.Sequential(nn.Linear(4, 4), torch.jit.script(nn.Linear(4, 4)), nn.ReLU())
     assert list(layers_of(model, torch.randn(3, 4))) == ["0", "2"]
     assert not any(module._forward_hooks for module in (model, model[0], model[2]))
+    traced = torch.jit.trace(nn.Linear(4, 4), torch.randn(3, 4))
+    assert layers_of(traced, torch.randn(3, 4))["TopLevelTracedModule"].gradient_std
 
     class Refuses(nn.Linear):
         def register_forward_hook(self, *_: Any, **__: Any) -> Any:

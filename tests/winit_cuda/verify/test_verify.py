@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import UserDict
 
 import pytest
 import torch
@@ -225,6 +226,12 @@ def test_what_cannot_be_verified(plan, model):
         within = {"more": within}
     with pytest.raises(ValueError, match="nested too deeply"):
         winit.verify(within, plan, seed=0)
+
+    class Fresh(UserDict):  # what it gives is new every time, and as soon gone
+        def items(self):
+            return ((str(i), {"t": torch.zeros(1)}) for i in range(1000))
+
+    assert len(winit.verify(Fresh(), plan, seed=0, strict=False).extra) == 1000
     shared = {"t": torch.zeros(1)}
     for _ in range(50):
         shared = {"a": shared, "b": shared}
