@@ -48,12 +48,14 @@ def stack() -> tuple[Line | None, FrameType | None, FrameType | None]:
     while frame is not None:
         code = frame.f_code
         if code in _WHOLE_CODES:
-            whole = frame
+            whole, line = (
+                frame,
+                None,
+            )  # a mode of the user's, or what stands for a method of torch's
         elif code in _SCHEME_CODES:
-            scheme = frame
-        if line is None and not _is_library(code.co_filename):
+            scheme, line = frame, None
+        elif line is None and not _is_library(code.co_filename):
             line = Line(code.co_filename, frame.f_lineno, code.co_name)
-            break  # user code has no torch.nn.init outside of it
         frame = frame.f_back
     return line, whole, scheme
 

@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 _FILLS = frozenset({"normal_", "uniform_", "fill_", "zero_", "exponential_"})
 # They change where a tensor's elements are, or how it is differentiated, and write none.
 _LAYOUTS = frozenset({"detach_", "set_", "transpose_", "t_", "squeeze_", "unsqueeze_", "swapaxes_"})
+# The value of a tensor of one element; inference mode has another two names for it.
+_READS = frozenset({"_local_scalar_dense", "item", "is_nonzero"})
 # Results are Python's, so values are needed.
 _QUESTIONS = frozenset({"equal", "is_nonzero", "allclose"})
 
@@ -121,7 +123,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if whole is not self._whole:
                 self._add_whole(whole, line)
             self._whole = whole
-            if name == "_local_scalar_dense" and args[0].dtype is torch.bool:
+            if name in _READS and args[0].dtype is torch.bool:
                 return False  # nothing is left to be drawn again
             return _on_fakes(func, name, args, kwargs)
         self._whole = None
