@@ -190,7 +190,8 @@ def against_law(
 
 
 def _against_constant(found: Statistics, value: float, dtype: torch.dtype) -> list[Finding]:
-    rounded = torch.tensor(value, dtype=torch.float64).to(dtype).to(torch.float64).item()
+    number = torch.tensor(value, dtype=torch.float64, device="cpu")
+    rounded = number.to(dtype).to(torch.float64).item()
     if found.low == found.high == rounded:
         return []
     if found.is_constant:

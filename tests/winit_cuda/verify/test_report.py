@@ -53,6 +53,12 @@ def test_as_planned(model, plan):
     assert row.statistics.zeros == 16
 
 
+def test_another_default_device(model, plan):
+    with torch.device("meta"):
+        found = winit.report(model, plan)
+    assert str(found) == str(winit.report(model, plan))
+
+
 def test_what_is_wrong_comes_first(model, plan):
     with torch.no_grad():
         model[2].weight.mul_(2)
