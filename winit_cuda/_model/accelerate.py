@@ -8,16 +8,16 @@ whether ours takes the arguments. What is left goes to torch, errors included.
 from __future__ import annotations
 
 import contextlib
+import inspect
 import threading
-from collections.abc import Iterator  # noqa: TC003  (for `typing.get_type_hints`)
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch.overrides import handle_torch_function
 
 from .. import init
 from .._core import torch_init
-from .._core.checks import is_from_below
+from .._core.checks import WrongTypeError, is_from_below, unfit
 from .._core.torch_internals import dispatches_itself, has_torch_function, is_dtensor, is_watched
 from .._dispatch.single import fill
 from .._fills.elementwise import NORMAL, UNIFORM
@@ -50,6 +50,7 @@ METHODS: dict[str, tuple[Fill, tuple[str, str]]] = {
     "uniform_": (UNIFORM, ("from", "to")),
 }
 
+_Function = TypeVar("_Function", bound="Callable[..., Any]")
 _Tensor, _Parameter = torch.Tensor, torch.nn.Parameter
 _is_grad_enabled = torch.is_grad_enabled
 
@@ -111,14 +112,47 @@ _hooks = _Hooks()
 _thread = _Thread()
 
 
-@contextlib.contextmanager
-def accelerate() -> Iterator[None]:
+class Block(contextlib.ContextDecorator):
+    """What `accelerate()` returns; it may be entered again, also while it lasts."""
+
+    def __enter__(self) -> None:
+        """Begin a block of this thread."""
+        _hooks.acquire()
+        _thread.blocks += 1
+
+    def __exit__(self, *_: object) -> None:
+        """End it, whatever was raised in it."""
+        _thread.blocks -= 1
+        _hooks.release()
+
+    def __call__(self, func: _Function) -> _Function:
+        """Have each call of a function be a block.
+
+        Raises:
+            TypeError: `func` does its work after the call has returned.
+        """
+        for is_later, kind in _LATER.items():
+            if is_later(func):
+                requirement = "an ordinary function; enter a block inside of this one"
+                raise unfit("accelerate", "func", requirement, f"{kind} {func!r}", WrongTypeError)
+        return super().__call__(func)
+
+
+_LATER: dict[Callable[[object], bool], str] = {
+    inspect.isgeneratorfunction: "the generator function",
+    inspect.iscoroutinefunction: "the coroutine function",
+    inspect.isasyncgenfunction: "the asynchronous generator function",
+}
+
+
+def accelerate() -> Block:
     """A context in which code that uses torch's initializers is filled by those of winit_cuda.
 
     `torch.nn.init` as it stands, however its functions were imported, and `Tensor.normal_` and
     `Tensor.uniform_`, also of `.data`, have the values of `winit_cuda.init` with a key from the
     generator: `torch.manual_seed(0)` rules. Blocks act on the thread that enters them; they may be
-    nested, left by exceptions, and used as a decorator. Afterwards torch is as it was.
+    nested, left by exceptions, and used as a decorator of functions, but not of generators and
+    coroutines. Afterwards torch is as it was.
 
     Autograd stays torch's: outside of `torch.no_grad()` a leaf that requires grad raises, and what
     has a history records the fill. Errors stay torch's: what winit_cuda refuses goes to torch,
@@ -137,13 +171,7 @@ def accelerate() -> Iterator[None]:
         >>> torch.equal(layer.weight, expected)
         True
     """
-    _hooks.acquire()
-    _thread.blocks += 1
-    try:
-        yield
-    finally:
-        _thread.blocks -= 1
-        _hooks.release()
+    return Block()
 
 
 def install() -> None:
@@ -250,8 +278,9 @@ def _hooked_method(name: str) -> MethodHook:
                     raise
             return own(self, *args, **kwargs)
 
+        # So that it pickles; who reads that without hooks gets torch's.
+        method.__module__, method.__qualname__ = torch.__name__, f"Tensor.{name}"
         method.__name__ = name
-        method.__qualname__ = f"Tensor.{name}"
         method.__doc__ = own.__doc__
         return method
 
