@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import random
-import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
+from .._core.global_generators import generators_kept
 from .._core.torch_internals import is_dtensor, local_tensor, own_buffers
 
 if TYPE_CHECKING:
@@ -25,15 +24,9 @@ def untouched(model: nn.Module) -> Iterator[None]:
     gradients: it has none meanwhile.
     """
     devices = {tensor.device for tensor in model.parameters() if tensor.is_cuda}
-    numpy: Any = sys.modules.get("numpy")  # who has not imported it, draws nothing
-    states = random.getstate(), numpy and numpy.random.get_state()
-    with torch.random.fork_rng(devices), _kept_flags(model), _kept_buffers(model):
-        try:
-            yield
-        finally:
-            random.setstate(states[0])
-            if numpy:
-                numpy.random.set_state(states[1])
+    torchs = torch.random.fork_rng(devices)
+    with torchs, generators_kept(), _kept_flags(model), _kept_buffers(model):
+        yield
 
 
 @contextlib.contextmanager
