@@ -2,8 +2,8 @@
 
 The model runs once forward, in the mode that it is in, and once backward from one number: where
 its output is a number from that, else from the product of its output with random directions, so
-that the gradient has a standard deviation of 1 at the output. Afterwards parameters, gradients,
-buffers, hooks, training flags and all generators are as they were.
+that the gradient has a standard deviation of 1 at the output. Afterwards modules with their hooks
+and attributes, buffers, gradients and all generators are as they were.
 
 In a model of DTensors, each rank sees what its own batch does: all of it where layers are gathered
 to run (FSDP2), its part where they run in parts (tensor parallelism).

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import random
 from collections import UserDict
 from dataclasses import dataclass
 from typing import Any
@@ -133,34 +132,6 @@ def test_nothing_stays_after_an_error():
     assert not any(module._forward_hooks for module in model.modules())
     with pytest.raises(RuntimeError, match=r"report: the model fails on the batch: TypeError"):
         winit.report(model, batch=(torch.randn(4, 3, 8, 8), "no number"))
-
-
-def test_what_forward_sets_is_put_back():
-    class Model(nn.Linear):
-        def __init__(self) -> None:
-            super().__init__(4, 4)
-            self.drop = nn.Dropout()
-            self.register_buffer("cache", torch.zeros(1))
-            self.register_buffer("steps", torch.zeros(()))
-            self.register_buffer("nan", torch.tensor([math.nan]).expand(3))
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            self.drop.eval()
-            self.cache.resize_(x.shape).copy_(x)
-            self.steps += 1
-            super().forward(x).sum().backward()
-            self.bias.requires_grad_(False)
-            return self.drop(super().forward(x))
-
-    model = Model()
-    model.weight.grad = torch.ones(4, 4)
-    activity_of(model, torch.randn(3, 4))
-    assert model.drop.training
-    assert torch.equal(model.cache, torch.zeros(1))
-    assert model.steps == 0
-    assert torch.equal(model.weight.grad, torch.ones(4, 4))
-    assert model.bias.requires_grad
-    assert model.bias.grad is None
 
 
 @pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
@@ -305,51 +276,6 @@ def test_compiled_models_run_as_they_are_written():
     assert not compiled
     model(torch.randn(3, 4))
     assert compiled
-
-
-def test_buffers_of_every_kind():
-    class Model(nn.Linear):
-        def __init__(self) -> None:
-            super().__init__(4, 4)
-            self.register_buffer("later", None)
-            self.register_buffer("short", torch.ones(3).to(torch.float8_e4m3fn))
-            self.register_buffer("nowhere", torch.ones(3, device="meta"))
-            self.register_buffer("sparse", torch.eye(2).to_sparse())
-            self.register_buffer("nan", torch.tensor(math.nan))
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            self.later = x.sum()
-            self.register_buffer("new", x, persistent=False)
-            self.nan.zero_()
-            self.sparse.mul_(2)
-            return super().forward(x)
-
-    model = Model()
-    before = dict(model.named_buffers())
-    activity_of(model, torch.randn(3, 4))
-    after = dict(model.named_buffers())
-    assert before.keys() == after.keys()
-    assert all(after[name] is before[name] for name in before)
-    assert model.nan.isnan()
-    assert torch.equal(model.sparse.to_dense(), torch.eye(2))
-    assert model.later is None
-
-
-def test_generators_of_python_and_numpy():
-    numpy = pytest.importorskip("numpy")
-
-    class Model(nn.Linear):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            scale = random.random() + numpy.random.rand()
-            return super().forward(x * scale) + torch.rand(())
-
-    random.seed(3)
-    numpy.random.seed(3)
-    first = random.random(), numpy.random.rand()
-    random.seed(3)
-    numpy.random.seed(3)
-    activity_of(Model(4, 4), torch.randn(3, 4))
-    assert first == (random.random(), numpy.random.rand())
 
 
 def test_outputs_of_every_kind():
