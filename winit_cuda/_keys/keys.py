@@ -8,7 +8,6 @@ on any device, in any layout, and a key is never used up: derive a new one for e
 from __future__ import annotations
 
 import hashlib
-import operator
 from array import array
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, SupportsIndex
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, SupportsIndex
 import torch
 
 from .._core import backend
-from .._core.checks import wrong
+from .._core.checks import integer, wrong
 from .._core.weak_reference import WeaklyReferenced
 
 if TYPE_CHECKING:
@@ -139,7 +138,7 @@ def split(key: Key, n: SupportsIndex = 2) -> tuple[Key, ...]:
     """
     if not isinstance(key, Key):
         raise wrong("split", "key", "a winit_cuda.Key", key, TypeError)
-    count = _integer("split", "n", n)
+    count = integer("split", "n", n)
     if count < 0:
         raise wrong("split", "n", "at least 0", count)
     if count >= 2**63:
@@ -181,27 +180,15 @@ def _children(parent: Key, streams: Iterable[int]) -> Iterator[Key]:
         yield child
 
 
-def _integer(function: str, argument: str, value: object, kind: str = "an integer") -> int:
-    """Return `value` as an int; a bool is not one, nor is a float that happens to be whole."""
-    if type(value) is int:
-        return value
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise wrong(function, argument, kind, value, TypeError)
-    try:
-        return operator.index(value)
-    except TypeError as error:  # a tensor has __index__ whatever it holds
-        raise wrong(function, argument, kind, value, TypeError) from error
-
-
 def _word(name: str, value: object) -> int:
-    word = _integer("Key", name, value)
+    word = value if type(value) is int else integer("Key", name, value)
     if not 0 <= word <= MASK:
         raise wrong("Key", name, "in [0, 2**64)", word)
     return word
 
 
 def _int64_or_uint64(function: str, argument: str, value: object, kind: str = "an integer") -> int:
-    number = _integer(function, argument, value, kind)
+    number = value if type(value) is int else integer(function, argument, value, kind)
     if not -(2**63) <= number <= MASK:
         raise wrong(function, argument, "in [-2**63, 2**64)", number)
     return number

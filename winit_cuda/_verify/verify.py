@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import distributed, nn
 
-from .._core.checks import deviation, told_as, wrong
+from .._core.checks import deviation, is_bool, told_as, wrong
 from .._distributed.shard import Shard, Shards
 from .._keys.keys import Key, key
 from .._model.plan import Plan
@@ -90,6 +90,8 @@ def verify(
     with told_as("verify", "key"):
         base = seed if isinstance(seed, Key) else key(seed)
     others = {other: key(other) for other in _listed_seeds(seeds) if key(other) != base}
+    if is_bool(tolerance):
+        raise wrong("verify", "tolerance", "a number", tolerance, TypeError)
     tolerance = deviation("verify", "tolerance", tolerance)
     with ExitStack() as stack:
         if isinstance(given, nn.Module):

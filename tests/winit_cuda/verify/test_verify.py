@@ -212,6 +212,12 @@ def test_other_seeds(plan, model):
         winit.verify(state, plan, seed=3, seeds="0-9")
 
 
+@pytest.mark.parametrize("tolerance", [True, torch.tensor(True), "1"])
+def test_a_tolerance_is_a_number(tolerance, plan, model):
+    with pytest.raises(TypeError, match="verify: tolerance must be a number, got "):
+        winit.verify(model, plan, seed=3, tolerance=tolerance)
+
+
 def test_what_cannot_be_verified(plan, model):
     with pytest.raises(TypeError, match=r"verify: model must be a torch\.nn\.Module, a mapping"):
         winit.verify(3, plan, seed=0)
