@@ -74,7 +74,7 @@ def key(seed: SupportsIndex) -> Key:
         >>> winit.key(0)
         Key(seed=0, stream=0)
     """
-    return Key(_int64_or_uint64("key", "seed", seed) & MASK, 0)
+    return Key(int64_or_uint64("key", "seed", seed) & MASK, 0)
 
 
 def fold_in(key: Key, data: str | SupportsIndex) -> Key:
@@ -111,7 +111,7 @@ def fold_in(key: Key, data: str | SupportsIndex) -> Key:
         except UnicodeEncodeError as error:
             raise wrong("fold_in", "data", "text that UTF-8 can encode", data) from error
     else:
-        number = _int64_or_uint64("fold_in", "data", data, "a string or an integer")
+        number = int64_or_uint64("fold_in", "data", data, "a string or an integer")
         message = b"i" + number.to_bytes(16, "little", signed=True)
     words = key.seed.to_bytes(8, "little") + key.stream.to_bytes(8, "little")
     digest = hashlib.blake2b(words + message, digest_size=8, person=_PERSON).digest()
@@ -160,6 +160,14 @@ def named_words(parent: Key, names: list[str]) -> array[int]:
     return words
 
 
+def int64_or_uint64(function: str, argument: str, value: object, kind: str = "an integer") -> int:
+    """Return a seed or a number to fold in as an int."""
+    number = value if type(value) is int else integer(function, argument, value, kind)
+    if not -(2**63) <= number <= MASK:
+        raise wrong(function, argument, "in [-2**63, 2**64)", number)
+    return number
+
+
 def words_of_cuda_generator(seed: int, offset: int) -> tuple[int, int]:
     """The key (seed, stream) that a CUDA generator gives at an offset: BLAKE2b of the two."""
     message = (seed & MASK).to_bytes(8, "little") + offset.to_bytes(8, "little")
@@ -185,10 +193,3 @@ def _word(name: str, value: object) -> int:
     if not 0 <= word <= MASK:
         raise wrong("Key", name, "in [0, 2**64)", word)
     return word
-
-
-def _int64_or_uint64(function: str, argument: str, value: object, kind: str = "an integer") -> int:
-    number = value if type(value) is int else integer(function, argument, value, kind)
-    if not -(2**63) <= number <= MASK:
-        raise wrong(function, argument, "in [-2**63, 2**64)", number)
-    return number
