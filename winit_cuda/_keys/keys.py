@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, SupportsIndex
 import torch
 
 from .._core import backend
-from .._core.checks import integer, wrong
+from .._core.checks import WrongValueError, integer, unfit, wrong
 from .._core.weak_reference import WeaklyReferenced
 
 if TYPE_CHECKING:
@@ -109,7 +109,8 @@ def fold_in(key: Key, data: str | SupportsIndex) -> Key:
         try:
             message = b"s" + data.encode()
         except UnicodeEncodeError as error:
-            raise wrong("fold_in", "data", "text that UTF-8 can encode", data) from error
+            requirement = "text that UTF-8 can encode"
+            raise unfit("fold_in", "data", requirement, ascii(data), WrongValueError) from error
     else:
         number = int64_or_uint64("fold_in", "data", data, "a string or an integer")
         message = b"i" + number.to_bytes(16, "little", signed=True)

@@ -160,8 +160,11 @@ def test_torch_loads_what_was_saved(value):
 
 
 def test_strings_that_cannot_be_encoded():
-    with pytest.raises(ValueError, match="fold_in: data must be text that UTF-8 can encode"):
-        winit.fold_in(winit.key(0), "\ud800")
+    with pytest.raises(
+        ValueError, match="fold_in: data must be text that UTF-8 can encode"
+    ) as told:
+        winit.fold_in(winit.key(0), "é\ud800")
+    assert str(told.value).endswith(r"got '\xe9\ud800'")
 
 
 @pytest.mark.parametrize("count", [2**44, 2**60, 2**63 - 1])
