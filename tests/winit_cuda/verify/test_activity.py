@@ -193,13 +193,49 @@ def test_dead_units():
         (nn.Conv2d(3, 10, 3), (2, 3, 8, 8)),
         (nn.Conv1d(3, 10, 3), (2, 3, 8)),
         (nn.Linear(3, 10), (2, 6, 3)),
+        (nn.Conv1d(3, 10, 3), (3, 8)),
+        (nn.Conv2d(3, 10, 3), (3, 8, 8)),
+        (nn.Conv3d(3, 10, 3), (3, 8, 8, 8)),
+        (nn.ConvTranspose2d(3, 10, 3), (3, 8, 8)),
+        (nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 10, 3)), (3, 8, 8)),
     ],
 )
 def test_units_of_convolutions(model, shape):
+    """With a batch and without."""
     with torch.no_grad():
         model.bias.fill_(1e3)[4] = -1e3
     seen = activity_of(nn.Sequential(model, nn.ReLU()), torch.randn(shape)).nonlinearities[0]
     assert (seen.units, seen.dead) == (10, 1)
+
+
+@pytest.mark.parametrize(
+    ("layers", "shape"),
+    [
+        ((nn.Conv1d(3, 10, 3), nn.Dropout(0.0)), (2, 3, 8)),
+        ((nn.Conv2d(3, 10, 3), nn.Dropout(0.0)), (3, 8, 8)),
+        ((nn.Conv2d(3, 10, 3), nn.MaxPool2d(2)), (3, 8, 8)),
+        ((nn.Conv2d(3, 10, 3), nn.GroupNorm(2, 10)), (2, 3, 8, 8)),
+        ((nn.Conv1d(3, 10, 3), nn.Linear(6, 10)), (2, 3, 8)),
+        ((nn.Linear(3, 10), nn.BatchNorm1d(10)), (4, 3)),
+    ],
+)
+def test_units_of_what_follows(layers, shape):
+    model = nn.Sequential(*layers, nn.ReLU())
+    assert activity_of(model, torch.randn(shape)).nonlinearities[0].units == 10
+
+
+@pytest.mark.parametrize(
+    ("model", "shape"), [(nn.Conv1d(3, 10, 3), (2, 3, 8)), (nn.Conv2d(3, 10, 3), (2, 3, 8, 8))]
+)
+def test_units_of_tokens(model, shape):
+    """Where the channels of a convolution were moved to the end."""
+
+    class Tokens(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.relu(x.flatten(2).transpose(1, 2))
+
+    seen = activity_of(nn.Sequential(model, Tokens()), torch.randn(shape)).nonlinearities[0]
+    assert seen.units == 10
 
 
 @pytest.mark.parametrize("function", [torch.tanh, torch.sigmoid, functional.tanh])
