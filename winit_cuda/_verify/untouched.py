@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from .._core.global_generators import generators_kept
-from .._core.torch_internals import is_dtensor, local_tensor, own_buffers
+from .._core.torch_internals import gradient_hooks, is_dtensor, local_tensor, own_buffers
 from .._distributed.fsdp import sharded
 
 if TYPE_CHECKING:
@@ -30,7 +30,8 @@ def untouched(model: nn.Module) -> Iterator[None]:
     """Give a model and the generators of torch, Python and NumPy back what they had.
 
     Of the model these are its modules with their classes, hooks and attributes, the values of the
-    buffers, which parameters there are and get gradients, and the gradients: it has none meanwhile.
+    buffers, which parameters there are and get gradients, their hooks, and the gradients: it has
+    none meanwhile.
     """
     devices = {tensor.device for tensor in model.parameters() if tensor.is_cuda}
     with (
@@ -45,10 +46,11 @@ def untouched(model: nn.Module) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _kept_flags(model: nn.Module) -> Iterator[None]:
-    """Training flags, and whether parameters get gradients and which they have."""
+    """Training flags, and whether parameters get gradients, which they have, and their hooks."""
     modes = [(module, module.training) for module in model.modules()]
     leaves = [each for each in model.parameters() if each.is_leaf]
     kept = [(each, each.requires_grad, each.grad) for each in leaves]
+    hooks = [(each, [dict(own or {}) for own in gradient_hooks(each)]) for each in leaves]
     for parameter in leaves:
         parameter.grad = None
     try:
@@ -60,6 +62,10 @@ def _kept_flags(model: nn.Module) -> Iterator[None]:
             if parameter.requires_grad != requires_grad:
                 parameter.requires_grad_(requires_grad)
             parameter.grad = gradient
+        for parameter, had in hooks:
+            for now, before in zip(gradient_hooks(parameter), had, strict=True):
+                if now is not None:
+                    _give_back(now, before)
 
 
 @contextlib.contextmanager

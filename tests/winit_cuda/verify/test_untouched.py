@@ -61,6 +61,22 @@ def test_modules_and_hooks_that_forward_adds():
     assert len(model.once._backward_hooks) == 1
 
 
+def test_hooks_of_parameters():
+    class Model(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.weight.register_hook(lambda gradient: 2 * gradient)
+            self.bias.register_hook(lambda gradient: 2 * gradient)
+            self.bias.register_post_accumulate_grad_hook(lambda bias: bias.grad.mul_(2))
+            return super().forward(x)
+
+    model = Model(4, 4)
+    model.weight.register_hook(lambda gradient: 3 * gradient)
+    report(model)
+    (model.weight + model.bias).sum().backward()
+    assert torch.equal(model.weight.grad, torch.full((4, 4), 3.0))
+    assert torch.equal(model.bias.grad, torch.full((4,), 4.0))
+
+
 def test_modules_that_forward_takes_away_or_replaces():
     class Model(nn.Module):
         def __init__(self) -> None:
