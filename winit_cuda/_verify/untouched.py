@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import copy
+import operator
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -64,7 +64,7 @@ def _kept_flags(model: nn.Module) -> Iterator[None]:
             parameter.grad = gradient
         for parameter, had in hooks:
             for now, before in zip(gradient_hooks(parameter), had, strict=True):
-                if now is not None:
+                if now is not None and _has_changed(now, before):
                     _give_back(now, before)
 
 
@@ -96,7 +96,8 @@ def _kept_modules(model: nn.Module) -> Iterator[None]:
                 if type(module) is not kind:  # parametrized ones get a class of their own
                     stack.callback(setattr, module, "__class__", kind)
                 for container, had in containers:
-                    stack.callback(_give_back, container, had)
+                    if _has_changed(container, had):
+                        stack.callback(_give_back, container, had)
 
 
 def _containers(module: nn.Module, left: str | None) -> list[tuple[Any, Any]]:
@@ -107,13 +108,18 @@ def _containers(module: nn.Module, left: str | None) -> list[tuple[Any, Any]]:
     attributes = vars(module)
     own = [each for name, each in attributes.items() if left is None or left not in name]
     containers = [attributes, *(each for each in own if type(each) in _CONTAINERS)]
-    return [(each, copy.copy(each)) for each in containers]
+    return [(each, each.copy()) for each in containers]
+
+
+def _has_changed(container: Any, had: Any) -> bool:
+    """Whether it has something else than its copy, or in another order."""
+    if len(container) != len(had):
+        return True
+    return not all(map(operator.is_, _flat(container), _flat(had)))
 
 
 def _give_back(container: Any, had: Any) -> None:
-    """Give a container what its copy has, where it has something else, or in another order."""
-    if list(map(id, _flat(container))) == list(map(id, _flat(had))):
-        return
+    """Give a container what its copy has."""
     container.clear()
     add = getattr(container, "extend", None) or container.update
     add(had)
