@@ -1,30 +1,16 @@
-// Threads of a block that run in step, 32 or one: their registers, the instructions, and the checks
-// of what they touch.
+// Threads of a block that run in step, 32 or one: their registers and the instructions.
 #pragma once
 
 #include <algorithm>
-#include <cstdio>
 #include <cstring>
 
+#include "testing/access.h"
 #include "testing/arithmetic.h"
-#include "testing/executor.h"
 
 namespace winit_cuda {
 namespace emulation {
 
 constexpr uint32_t kEnded = ~0u;  // where a thread is that has returned
-
-// What the groups of a block share.
-struct Block {
-  const Kernel& kernel;
-  DeviceMemory& memory;
-  const unsigned char* parameters;
-  uint32_t index, blocks, threads;
-  unsigned char* shared;
-  int64_t shared_bytes;
-  Watched& watched_shared;
-  Moment moment;
-};
 
 // Some threads of a block, `kWidth` at most.
 template <int kWidth>
@@ -274,16 +260,6 @@ class Group {
                     [&](int i) { return reinterpret_cast<uintptr_t>(base) + offset[i]; });
   }
 
-  [[noreturn]] void fail(const Instruction& instruction, int lane, const char* what,
-                         uint64_t address, int bytes) const {
-    char text[256];
-    std::snprintf(text, sizeof(text),
-                  "%s of %d bytes at %#llx, by thread %u of block %u, line %u of the PTX", what,
-                  bytes, static_cast<unsigned long long>(address), thread_[lane], block_.index,
-                  instruction.line);
-    throw Fault(text);
-  }
-
   uint64_t address_of(const Instruction& instruction, int lane) const {
     const auto offset = static_cast<uint64_t>(instruction.immediate);
     if (instruction.address_bytes == 8)
@@ -291,68 +267,10 @@ class Group {
     return static_cast<uint32_t>(offset + read<uint32_t>(instruction.registers[4], lane));
   }
 
-  // Where the lane's access goes, which is checked and noted.
   template <Access kAccess>
   unsigned char* reach(const Instruction& instruction, int lane, int bytes) {
-    const uint64_t address = address_of(instruction, lane);
-    const auto size = static_cast<uint64_t>(bytes);  // a power of two
-    if ((address & (size - 1)) != 0) fail(instruction, lane, "a misaligned access", address, bytes);
-    switch (instruction.space) {
-      case Space::kShared:
-        return reach_shared<kAccess>(instruction, lane, bytes, address);
-      case Space::kParameter:
-        return reach_parameter<kAccess>(instruction, lane, bytes, address);
-      case Space::kGeneric: {
-        const uint64_t in_shared = address - reinterpret_cast<uintptr_t>(block_.shared);
-        if (in_shared < static_cast<uint64_t>(block_.shared_bytes))
-          return reach_shared<kAccess>(instruction, lane, bytes, in_shared);
-        const uint64_t in_parameters = address - reinterpret_cast<uintptr_t>(block_.parameters);
-        if (in_parameters < static_cast<uint64_t>(block_.kernel.parameter_bytes))
-          return reach_parameter<kAccess>(instruction, lane, bytes, in_parameters);
-        break;
-      }
-      case Space::kGlobal:
-        break;
-    }
-    Region* region = block_.memory.find(address, bytes, kAccess == Access::kRead);
-    if (!region)
-      fail(instruction, lane,
-           kAccess == Access::kRead ? "a load out of bounds" : "a store out of bounds", address,
-           bytes);
-    if (region->watched && !region->watched->takes(bytes)) region->watch_bytes();
-    if (region->watched)
-      note<kAccess>(*region->watched, address - region->begin, instruction, lane, bytes, address,
-                    block_.moment);
-    return reinterpret_cast<unsigned char*>(static_cast<uintptr_t>(address));
-  }
-
-  template <Access kAccess>
-  unsigned char* reach_shared(const Instruction& instruction, int lane, int bytes,
-                              uint64_t address) {
-    if (address + static_cast<uint64_t>(bytes) > static_cast<uint64_t>(block_.shared_bytes) ||
-        !block_.watched_shared.takes(bytes))
-      fail(instruction, lane, "an access outside shared memory", address, bytes);
-    Moment moment = block_.moment;
-    moment.launch_began = moment.block_began;  // the blocks before had their own
-    note<kAccess>(block_.watched_shared, address, instruction, lane, bytes, address, moment);
-    return block_.shared + address;
-  }
-
-  template <Access kAccess>
-  unsigned char* reach_parameter(const Instruction& instruction, int lane, int bytes,
-                                 uint64_t address) {
-    if (kAccess != Access::kRead || address + static_cast<uint64_t>(bytes) >
-                                        static_cast<uint64_t>(block_.kernel.parameter_bytes))
-      fail(instruction, lane, "an access outside the parameters", address, bytes);
-    return const_cast<unsigned char*>(block_.parameters) + address;
-  }
-
-  template <Access kAccess>
-  void note(Watched& watched, uint64_t at, const Instruction& instruction, int lane, int bytes,
-            uint64_t address, const Moment& moment) {
-    if (!watched.touch<kAccess>(at, bytes, thread_[lane], moment))
-      fail(instruction, lane, kAccess == Access::kRead ? "a race: a load" : "a race: a store",
-           address, bytes);
+    return Touch{block_, instruction, thread_[lane], address_of(instruction, lane), bytes}
+        .reach<kAccess>();
   }
 
   void load(const Instruction& instruction, int lane) {

@@ -102,6 +102,15 @@ class Pieces(nn.Module):
         nn.init.normal_(self.columns.data[:, 2:5], std=0.1)
 
 
+class Extended(nn.Module):
+    """A layer, and what a function adds to it."""
+
+    def __init__(self, add):
+        super().__init__()
+        self.layer = nn.Linear(3, 4)
+        add(self)
+
+
 def mixed():
     """Layers of torch's, in several dtypes, with every function of torch.nn.init."""
     model = nn.Sequential(

@@ -10,10 +10,11 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ptx_registers import NO_REGISTER, Registers, UnknownPtxError, bytes_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-NO_REGISTER = 0xFFFFFFFF
 SPACES = {"global": 0, "shared": 1, "param": 2, "generic": 3}
 PLACES = ("%tid.x", "%ctaid.x", "%ntid.x", "%nctaid.x")
 
@@ -43,11 +44,6 @@ _ENTRY = re.compile(r"\.entry\s+(\S+?)\(([^)]*)\)([^{]*)\{")
 _PARAMETER = re.compile(r"\.param\s+(?:\.align\s+(\d+)\s+)?\.(\w+)\s+([^\s\[,]+)(?:\[(\d+)\])?")
 _STATEMENT = re.compile(r"(?:@(!?)(%\w+)\s+)?([a-z][\w.]*)\s*(.*)$", re.DOTALL)
 _ADDRESS = re.compile(r"\[\s*([^\s\]+]+)\s*(?:\+\s*(-?\d+))?\s*\]")
-_FLOATS = {"0f": (8, 4), "0d": (16, 8)}
-
-
-class UnknownPtxError(Exception):
-    """PTX that the emulated device does not run."""
 
 
 @dataclass
@@ -83,11 +79,6 @@ class Kernel:
     has_barrier: bool = False
     reads_sums: bool = False
     places: tuple[int, ...] = ()
-
-
-def bytes_of(kind: str) -> int:
-    """The size of a register of this type; a predicate is kept as a word."""
-    return 4 if kind == "pred" else int(re.sub(r"\D", "", kind)) // 8
 
 
 class Module:
@@ -131,10 +122,7 @@ class _Reader:
     def __init__(self, module: Module, entry: re.Match[str]) -> None:
         self._module = module
         self.kernel = Kernel(entry[1])
-        self._registers: dict[str, tuple[int, int]] = {}  # name to place and bytes
-        self._classes: dict[str, int] = {}  # "%rd" to bytes
-        self._constants: dict[tuple[int, int], int] = {}  # value and bytes to place
-        self._symbols: dict[str, int] = {}
+        self._registers = Registers()
         self._labels: dict[str, int] = {}
         self._branches: list[tuple[Instruction, str]] = []
         limit = re.search(r"\.maxntid\s+(\d+)", entry[3])
@@ -143,13 +131,13 @@ class _Reader:
         self._read_parameters(entry[2])
         self._text = body = self._body(entry)
         self._place_shared(body)
-        self.kernel.places = tuple(self._new(4) for _ in PLACES)
-        self._registers |= {n: (at, 4) for n, at in zip(PLACES, self.kernel.places, strict=True)}
+        self.kernel.places = tuple(self._registers.declare(name, 4) for name in PLACES)
         for position, statement in self._statements(body, entry.end()):
             self._read(statement, position)
         for instruction, label in self._branches:
             instruction.immediate = self._labels[label]
-        self.kernel.constants = [(at, n, value) for (value, n), at in self._constants.items()]
+        self.kernel.constants = self._registers.constants
+        self.kernel.lane_bytes = self._registers.lane_bytes
 
     def _body(self, entry: re.Match[str]) -> str:
         text, depth, end = self._module.text, 1, entry.end()
@@ -165,7 +153,7 @@ class _Reader:
             size = int(length) if length else bytes_of(kind)
             step = int(align) if align else size
             begin = -(-end // step) * step
-            self._symbols[name] = begin
+            self._registers.symbols[name] = begin
             self.kernel.parameters.append((begin, size))
             end = begin + size
         self.kernel.parameter_bytes = end
@@ -175,13 +163,13 @@ class _Reader:
         for name, (align, size) in module.static.items():
             if name in body:
                 begin = -(-end // align) * align
-                self._symbols[name] = begin
+                self._registers.symbols[name] = begin
                 end = begin + size
         self.kernel.static_shared_bytes = end
         self.kernel.dynamic_shared_offset = -(-end // _ALIGNED) * _ALIGNED
         for name in module.dynamic:
-            self._symbols[name] = self.kernel.dynamic_shared_offset
-        self._symbols |= module.tables
+            self._registers.symbols[name] = self.kernel.dynamic_shared_offset
+        self._registers.symbols |= module.tables
 
     # ------------------------------------------------------------------------- statements
 
@@ -198,7 +186,7 @@ class _Reader:
                     break
                 if mark == "{" or mark == "}":
                     scopes = (
-                        self._end_scope(scopes) if mark == "}" else [*scopes, set(self._registers)]
+                        self._end_scope(scopes) if mark == "}" else [*scopes, self._registers.names]
                     )
                 else:
                     self._labels[mark[:-1]] = len(self.kernel.instructions)
@@ -207,9 +195,7 @@ class _Reader:
 
     def _end_scope(self, scopes: list[set[str]]) -> list[set[str]]:
         """Forget the names that the scope has declared beside the kernel's classes."""
-        for name in set(self._registers) - scopes[-1]:
-            if not re.fullmatch(r"%[a-z]+\d+", name):
-                del self._registers[name]
+        self._registers.forget(self._registers.names - scopes[-1])
         return scopes[:-1]
 
     def _read(self, statement: str, position: int) -> None:
@@ -219,9 +205,9 @@ class _Reader:
                 raise UnknownPtxError(statement)
             kind, name, many = declared.groups()
             if many:
-                self._classes[name] = bytes_of(kind)
+                self._registers.declare_class(name, bytes_of(kind))
             else:
-                self._registers[name] = (self._new(bytes_of(kind)), bytes_of(kind))
+                self._registers.declare(name, bytes_of(kind))
             return
         if statement.startswith((".shared", ".pragma", ".loc")):
             return
@@ -236,7 +222,7 @@ class _Reader:
             raise UnknownPtxError(f"line {line}: {statement!r} ({error!r})") from error
         if match[2]:
             for instruction in self.kernel.instructions[begin:]:
-                instruction.guard = self._register(match[2], 4)
+                instruction.guard = self._registers.named(match[2], 4)
                 instruction.guarded_by_zero = match[1] == "!"
 
     def _decode(self, opcode: str, operands: list[str], line: int) -> None:
@@ -254,7 +240,7 @@ class _Reader:
         elif opcode == "atom.shared.add.u32":
             found = operands[0] if self._is_used(operands[0]) else "_"
             self.kernel.reads_sums |= found != "_"
-            values = [self._result(found, 4), self._operand(operands[2], 4)]
+            values = [self._registers.result(found, 4), self._registers.operand(operands[2], 4)]
             self._access("atom_add_u32", "shared", values, operands[1], 4, 4, line)
         elif name == "mov" and "{" in operands[0] + operands[1]:
             self._pack(operands, bytes_of(modifiers[-1]), line)
@@ -279,11 +265,11 @@ class _Reader:
             raise UnknownPtxError(name)
         if kind.startswith("s") and bytes_of(kind) < 4:
             raise UnknownPtxError("a signed load of a short integer")
-        sizes = {self._bytes_of_register(each) for each in names if each.startswith("%")}
+        sizes = {self._registers.size_of(each) for each in names if each.startswith("%")}
         size = sizes.pop() if sizes else bytes_of(kind)
         if sizes or size < bytes_of(kind):
             raise UnknownPtxError("registers of several sizes")
-        pick = self._result if name == "ld" else self._operand
+        pick = self._registers.result if name == "ld" else self._registers.operand
         registers = [pick(each, size) for each in names]
         self._access(name, spaces[0], registers, address, bytes_of(kind), size, line)
 
@@ -301,9 +287,9 @@ class _Reader:
         if match is None:
             raise UnknownPtxError(address)
         base, offset = match[1], int(match[2] or 0)
-        width = self._bytes_of_register(base) if base.startswith("%") else 8
+        width = self._registers.size_of(base) if base.startswith("%") else 8
         padded = values + [NO_REGISTER] * (4 - len(values))
-        instruction = self._add(operation, [*padded, self._operand(base, width)], line)
+        instruction = self._add(operation, [*padded, self._registers.operand(base, width)], line)
         instruction.space, instruction.immediate = space, offset
         instruction.count, instruction.bytes = len(values), size
         instruction.register_bytes, instruction.address_bytes = register_bytes, width
@@ -311,18 +297,23 @@ class _Reader:
     def _pack(self, operands: list[str], size: int, line: int) -> None:
         result, source = operands
         if source.startswith("{"):
-            low, high = (self._operand(each, size // 2) for each in _split(source.strip("{}")))
-            self._add(f"pack_b{8 * size}", [self._result(result, size), low, high], line)
+            low, high = (
+                self._registers.operand(each, size // 2) for each in _split(source.strip("{}"))
+            )
+            self._add(f"pack_b{8 * size}", [self._registers.result(result, size), low, high], line)
             return
-        low, high = (self._result(each, size // 2) for each in _split(result.strip("{}")))
-        whole = self._operand(source, size)
+        low, high = (self._registers.result(each, size // 2) for each in _split(result.strip("{}")))
+        whole = self._registers.operand(source, size)
         if low != NO_REGISTER:
             self._add(f"cvt_u{4 * size}_u{8 * size}", [low, whole], line)
         if high != NO_REGISTER:
             self._add(f"high_b{8 * size}", [high, whole], line)
 
     def _cvta(self, modifiers: list[str], operands: list[str], line: int) -> None:
-        registers = [self._result(operands[0], 8), self._operand(operands[1], 8)]
+        registers = [
+            self._registers.result(operands[0], 8),
+            self._registers.operand(operands[1], 8),
+        ]
         *to, space, _ = modifiers
         if space == "global":
             self._add("mov_b64", registers, line)
@@ -342,16 +333,20 @@ class _Reader:
         ]
         values = [self._narrowed(each, bytes_of(source), line) for each in operands[1:]]
         self._add(
-            "_".join(["cvt", *modifiers]), [self._result(operands[0], sizes[0]), *values], line
+            "_".join(["cvt", *modifiers]),
+            [self._registers.result(operands[0], sizes[0]), *values],
+            line,
         )
 
     def _narrowed(self, operand: str, size: int, line: int) -> int:
         """The low bytes of a register that is wider than the type which an instruction reads."""
-        held = self._bytes_of_register(operand) if operand.startswith("%") else size
+        held = self._registers.size_of(operand) if operand.startswith("%") else size
         if held == size:
-            return self._operand(operand, size)
-        low = self._new(size)
-        self._add(f"cvt_u{8 * size}_u{8 * held}", [low, self._operand(operand, held)], line)
+            return self._registers.operand(operand, size)
+        low = self._registers.new(size)
+        self._add(
+            f"cvt_u{8 * size}_u{8 * held}", [low, self._registers.operand(operand, held)], line
+        )
         return low
 
     def _compute(self, name: str, modifiers: list[str], operands: list[str], line: int) -> None:
@@ -377,54 +372,18 @@ class _Reader:
         elif middle == ["wide"]:
             sizes[0] = 2 * size
             sizes[3:] = [2 * size] * (len(operands) - 3)
-        registers = [self._result(operands[0], sizes[0])]
-        registers += [self._operand(*each) for each in zip(operands[1:], sizes[1:], strict=True)]
+        registers = [self._registers.result(operands[0], sizes[0])]
+        registers += [
+            self._registers.operand(*each) for each in zip(operands[1:], sizes[1:], strict=True)
+        ]
         self._add("_".join([name, *middle, kind]), registers, line)
 
-    # ------------------------------------------------------------------------- operands
+    # ------------------------------------------------------------------------- instructions
 
     def _add(self, operation: str, registers: list[int], line: int) -> Instruction:
         padded = registers + [NO_REGISTER] * (5 - len(registers))
         self.kernel.instructions.append(Instruction(operation, padded, line))
         return self.kernel.instructions[-1]
-
-    def _new(self, size: int) -> int:
-        # In one lane; times the lanes it is aligned in every lane.
-        at = -(-self.kernel.lane_bytes // size) * size
-        self.kernel.lane_bytes = at + size
-        return at
-
-    def _bytes_of_register(self, name: str) -> int:
-        if name in self._registers:
-            return self._registers[name][1]
-        return self._classes[name.rstrip("0123456789")]
-
-    def _register(self, name: str, size: int) -> int:
-        if self._bytes_of_register(name) != size:
-            raise UnknownPtxError(f"{name} has not {size} bytes")
-        if name not in self._registers:
-            self._registers[name] = (self._new(size), size)
-        return self._registers[name][0]
-
-    def _result(self, operand: str, size: int) -> int:
-        return NO_REGISTER if operand == "_" else self._register(operand, size)
-
-    def _operand(self, operand: str, size: int) -> int:
-        if operand.startswith("%"):
-            return self._register(operand, size)
-        if operand in self._symbols:
-            value = self._symbols[operand]
-        elif operand[:2].lower() in _FLOATS:
-            digits, held = _FLOATS[operand[:2].lower()]
-            if held != size or len(operand) != 2 + digits:
-                raise UnknownPtxError(operand)
-            value = int(operand[2:], 16)
-        else:
-            value = int(operand.rstrip("U"), 0)
-        key = value % (1 << 8 * size), size
-        if key not in self._constants:
-            self._constants[key] = self._new(size)
-        return self._constants[key]
 
 
 def _split(text: str) -> list[str]:

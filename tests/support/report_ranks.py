@@ -118,6 +118,10 @@ def batch(model: nn.Module | None, shift: float = 0.0) -> dict | None:
     found = [winit.report(each, plan, given) for each in (model, whole)]
     assert all(parameter.grad is None for parameter in model.parameters())
     assert winit.verify(model, plan, seed=0).ok
+    # The hooks by which FSDP2 shards for a state dict what a forward pass has gathered are there.
+    kinds = [type(parameter) for parameter in model.parameters()]
+    model(given)
+    assert [type(each) for each in model.state_dict(keep_vars=True).values()] == kinds
     assert found[0].parameters == found[1].parameters
     answers = [
         {layer.name: [layer.std, layer.gradient_std] for layer in each.activity.layers}

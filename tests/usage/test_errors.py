@@ -84,6 +84,7 @@ CASES = [
     ("dirac_", (4, 2, 3), {"groups": 0}, ValueError, "groups must be at least 1, got 0"),
     ("dirac_", (4, 2, 3), {"groups": -1}, ValueError, "groups must be at least 1, got -1"),
     ("dirac_", (4, 2, 3), {"groups": 2.0}, TypeError, "groups must be an integer"),
+    ("dirac_", (4, 2, 3), {"groups": True}, TypeError, "groups must be an integer, got True"),
     ("xavier_uniform_", (3,), {}, ValueError, "tensor must be of at least two dimensions"),
     ("xavier_uniform_", (), {}, ValueError, "got shape ()"),
     ("xavier_uniform_", (3, 4), {"gain": NAN}, ValueError, "gain must be finite"),

@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     factory = factory_of(arguments.factory)
     files = {ending: getattr(arguments, ending) for ending in ("html", "json", "png")}
     for ending, path in files.items():
-        if path and path.suffix != f".{ending}":
+        if path and path.suffix.lower() != f".{ending}":
             raise CommandError(f"--{ending} takes a file that ends in .{ending}, got {path}")
     with told():
         laws = plan_of(arguments.plan) if arguments.plan else plan(factory)

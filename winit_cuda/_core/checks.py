@@ -181,12 +181,21 @@ def fraction(function: str, argument: str, value: Any) -> float:
     return checked
 
 
-def integer(function: str, argument: str, value: Any) -> int:
-    """Return `value` as an integer."""
+def is_bool(value: Any) -> bool:
+    """Whether it is a truth value, of Python, NumPy or torch."""
+    return isinstance(value, bool) or str(getattr(value, "dtype", "")) in ("bool", "torch.bool")
+
+
+def integer(function: str, argument: str, value: Any, kind: str = "an integer") -> int:
+    """Return `value` as an int; a bool is not one, nor is a float that happens to be whole."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return operator.index(value)  # of a class of its own, too
+    if is_bool(value):
+        raise wrong(function, argument, kind, value, TypeError)
     try:
         return operator.index(value)
-    except TypeError as error:
-        raise wrong(function, argument, "an integer", value, TypeError) from error
+    except TypeError as error:  # a tensor has __index__ whatever it holds
+        raise wrong(function, argument, kind, value, TypeError) from error
 
 
 def count(function: str, argument: str, value: Any) -> int:

@@ -196,6 +196,12 @@ def schema(operator: Any) -> Any:
     return operator._schema  # noqa: SLF001
 
 
+def gradient_hooks(tensor: torch.Tensor) -> tuple[dict[int, Any] | None, dict[int, Any] | None]:
+    """What is called with a gradient, and what once it is there; None where there never was any."""
+    hooks: Any = tensor
+    return hooks._backward_hooks, hooks._post_accumulate_grad_hooks  # noqa: SLF001
+
+
 def is_zero_tensor(tensor: torch.Tensor) -> bool:
     """Whether the tensor is one of autograd's immutable zeros, which have no memory."""
     return bool(tensor._is_zerotensor())  # noqa: SLF001

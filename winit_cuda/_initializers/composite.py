@@ -204,7 +204,7 @@ def _checked(where: Any) -> Where:
     """An index or a range of blocks."""
     function, name = "Composite", "a block of pieces"
     ends = where if isinstance(where, (tuple, list)) else (where,)
-    if len(ends) not in (1, 2) or any(isinstance(end, bool) for end in ends):
+    if len(ends) not in (1, 2) or any(map(checks.is_bool, ends)):
         raise wrong(function, name, "an integer or (start, stop)", where, TypeError)
     numbers = tuple(checks.integer(function, name, end) for end in ends)
     if len(numbers) == 2:

@@ -8,7 +8,6 @@ on any device, in any layout, and a key is never used up: derive a new one for e
 from __future__ import annotations
 
 import hashlib
-import operator
 from array import array
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, SupportsIndex
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, SupportsIndex
 import torch
 
 from .._core import backend
-from .._core.checks import wrong
+from .._core.checks import WrongValueError, integer, unfit, wrong
 from .._core.weak_reference import WeaklyReferenced
 
 if TYPE_CHECKING:
@@ -75,7 +74,7 @@ def key(seed: SupportsIndex) -> Key:
         >>> winit.key(0)
         Key(seed=0, stream=0)
     """
-    return Key(_int64_or_uint64("key", "seed", seed) & MASK, 0)
+    return Key(int64_or_uint64("key", "seed", seed) & MASK, 0)
 
 
 def fold_in(key: Key, data: str | SupportsIndex) -> Key:
@@ -110,9 +109,10 @@ def fold_in(key: Key, data: str | SupportsIndex) -> Key:
         try:
             message = b"s" + data.encode()
         except UnicodeEncodeError as error:
-            raise wrong("fold_in", "data", "text that UTF-8 can encode", data) from error
+            requirement = "text that UTF-8 can encode"
+            raise unfit("fold_in", "data", requirement, ascii(data), WrongValueError) from error
     else:
-        number = _int64_or_uint64("fold_in", "data", data, "a string or an integer")
+        number = int64_or_uint64("fold_in", "data", data, "a string or an integer")
         message = b"i" + number.to_bytes(16, "little", signed=True)
     words = key.seed.to_bytes(8, "little") + key.stream.to_bytes(8, "little")
     digest = hashlib.blake2b(words + message, digest_size=8, person=_PERSON).digest()
@@ -139,7 +139,7 @@ def split(key: Key, n: SupportsIndex = 2) -> tuple[Key, ...]:
     """
     if not isinstance(key, Key):
         raise wrong("split", "key", "a winit_cuda.Key", key, TypeError)
-    count = _integer("split", "n", n)
+    count = integer("split", "n", n)
     if count < 0:
         raise wrong("split", "n", "at least 0", count)
     if count >= 2**63:
@@ -159,6 +159,14 @@ def named_words(parent: Key, names: list[str]) -> array[int]:
     words = array("Q", bytes(16 * len(names)))
     backend.loaded.named_keys(words.buffer_info()[0], names, parent.seed, parent.stream)
     return words
+
+
+def int64_or_uint64(function: str, argument: str, value: object, kind: str = "an integer") -> int:
+    """Return a seed or a number to fold in as an int."""
+    number = value if type(value) is int else integer(function, argument, value, kind)
+    if not -(2**63) <= number <= MASK:
+        raise wrong(function, argument, "in [-2**63, 2**64)", number)
+    return number
 
 
 def words_of_cuda_generator(seed: int, offset: int) -> tuple[int, int]:
@@ -181,27 +189,8 @@ def _children(parent: Key, streams: Iterable[int]) -> Iterator[Key]:
         yield child
 
 
-def _integer(function: str, argument: str, value: object, kind: str = "an integer") -> int:
-    """Return `value` as an int; a bool is not one, nor is a float that happens to be whole."""
-    if type(value) is int:
-        return value
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise wrong(function, argument, kind, value, TypeError)
-    try:
-        return operator.index(value)
-    except TypeError as error:  # a tensor has __index__ whatever it holds
-        raise wrong(function, argument, kind, value, TypeError) from error
-
-
 def _word(name: str, value: object) -> int:
-    word = _integer("Key", name, value)
+    word = value if type(value) is int else integer("Key", name, value)
     if not 0 <= word <= MASK:
         raise wrong("Key", name, "in [0, 2**64)", word)
     return word
-
-
-def _int64_or_uint64(function: str, argument: str, value: object, kind: str = "an integer") -> int:
-    number = _integer(function, argument, value, kind)
-    if not -(2**63) <= number <= MASK:
-        raise wrong(function, argument, "in [-2**63, 2**64)", number)
-    return number

@@ -101,11 +101,30 @@ class Entry:
         return own | pieces | set(self.program.keys if self.program else ())
 
     @property
+    def no_text(self) -> str | None:
+        """A name that gives no key, because UTF-8 has nothing for a half of a character in it."""
+        has_others = self.pieces or self.program is not None
+        is_ascii = self.name.isascii() and self.key_name.isascii()
+        return None if is_ascii and not has_others else self._no_text
+
+    @functools.cached_property
+    def _no_text(self) -> str | None:
+        return next((name for name in (self.name, *self.keys) if not _is_text(name)), None)
+
+    @property
     def is_planned(self) -> bool:
         """Whether a run can fill it: all its elements have a law, or are computed."""
         if self.initializer is not None or self.program is not None or not self.pieces:
             return self.initializer is not None or self.program is not None
         return sum(math.prod(piece.sizes) for piece in self.pieces) == math.prod(self.shape)
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def entry_of(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from .._core.checks import WrongValueError, unfit
 from .._core.torch_internals import increment_version, is_dtensor
 from .._dispatch.items import Job
 from .._dispatch.many import Batch
@@ -80,6 +81,11 @@ def fill_members(
 
     Those of `ordinary` are written with the children of the first.
     """
+    for entry in (entry for found, _ in members for _, entry in found):
+        if entry.no_text is not None:
+            requirement = "text that UTF-8 can encode"
+            name = ascii(entry.no_text)
+            raise unfit(caller, "the name of a parameter", requirement, name, WrongValueError)
     first = _Writes()  # of values that are assigned
     own, later = _Writes(), _Writes()
     assigned, computed = [], []

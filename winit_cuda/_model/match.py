@@ -20,6 +20,7 @@ from .._dispatch.items import planned_item
 from .._dispatch.planned import PlannedFills
 from .entries import NEVER_WRITTEN
 from .slots import buffers_of, identity, is_plain, make_slot, own_slots, with_alias
+from .table import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -57,7 +58,9 @@ class Report:
 
 def listed(names: list[str]) -> str:
     """The first of the names."""
-    return ", ".join(names[:5]) + (f", ... ({len(names)} in all)" if len(names) > 5 else "")
+    return ", ".join(map(printable, names[:5])) + (
+        f", ... ({len(names)} in all)" if len(names) > 5 else ""
+    )
 
 
 class Index:
@@ -90,6 +93,8 @@ class Index:
 def _planned(entry: Entry) -> PlannedItem | None:
     law = entry.law
     if law is None or law.is_negative or entry.pieces or entry.program is not None:
+        return None
+    if entry.no_text is not None:  # the core reads names as UTF-8
         return None
     item = planned_item(law.fill, getattr(torch, entry.dtype), entry.elements, law.numbers)
     return None if item is None else (entry.name, entry.key_name or entry.name, entry.shape, item)

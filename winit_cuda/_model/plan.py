@@ -108,8 +108,8 @@ class Plan:
         Raises:
             TypeError: `model` is not a Module, `seed` neither an integer nor a Key, or a parameter
                 is none that its initializer fills.
-            ValueError: A parameter has another shape than planned, or, if `strict`, names or laws
-                are missing.
+            ValueError: A parameter has another shape than planned, or a name with a lone surrogate,
+                which gives no key, or, if `strict`, names or laws are missing.
             RuntimeError: A parameter is on meta, or on a device or of a dtype that takes no key.
         """
         return run(

@@ -198,7 +198,10 @@ def own_slots(
 
 
 def modules_of(model: nn.Module) -> Modules:
-    """Every module, under all of its names, without the steps into wrapped modules."""
+    """Every module, under all of its names, without the steps into wrapped modules.
+
+    A module that is inside of itself has no names from there on, as it would have them without end.
+    """
     found: Modules = []
 
     def add(name: str, module: nn.Module, around: tuple[nn.Module, ...]) -> None:
@@ -209,7 +212,7 @@ def modules_of(model: nn.Module) -> Modules:
         chain = (module, *around)
         calls_it_module = isinstance(module, _CALL_IT_MODULE)
         for step, child in children.items():
-            if child is not None:
+            if child is not None and child not in chain:
                 is_wrapped = step in _WRAPPERS or (calls_it_module and step == "module")
                 add(name if is_wrapped else _joined(name, step), child, chain)
 

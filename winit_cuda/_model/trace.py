@@ -8,9 +8,6 @@ log, by the few steps from which they follow.
 from __future__ import annotations
 
 import functools
-import pickle
-import random
-import sys
 from contextlib import contextmanager
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
@@ -20,6 +17,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from .._core.checks import wrong
+from .._core.global_generators import generators_kept
 from .._core.torch_internals import schema
 from . import frames, replay
 from .fake_tensors import (
@@ -297,19 +295,13 @@ def _made(factory: Callable[[], Any]) -> nn.Module:
 @contextmanager
 def _generators_kept(log: Log) -> Iterator[None]:
     """Set the generators of the process back, and tell of those that were used."""
-    numpy = sys.modules.get("numpy")
-    python, cpu = random.getstate(), torch.get_rng_state()
-    arrays = numpy.random.get_state() if numpy else None
+    cpu = torch.get_rng_state()
     try:
-        yield
+        with generators_kept() as used:
+            yield
+        for generator in used:
+            log.warnings.append(f"random values of {generator} are the same for every seed")
     finally:
-        used = "random values of {} are the same for every seed"
-        if random.getstate() != python:
-            log.warnings.append(used.format("Python's random"))
-            random.setstate(python)
-        if numpy and pickle.dumps(numpy.random.get_state()) != pickle.dumps(arrays):
-            log.warnings.append(used.format("numpy.random"))
-            numpy.random.set_state(arrays)
         if not torch.equal(torch.get_rng_state(), cpu):
             log.warnings.append(
                 "torch's generator was seeded, or drawn from beside the model: "

@@ -67,9 +67,6 @@ def check_matrices(
 ) -> tuple[int, int]:
     """Check how a tensor is divided into matrices, and return batch_dims and chunks."""
     most = len(shape) - 2
-    for name, value in (("batch_dims", batch_dims), ("chunks", chunks)):
-        if isinstance(value, bool):
-            raise wrong(function, name, "an integer", value, TypeError)
     count = checks.integer(function, "batch_dims", batch_dims)
     if not 0 <= count <= most:
         requirement = f"in [0, {most}], as a matrix has at least 2 of {most + 2} dimensions"

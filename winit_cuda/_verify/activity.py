@@ -2,8 +2,8 @@
 
 The model runs once forward, in the mode that it is in, and once backward from one number: where
 its output is a number from that, else from the product of its output with random directions, so
-that the gradient has a standard deviation of 1 at the output. Afterwards parameters, gradients,
-buffers, hooks, training flags and all generators are as they were.
+that the gradient has a standard deviation of 1 at the output. Afterwards modules with their hooks
+and attributes, buffers, gradients and all generators are as they were.
 
 In a model of DTensors, each rank sees what its own batch does: all of it where layers are gathered
 to run (FSDP2), its part where they run in parts (tensor parallelism).
@@ -12,6 +12,7 @@ to run (FSDP2), its part where they run in parts (tensor parallelism).
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
@@ -45,8 +46,13 @@ _FUNCTIONS: dict[str, set[Any]] = {
 }
 # Where the slope is below a twentieth of the steepest: 1 - tanh^2 and 4 s (1 - s).
 _FLAT = 0.05
-# Those of a convolution have their units in dimension 1, all others in the last.
-_CONVOLUTIONAL = (nn.Conv1d, nn.ConvTranspose1d, nn.BatchNorm1d, nn.GroupNorm, nn.InstanceNorm1d)
+# Torch's names of classes such as Conv2d and MaxPool1d say how many dimensions come after that of
+# the channels. Before it there may be one for a batch.
+_AFTER_CHANNELS = re.compile(r"[123](?=d$)")
+# These need a batch, and the dimensions after the channels may be any.
+_BATCHED = (nn.BatchNorm1d, nn.SyncBatchNorm, nn.GroupNorm)
+# The shape of what a layer returns, and which of its dimensions has the channels.
+_Channels = tuple[torch.Size, int]
 
 
 @dataclass
@@ -170,7 +176,7 @@ class _Watch(TorchFunctionMode):
         self._handles: list[Any] = []
         self._inside: list[str] = []
         self._calls = 0
-        self._last: nn.Module | None = None
+        self._channels: _Channels | None = None
 
     def __enter__(self) -> Any:
         try:
@@ -202,8 +208,8 @@ class _Watch(TorchFunctionMode):
             self._inside.pop()
             if calls.pop() != self._calls:  # other modules have done it
                 return
-            self._last = module
             tensor = next(_tensors(output), None)
+            self._channels = None if tensor is None else self._channels_in(module, tensor.shape)
             if tensor is not None and _local(tensor).numel():
                 self._note(name, module, tensor)
 
@@ -211,6 +217,15 @@ class _Watch(TorchFunctionMode):
             module.register_forward_pre_hook(entered),
             module.register_forward_hook(left, always_call=True),  # where it raises, too
         ]
+
+    def _channels_in(self, module: nn.Module, shape: torch.Size) -> _Channels | None:
+        """Those in what a layer returns, unless they are in the last dimension, or unknown."""
+        dim = _channel_dim(module, len(shape))
+        if dim is not None:
+            return shape, dim
+        is_elementwise = next(module.parameters(), None) is None  # such as dropout
+        before = self._channels
+        return before if is_elementwise and before is not None and before[0] == shape else None
 
     def _note(self, name: str, module: nn.Module, tensor: torch.Tensor) -> None:
         values = _local(tensor).to(torch.float64)
@@ -236,15 +251,32 @@ class _Watch(TorchFunctionMode):
         kind = next((n for n, own in _FUNCTIONS.items() if func in own), None)
         if kind and isinstance(output, torch.Tensor) and output.numel():
             name = self._inside[-1] if self._inside else type(self._model).__name__
-            self.found.nonlinearities.append(_nonlinearity(name, kind, _local(output), self._last))
+            units = _units(output.shape, self._channels)
+            self.found.nonlinearities.append(_nonlinearity(name, kind, _local(output), units))
         return output
 
 
-def _nonlinearity(
-    name: str, kind: str, values: torch.Tensor, before: nn.Module | None
-) -> Nonlinearity:
-    is_convolution = values.dim() > 3 or (values.dim() == 3 and isinstance(before, _CONVOLUTIONAL))
-    units = values.movedim(1, -1) if is_convolution else values
+def _channel_dim(module: nn.Module, dims: int) -> int | None:
+    """The dimension of the channels, where the class of a layer tells it."""
+    if isinstance(module, _BATCHED):
+        return 1
+    names = (each.__name__ for each in type(module).__mro__ if each.__module__.startswith("torch."))
+    after = next(filter(None, map(_AFTER_CHANNELS.search, names)), None)
+    return None if after is None or dims <= int(after[0]) else dims - int(after[0]) - 1
+
+
+def _units(shape: torch.Size, channels: _Channels | None) -> int:
+    """The dimension of the units in what a nonlinearity returns."""
+    if channels is not None:
+        before, dim = channels
+        # Pooling and the like may stand between; what is flattened has other dimensions.
+        if len(shape) == len(before) and shape[dim] == before[dim]:
+            return dim
+    return 1 if len(shape) > 3 else -1
+
+
+def _nonlinearity(name: str, kind: str, values: torch.Tensor, dim: int) -> Nonlinearity:
+    units = values.movedim(dim, -1) if values.dim() else values
     width = units.shape[-1] if units.dim() else 1
     units = units.reshape(-1, width)
     found = Nonlinearity(name, kind, width, len(units))

@@ -38,7 +38,7 @@ def opened(path: Path) -> Iterator[Mapping[str, Any]]:
             requirement = "a folder with .metadata, one file of safetensors, or an index of several"
             raise wrong("verify", "the checkpoint", requirement, str(path))
     else:
-        is_safe = path.suffix in _SAFETENSORS
+        is_safe = path.suffix.lower() in _SAFETENSORS
         kind = "safetensors_files" if is_safe else "torch_files"
         with path.open("rb"):  # what is not there is said by the system
             pass

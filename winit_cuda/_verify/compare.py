@@ -175,8 +175,9 @@ def _compare_batch(
             for each in batch:
                 _compare_batch([each], key, tolerance, findings, as_planned)
             return
-        reason = str(error).removeprefix(f"verify: {batch[0][0].name}: ")
-        findings[batch[0][0].name].reason = reason
+        name = batch[0][0].name
+        reason = str(error).removeprefix("verify: ").removeprefix(f"{name}: ")
+        findings[name].reason = reason
         return
     for (item, tile), values in zip(batch, planned, strict=True):
         allowed = None if item.is_exact else tolerance

@@ -45,17 +45,18 @@ class ModelReport(ReportData):
         return html_page.page(self)
 
     def save(self, path: str | Path) -> None:
-        """Write the report as JSON, HTML or PNG, as the ending of the name says.
+        """Write the report as JSON, HTML or PNG, as the ending of the name says, in either case.
 
         Raises:
             ValueError: The name ends in none of them.
             ImportError: A PNG needs matplotlib, which the extra `plot` brings.
         """
         path = Path(path)
-        if path.suffix == ".png":
+        ending = path.suffix.lower()
+        if ending == ".png":
             picture.draw(self, path)
-        elif path.suffix in (".json", ".html"):
-            text = self.to_html() if path.suffix == ".html" else self.to_json() + "\n"
+        elif ending in (".json", ".html"):
+            text = self.to_html() if ending == ".html" else self.to_json() + "\n"
             # A name may have halves of characters, which UTF-8 has none for.
             path.write_text(text, encoding="utf-8", errors="xmlcharrefreplace")
         else:

@@ -36,7 +36,7 @@ def draw(report: ReportData, path: Path) -> None:
         _draw_points(grid[1], [layer.gradient_std or 0.0 for layer in layers], "gradients")
         _label(grid[1], "layer")
     figure.suptitle(verdict(report))
-    figure.savefig(path, dpi=150, metadata={"Software": None})
+    figure.savefig(path, format="png", dpi=150, metadata={"Software": None})
 
 
 def _draw_weights(axes: Any, report: ReportData) -> None:

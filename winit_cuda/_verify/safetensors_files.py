@@ -71,7 +71,7 @@ def opened(path: Path) -> Iterator[dict[str, Stored]]:
 
 def _files(path: Path) -> dict[Path, set[str]]:
     """The files, each with the names that an index expects there; of a single file, none."""
-    if path.suffix != ".json":
+    if path.suffix.lower() != ".json":
         return {path: set()}
     try:
         index = json.loads(path.read_text(encoding="utf-8"))

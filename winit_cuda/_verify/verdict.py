@@ -151,7 +151,7 @@ def _row(one: Difference) -> tuple[str, ...]:
 
 
 def _listed(names: Iterable[str]) -> str:
-    return printable(listed(list(names)))
+    return listed(list(names))
 
 
 def _number(value: Any) -> Any:

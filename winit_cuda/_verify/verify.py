@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import distributed, nn
 
-from .._core.checks import deviation, told_as, wrong
+from .._core.checks import deviation, is_bool, told_as, wrong
 from .._distributed.shard import Shard, Shards
-from .._keys.keys import Key, key
+from .._keys.keys import Key, int64_or_uint64, key
 from .._model.plan import Plan
 from .checkpoint import opened
 from .compare import Finding, Item, compare, is_random, together
@@ -65,9 +65,10 @@ def verify(
             default group where there are DTensors, and else this process alone.
 
     Raises:
-        TypeError: `model`, `plan`, `seed` or a shard is of another type.
+        TypeError: `model`, `plan`, `seed`, `seeds`, `tolerance` or a shard is of another type.
         ValueError: A file is none of these kinds or damaged, or holds more than tensors; the names
-            of the plan stand behind several prefixes; a shard is none of the tensor.
+            of the plan stand behind several prefixes; a shard is none of the tensor; a number is
+            out of range.
         RuntimeError: A parameter is on meta, or on a device that takes no key.
         OSError: A file cannot be read.
 
@@ -89,7 +90,9 @@ def verify(
         raise wrong("verify", "plan", "a winit_cuda.Plan", laws, TypeError)
     with told_as("verify", "key"):
         base = seed if isinstance(seed, Key) else key(seed)
-    others = {other: key(other) for other in _listed_seeds(seeds) if key(other) != base}
+    others = {other: own for other, own in _keys_of(seeds).items() if own != base}
+    if is_bool(tolerance):
+        raise wrong("verify", "tolerance", "a number", tolerance, TypeError)
     tolerance = deviation("verify", "tolerance", tolerance)
     with ExitStack() as stack:
         if isinstance(given, nn.Module):
@@ -110,14 +113,15 @@ def verify(
     return _result(found, findings, rounded, of_seeds, name, strict, ranks)
 
 
-def _listed_seeds(seeds: Any) -> list[int]:
+def _keys_of(seeds: Any) -> dict[int, Key]:
+    """Each of the seeds once, with its key."""
     try:
         found = list(seeds)
     except TypeError:
         found = [None]
     if isinstance(seeds, str) or not all(type(one) is int for one in found):
         raise wrong("verify", "seeds", "a list of integers", seeds, TypeError)
-    return list(dict.fromkeys(found))
+    return {one: key(int64_or_uint64("verify", "seeds", one)) for one in found}
 
 
 class _Ranks:

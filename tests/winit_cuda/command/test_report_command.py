@@ -40,7 +40,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_the_table_and_the_files(folder, capsys):
-    words = ["--seed", "3", "--batch", "random", "--json", "a.json", "--html", "a.html"]
+    words = ["--seed", "3", "--batch", "random", "--json", "a.json", "--html", "A.HTML"]
     assert cli.main(["report", "reported:small", *words]) == 0
     printed = capsys.readouterr().out
     assert printed.startswith("Sequential: as planned\n4 parameters, 154 elements")
@@ -48,7 +48,7 @@ def test_the_table_and_the_files(folder, capsys):
     read = json.loads((folder / "a.json").read_text())
     model = winit.build(lambda: nn.Sequential(nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 2)), 3)
     assert read["parameters"][0]["statistics"]["high"] == model[0].weight.max().item()
-    assert "as planned" in (folder / "a.html").read_text()
+    assert "as planned" in (folder / "A.HTML").read_text()
 
 
 def test_a_plan(folder, capsys):

@@ -71,6 +71,12 @@ def test_count():
         checks.count("f", "groups", 1.0)
 
 
+@pytest.mark.parametrize("value", [True, False, np.bool_(True), torch.tensor(True), np.array(True)])
+def test_a_bool_is_no_integer(value):
+    with pytest.raises(TypeError, match="f: groups must be an integer, got "):
+        checks.integer("f", "groups", value)
+
+
 def test_long_values_are_cut():
     message = str(checks.wrong("f", "x", "short", "y" * 1000))
     assert len(message) < 120

@@ -73,7 +73,7 @@ def test_words_have_64_bits(word):
         Key(word, 0)
 
 
-@pytest.mark.parametrize("word", [True, 1.0, "1", None, torch.tensor(1.5)])
+@pytest.mark.parametrize("word", [True, torch.tensor(True), 1.0, "1", None, torch.tensor(1.5)])
 def test_words_are_integers(word):
     for make in (winit.key, lambda seed: Key(0, seed)):
         with pytest.raises(TypeError, match="must be an integer"):
@@ -137,6 +137,9 @@ def test_split():
     assert winit.split(key, 0) == ()
     assert winit.split(key) == winit.split(key, 2)
     assert winit.split(key, 3) == tuple(winit.fold_in(key, j) for j in range(3))
+    for count in (True, torch.tensor(True), 2.0):
+        with pytest.raises(TypeError, match="split: n must be an integer, got "):
+            winit.split(key, count)
     with pytest.raises(ValueError, match="split: n must be at least 0, got -1"):
         winit.split(key, -1)
     with pytest.raises(TypeError, match="split: n"):
@@ -157,8 +160,11 @@ def test_torch_loads_what_was_saved(value):
 
 
 def test_strings_that_cannot_be_encoded():
-    with pytest.raises(ValueError, match="fold_in: data must be text that UTF-8 can encode"):
-        winit.fold_in(winit.key(0), "\ud800")
+    with pytest.raises(
+        ValueError, match="fold_in: data must be text that UTF-8 can encode"
+    ) as told:
+        winit.fold_in(winit.key(0), "é\ud800")
+    assert str(told.value).endswith(r"got '\xe9\ud800'")
 
 
 @pytest.mark.parametrize("count", [2**44, 2**60, 2**63 - 1])

@@ -183,6 +183,8 @@ def test_what_is_wrong():
         winit.ensemble(nn.Linear(2, 2), 2, 0)
     with pytest.raises(ValueError, match=r"^ensemble: n must be at least 1, got 0"):
         winit.ensemble(GPT, 0, 0)
+    with pytest.raises(TypeError, match=r"^ensemble: n must be an integer, got True"):
+        winit.ensemble(GPT, True, 0)
     with pytest.raises(TypeError, match=r"^ensemble: n must be an integer"):
         winit.ensemble(GPT, 2.5, 0)
     made = nn.Linear(2, 2)

@@ -184,3 +184,62 @@ def test_from_meta_to_fsdp2(tensor_api):
             mine = parameter.to_local()
             assert torch.allclose(mine, expected.to_local(), rtol=0, atol=1e-6), name
         assert torch.equal(model.inv_freq, whole.inv_freq)
+
+
+class HalfACharacter(nn.Module):
+    """A weight whose name has a lone surrogate, and others before and after it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.before = nn.Linear(3, 3)
+        self.add_module("w\udc80", nn.Linear(3, 3))
+        self.after = nn.Linear(3, 3)
+
+
+def run_planned(rules):
+    model = emptied(HalfACharacter)
+    try:
+        winit.plan(HalfACharacter, rules).run(model, 0)
+    finally:
+        assert all((each == 77).all() for each in model.parameters())
+
+
+def initialize(rules):
+    model = emptied(HalfACharacter)
+    try:
+        winit.initialize(model, 0, rules=rules)
+    finally:
+        assert all((each == 77).all() for each in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("function", "call"),
+    [
+        ("Plan.run", run_planned),
+        ("initialize", initialize),
+        ("build", lambda rules: winit.build(HalfACharacter, 0, rules)),
+        ("ensemble", lambda rules: winit.ensemble(HalfACharacter, 2, 0, rules)),
+    ],
+    ids=["run", "initialize", "build", "ensemble"],
+)
+@pytest.mark.parametrize(
+    "rules", [None, {"after.weight": winit.Orthogonal()}, {"*": winit.Normal()}]
+)
+def test_a_name_that_gives_no_key(function, call, rules):
+    requirement = "the name of a parameter must be text that UTF-8 can encode"
+    with pytest.raises(ValueError, match=f"^{function}: {requirement}, got ") as told:
+        call(rules)
+    assert str(told.value).endswith(r"'w\udc80.weight'")
+
+
+def test_a_name_that_gives_no_key_is_left_and_told():
+    plan, model = winit.plan(HalfACharacter), emptied(HalfACharacter)
+    report = plan.run(model, 0, skip=["w*"])
+    assert (model.before.weight != 77).all()
+    assert r"skipped: w\udc80.weight, w\udc80.bias" in str(report)
+    found = {one.name: one.reason for one in winit.verify(model, plan, 0).different}
+    assert [ascii(name) for name in found] == [r"'w\udc80.weight'", r"'w\udc80.bias'"]
+    assert set(found.values()) == {
+        r"the name of a parameter must be text that UTF-8 can encode, got 'w\udc80.weight'",
+        r"the name of a parameter must be text that UTF-8 can encode, got 'w\udc80.bias'",
+    }

@@ -1,4 +1,4 @@
-"""The run of a plan: by name, all checked first, the values of the single calls."""
+"""The run of a plan: by name, the values of the single calls."""
 
 from __future__ import annotations
 
@@ -13,57 +13,16 @@ from torch.nn.utils import parametrizations, parametrize
 import winit_cuda as winit
 from initializers import needs_core
 from meshes import mesh_at
+from ruled import RULES, Model, assert_filled, expected, ruled_plan
 from winit_cuda._dispatch import planned
 from winit_cuda._dispatch.planned import can_run
 
 pytestmark = needs_core
 
-RULES = {
-    "*norm.weight": winit.Ones(),
-    "*.bias": winit.Zeros(),
-    "*.q.weight": winit.Orthogonal(),
-    "*.k.weight": winit.XavierUniform(-1.0),
-    "*.v.weight": winit.Sparse(0.5),
-    "*": winit.Normal(std=0.02),
-}
-
-
-class Block(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.q, self.k, self.v = (nn.Linear(6, 6) for _ in range(3))
-        self.norm = nn.LayerNorm(6)
-
-
-class Model(nn.Module):
-    def __init__(self, layers=2):
-        super().__init__()
-        self.embedding = nn.Embedding(16, 6)
-        self.layers = nn.ModuleList(Block() for _ in range(layers))
-        self.head = nn.Linear(6, 16, bias=False)
-        self.head.weight = self.embedding.weight
-
 
 @pytest.fixture
 def plan():
-    with torch.device("meta"):
-        return winit.plan(Model(), RULES)
-
-
-def expected(plan, seed=0, dtype=torch.float32):
-    """What single calls under the names give."""
-    base = winit.key(seed)
-    return {
-        entry.name: entry.initializer(
-            torch.empty(entry.shape, dtype=dtype), key=winit.fold_in(base, entry.name)
-        )
-        for entry in plan
-    }
-
-
-def assert_filled(model, values):
-    for name, parameter in model.named_parameters():
-        assert torch.equal(parameter, values[name]), name
+    return ruled_plan()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64], ids=str)
@@ -241,48 +200,6 @@ def test_what_is_left_as_it_is(plan):
     assert "skipped: embedding.weight, layers.0.q.weight" in str(report)
 
 
-COMPLEX = nn.Parameter(torch.ones(6, 6, dtype=torch.complex64))
-
-
-class Once(nn.Module):
-    """A parametrization that cannot be undone."""
-
-    def forward(self, weight):
-        return weight * 2
-
-
-def changed(change):
-    model = Model()
-    change(model)
-    return model
-
-
-@pytest.mark.parametrize(
-    ("change", "error", "message"),
-    [
-        (lambda model: setattr(model, "extra", nn.Linear(2, 2)), ValueError,
-         r"^Plan.run: extra.weight is only in the model; extra.bias is only .* \(2 in all\)"),
-        (lambda model: setattr(model.layers[1], "q", nn.Linear(6, 7)), ValueError,
-         r"layers.1.q.weight has shape \(7, 6\), planned is \(6, 6\)"),
-        (lambda model: model.layers[1].to("meta"), RuntimeError,
-         "on meta, call to_empty first: layers.1.q.weight"),
-        (lambda model: setattr(model.layers[1].q, "weight", COMPLEX), RuntimeError,
-         "Orthogonal: key needs the native core"),
-        (lambda model: setattr(model.layers[1].k, "weight", COMPLEX), RuntimeError,
-         "XavierUniform: key needs the native core"),
-        (lambda model: parametrize.register_parametrization(model.layers[1].k, "weight", Once()),
-         ValueError, "layers.1.k.weight has a parametrization without right_inverse"),
-    ],
-)  # fmt: skip
-def test_nothing_is_written_before_an_error(plan, change, error, message):
-    model = changed(change)
-    before = copy.deepcopy(model)
-    with pytest.raises(error, match=message):
-        plan.run(model, seed=0)
-    for parameter, old in zip(model.parameters(), before.parameters(), strict=True):
-        assert parameter.is_meta or torch.equal(parameter, old)
-
-
 def test_globs_to_skip(plan):
     """One of the names of a tied weight is enough; what matches nothing is a mistake."""
     model = Model()
@@ -295,47 +212,6 @@ def test_globs_to_skip(plan):
     for skip in ("*.bias", None, [3]):
         with pytest.raises(TypeError, match=r"Plan\.run: skip must be a list of globs"):
             plan.run(model, seed=0, skip=skip)
-
-
-@pytest.mark.parametrize("shards", [{"layers.0.q.weight": (6, 6)}, [1]])
-def test_what_is_no_shard(plan, shards):
-    with pytest.raises(TypeError, match=r"Plan\.run: shards"):
-        plan.run(Model(), seed=0, shards=shards)
-
-
-def test_parameters_in_the_same_memory(plan):
-    model = Model()
-    model.layers[1].q.weight = nn.Parameter(model.layers[0].k.weight.detach())
-    plan = plan.with_rules({"*.q.weight": winit.Ones()})
-    message = "layers.0.k.weight and layers.1.q.weight are in the same memory"
-    with pytest.raises(ValueError, match=message):
-        plan.run(model, seed=0)
-
-
-def test_errors_name_the_parameter(plan):
-    model = Model()
-    model.layers[1].q.bias = nn.Parameter(torch.zeros(1).expand(6))
-    with pytest.raises(RuntimeError, match=r"Plan\.run: layers\.1\.q\.bias: Zeros: tensor must be"):
-        plan.run(model, seed=0)
-
-
-class Unwilling(Once):
-    def right_inverse(self, weight):
-        raise NotImplementedError("not of this one")
-
-
-def test_a_parametrization_that_will_not_be_set():
-    model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
-    plan = winit.plan(model, {"*": winit.Uniform()})
-    with torch.no_grad():
-        parametrize.register_parametrization(model[1], "weight", Once())
-        model[1].parametrizations.weight[0].__class__ = Unwilling
-    before = copy.deepcopy(model.state_dict())
-    message = r"1\.weight cannot be set through its parametrization \(not of this one\)"
-    with pytest.raises(RuntimeError, match=message):
-        plan.run(model, seed=0)
-    for name, values in model.state_dict().items():
-        assert torch.equal(values, before[name]), name
 
 
 def test_nothing_is_written_by_planning():
@@ -358,23 +234,6 @@ def test_a_parametrized_module_under_two_names():
     ]
     plan.run(model, seed=0)
     assert torch.allclose(layer.weight, expected(plan)["a.weight"], atol=1e-6)
-
-
-def test_entries_without_a_law(plan):
-    unset = winit.Plan([*plan, winit.Entry("scale", (2,), "float32", None)])
-    model = changed(lambda model: setattr(model, "scale", nn.Parameter(torch.ones(2))))
-    with pytest.raises(ValueError, match="scale has no law"):
-        unset.run(model, seed=0)
-    assert unset.run(model, seed=0, strict=False).without_law == ["scale"]
-    assert model.scale.tolist() == [1.0, 1.0]
-    assert unset.run(model, seed=0, skip=["scale"]).skipped == ["scale"]
-
-
-def test_what_is_no_model_or_seed(plan):
-    with pytest.raises(TypeError, match=r"Plan\.run: model must be a torch\.nn\.Module"):
-        plan.run({}, seed=0)
-    with pytest.raises(TypeError, match="seed must be an integer"):
-        plan.run(Model(), seed="0")
 
 
 def calls_of(call):

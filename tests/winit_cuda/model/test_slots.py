@@ -7,7 +7,9 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrizations
 
-from winit_cuda._model.slots import buffer_slots, slots
+import winit_cuda as winit
+from initializers import needs_core
+from winit_cuda._model.slots import buffer_slots, named_modules, slots
 
 
 class Model(nn.Module):
@@ -87,3 +89,55 @@ def test_parametrized_weights():
 
 def test_a_model_without_parameters():
     assert slots(nn.ReLU()) == []
+
+
+class Inner(nn.Module):
+    """A module that has the one around it, as torch registers any that is set."""
+
+    def __init__(self, outer: nn.Module):
+        super().__init__()
+        self.linear = nn.Linear(3, 3)
+        self.outer = outer
+        self.me = self
+
+    def forward(self, x):
+        return self.linear(x)
+
+
+class Outer(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(3, 3)
+        self.inner = Inner(self)
+        self.norm = nn.BatchNorm1d(3)
+
+    def forward(self, x):
+        return self.norm(self.inner(self.first(x)))
+
+
+def test_modules_inside_of_themselves():
+    """Torch's functions that give names take each once; we stop where a name would go on."""
+    model = Outer()
+    assert names(model) == [name for name, _ in model.named_parameters()]
+    assert not any(slot.aliases for slot in slots(model))
+    assert [slot.name for slot in buffer_slots(model)] == [
+        name for name, _ in model.named_buffers()
+    ]
+    assert list(named_modules(model)) == list(model.named_modules())
+    inner = model.inner  # from where the outer one is inside
+    assert names(inner) == [name for name, _ in inner.named_parameters()]
+
+
+@needs_core
+def test_models_with_modules_inside_of_themselves():
+    plan, model = winit.plan(Outer), Outer()
+    assert len(plan.run(model, seed=0).filled) == 9
+    built = winit.build(Outer, seed=0)
+    assert all(map(torch.equal, built.parameters(), model.parameters()))
+    assert winit.verify(model, plan, seed=0).ok
+    report = winit.report(model, plan, torch.randn(4, 3))
+    assert report.ok
+    assert [layer.name for layer in report.activity.layers] == ["first", "inner.linear", "norm"]
+    assert len(winit.initialize(model, seed=1).filled) == 9
+    members = winit.ensemble(Outer, 2, seed=0)
+    assert members.params["inner.linear.weight"].shape == (2, 3, 3)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import random
 from collections import UserDict
 from dataclasses import dataclass
 from typing import Any
@@ -135,34 +134,6 @@ def test_nothing_stays_after_an_error():
         winit.report(model, batch=(torch.randn(4, 3, 8, 8), "no number"))
 
 
-def test_what_forward_sets_is_put_back():
-    class Model(nn.Linear):
-        def __init__(self) -> None:
-            super().__init__(4, 4)
-            self.drop = nn.Dropout()
-            self.register_buffer("cache", torch.zeros(1))
-            self.register_buffer("steps", torch.zeros(()))
-            self.register_buffer("nan", torch.tensor([math.nan]).expand(3))
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            self.drop.eval()
-            self.cache.resize_(x.shape).copy_(x)
-            self.steps += 1
-            super().forward(x).sum().backward()
-            self.bias.requires_grad_(False)
-            return self.drop(super().forward(x))
-
-    model = Model()
-    model.weight.grad = torch.ones(4, 4)
-    activity_of(model, torch.randn(3, 4))
-    assert model.drop.training
-    assert torch.equal(model.cache, torch.zeros(1))
-    assert model.steps == 0
-    assert torch.equal(model.weight.grad, torch.ones(4, 4))
-    assert model.bias.requires_grad
-    assert model.bias.grad is None
-
-
 @pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
 def test_modules_that_take_no_hooks():
     model = nn.Sequential(nn.Linear(4, 4), torch.jit.script(nn.Linear(4, 4)), nn.ReLU())
@@ -222,13 +193,49 @@ def test_dead_units():
         (nn.Conv2d(3, 10, 3), (2, 3, 8, 8)),
         (nn.Conv1d(3, 10, 3), (2, 3, 8)),
         (nn.Linear(3, 10), (2, 6, 3)),
+        (nn.Conv1d(3, 10, 3), (3, 8)),
+        (nn.Conv2d(3, 10, 3), (3, 8, 8)),
+        (nn.Conv3d(3, 10, 3), (3, 8, 8, 8)),
+        (nn.ConvTranspose2d(3, 10, 3), (3, 8, 8)),
+        (nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 10, 3)), (3, 8, 8)),
     ],
 )
 def test_units_of_convolutions(model, shape):
+    """With a batch and without."""
     with torch.no_grad():
         model.bias.fill_(1e3)[4] = -1e3
     seen = activity_of(nn.Sequential(model, nn.ReLU()), torch.randn(shape)).nonlinearities[0]
     assert (seen.units, seen.dead) == (10, 1)
+
+
+@pytest.mark.parametrize(
+    ("layers", "shape"),
+    [
+        ((nn.Conv1d(3, 10, 3), nn.Dropout(0.0)), (2, 3, 8)),
+        ((nn.Conv2d(3, 10, 3), nn.Dropout(0.0)), (3, 8, 8)),
+        ((nn.Conv2d(3, 10, 3), nn.MaxPool2d(2)), (3, 8, 8)),
+        ((nn.Conv2d(3, 10, 3), nn.GroupNorm(2, 10)), (2, 3, 8, 8)),
+        ((nn.Conv1d(3, 10, 3), nn.Linear(6, 10)), (2, 3, 8)),
+        ((nn.Linear(3, 10), nn.BatchNorm1d(10)), (4, 3)),
+    ],
+)
+def test_units_of_what_follows(layers, shape):
+    model = nn.Sequential(*layers, nn.ReLU())
+    assert activity_of(model, torch.randn(shape)).nonlinearities[0].units == 10
+
+
+@pytest.mark.parametrize(
+    ("model", "shape"), [(nn.Conv1d(3, 10, 3), (2, 3, 8)), (nn.Conv2d(3, 10, 3), (2, 3, 8, 8))]
+)
+def test_units_of_tokens(model, shape):
+    """Where the channels of a convolution were moved to the end."""
+
+    class Tokens(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.relu(x.flatten(2).transpose(1, 2))
+
+    seen = activity_of(nn.Sequential(model, Tokens()), torch.randn(shape)).nonlinearities[0]
+    assert seen.units == 10
 
 
 @pytest.mark.parametrize("function", [torch.tanh, torch.sigmoid, functional.tanh])
@@ -305,51 +312,6 @@ def test_compiled_models_run_as_they_are_written():
     assert not compiled
     model(torch.randn(3, 4))
     assert compiled
-
-
-def test_buffers_of_every_kind():
-    class Model(nn.Linear):
-        def __init__(self) -> None:
-            super().__init__(4, 4)
-            self.register_buffer("later", None)
-            self.register_buffer("short", torch.ones(3).to(torch.float8_e4m3fn))
-            self.register_buffer("nowhere", torch.ones(3, device="meta"))
-            self.register_buffer("sparse", torch.eye(2).to_sparse())
-            self.register_buffer("nan", torch.tensor(math.nan))
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            self.later = x.sum()
-            self.register_buffer("new", x, persistent=False)
-            self.nan.zero_()
-            self.sparse.mul_(2)
-            return super().forward(x)
-
-    model = Model()
-    before = dict(model.named_buffers())
-    activity_of(model, torch.randn(3, 4))
-    after = dict(model.named_buffers())
-    assert before.keys() == after.keys()
-    assert all(after[name] is before[name] for name in before)
-    assert model.nan.isnan()
-    assert torch.equal(model.sparse.to_dense(), torch.eye(2))
-    assert model.later is None
-
-
-def test_generators_of_python_and_numpy():
-    numpy = pytest.importorskip("numpy")
-
-    class Model(nn.Linear):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            scale = random.random() + numpy.random.rand()
-            return super().forward(x * scale) + torch.rand(())
-
-    random.seed(3)
-    numpy.random.seed(3)
-    first = random.random(), numpy.random.rand()
-    random.seed(3)
-    numpy.random.seed(3)
-    activity_of(Model(4, 4), torch.randn(3, 4))
-    assert first == (random.random(), numpy.random.rand())
 
 
 def test_outputs_of_every_kind():

@@ -105,6 +105,16 @@ def test_a_planted_element(save, plan, state, tmp_path):
     )] == [("embedding.weight", 599, 1), ("layers.2.bias", 0, 1)]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("save", "name"), [(save_safetensors, "A.SAFETENSORS"), (save_index, "A.INDEX.JSON")]
+)
+def test_endings_in_capitals(save, name, plan, state, tmp_path):
+    path = save(state, tmp_path)
+    if path.is_dir():
+        path /= "model.safetensors.index.json"
+    assert winit.verify(path.rename(tmp_path / name), plan, seed=3).ok
+
+
 @pytest.mark.parametrize("save", SAVES)
 def test_bfloat16(save, plan, state, tmp_path):
     path = save({name: tensor.bfloat16() for name, tensor in state.items()}, tmp_path)

@@ -201,9 +201,10 @@ def test_json(model, plan, tmp_path):
     assert [layer["name"] for layer in read["activity"]["layers"]] == ["0", "1", "2"]
 
 
-def test_png(model, plan, tmp_path):
+@pytest.mark.parametrize("name", ["report.png", "REPORT.PNG"])
+def test_png(name, model, plan, tmp_path):
     pytest.importorskip("matplotlib")
-    path = tmp_path / "report.png"
+    path = tmp_path / name
     winit.report(model, plan, torch.arange(12).view(3, 4)).save(path)
     assert path.read_bytes().startswith(b"\x89PNG")
 
@@ -212,6 +213,14 @@ def test_png_without_matplotlib(model, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
     with pytest.raises(ImportError, match=r"pip install 'winit_cuda\[plot\]'"):
         winit.report(model).save(tmp_path / "report.png")
+
+
+def test_endings_in_capitals(model, tmp_path):
+    report = winit.report(model)
+    report.save(tmp_path / "A.HTML")
+    report.save(tmp_path / "A.Json")
+    assert (tmp_path / "A.HTML").read_text(encoding="utf-8") == report.to_html()
+    assert json.loads((tmp_path / "A.Json").read_text()) == report.as_dict()
 
 
 def test_other_endings(model, tmp_path):

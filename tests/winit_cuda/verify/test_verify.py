@@ -210,6 +210,16 @@ def test_other_seeds(plan, model):
     assert winit.verify(model, plan, winit.key(3)).ok
     with pytest.raises(TypeError, match="verify: seeds must be a list of integers"):
         winit.verify(state, plan, seed=3, seeds="0-9")
+    with pytest.raises(
+        ValueError, match=r"verify: seeds must be in \[-2\*\*63, 2\*\*64\), got 1844"
+    ):
+        winit.verify(state, plan, seed=3, seeds=[1, 2**64])
+
+
+@pytest.mark.parametrize("tolerance", [True, torch.tensor(True), "1"])
+def test_a_tolerance_is_a_number(tolerance, plan, model):
+    with pytest.raises(TypeError, match="verify: tolerance must be a number, got "):
+        winit.verify(model, plan, seed=3, tolerance=tolerance)
 
 
 def test_what_cannot_be_verified(plan, model):
