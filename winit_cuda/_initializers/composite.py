@@ -1,6 +1,7 @@
 """Initializers whose rows or blocks have laws of their own: padding, gates, fused weights."""
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -183,12 +184,13 @@ class Composite(Initializer):
                 part = narrowed(tensor, block.offsets, block.sizes)
                 block.initializer(part, generator=generator)
             return tensor
-        if max(block.draw for block in (whole, *rest)) >= 0:
-            key = _key(function, tensor, generator, key, shard)
-        first.run([_child(key, whole)])
-        if law.is_negative:
-            negate(tensor)
-        later.run([_child(key, block) for _, block in fills])
+        with contextlib.ExitStack() as stack:
+            if max(block.draw for block in (whole, *rest)) >= 0:
+                key = stack.enter_context(_key(function, tensor, generator, key, shard))
+            first.run([_child(key, whole)])
+            if law.is_negative:
+                negate(tensor)
+            later.run([_child(key, block) for _, block in fills])
         for fill, _ in fills:
             if fill.is_negative:
                 negate(fill.job.tensor)
@@ -215,23 +217,31 @@ def _checked(where: Any) -> Where:
     return numbers[0]
 
 
+@contextlib.contextmanager
 def _key(
     function: str,
     tensor: Tensor,
     generator: Generator | None,
     key: Key | None,
     shard: Shard | Shards | None,
-) -> Key:
-    """The key of a tensor, drawn where none is given; raise where the core does not serve it."""
+) -> Iterator[Key]:
+    """The key of a tensor, drawn where none is given, which is undone where the work fails.
+
+    Raises:
+        RuntimeError: The core does not serve the tensor.
+    """
     local = local_tensor(tensor) if is_dtensor(tensor) else tensor
     reason = target.problem(local)
     if reason is not None:
         refuse_native_only(function, "one", reason)
     if key is not None:
-        return key
+        yield key
+        return
     device = local.get_device() if local.is_cuda else -1
     is_shard = shard is not None or local is not tensor
-    return generators.key_of(generators.words(function, device, generator, None, is_shard=is_shard))
+    words = generators.words(function, device, generator, None, is_shard=is_shard)
+    with generators.put_back_on_failure(words) as undone:
+        yield generators.key_of(undone)
 
 
 def _child(key: Key | None, block: Block) -> Key | None:

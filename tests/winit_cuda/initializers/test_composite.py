@@ -9,6 +9,7 @@ import winit_cuda as winit
 from dtensors import Shard, distributed
 from initializers import Unchanged, needs_core
 from meshes import fake_group, mesh_at
+from winit_cuda._initializers import composite
 
 pytestmark = needs_core
 KEY = winit.key(5)
@@ -56,6 +57,27 @@ def test_one_draw_of_the_generator():
     torch.manual_seed(3)
     winit.Composite(winit.Zeros(), {0: winit.Ones()})(torch.empty(3))  # draws nothing
     assert torch.equal(BLOCKS(again), found)
+
+
+@pytest.mark.parametrize("generator", [None, torch.Generator()])
+def test_the_draw_is_undone_where_the_work_fails(monkeypatch, generator):
+    """As where the memory does not suffice for one of several steps."""
+
+    def fail(*_):
+        raise RuntimeError("out of memory")
+
+    drawn_from = torch.default_generator if generator is None else generator
+    drawn_from.manual_seed(0)
+    state = drawn_from.get_state()
+    tensor = torch.zeros(SHAPE)
+    monkeypatch.setattr(composite.Batch, "run", fail)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        BLOCKS(tensor, generator=generator)
+    assert torch.equal(drawn_from.get_state(), state)
+    assert not tensor.any()
+    monkeypatch.undo()
+    BLOCKS(tensor, generator=generator)
+    assert not torch.equal(drawn_from.get_state(), state)
 
 
 def test_parts_of_a_tensor():
