@@ -123,33 +123,32 @@ struct Avx2 {
 
   static WINIT_HD_MEMBER void chunk(const RoundKeys& keys, const SharedRounds& shared,
                                     uint32_t block, U (&words)[8]) {
-    make_words(keys, shared, {block}, &words);
+    make_words(keys, shared, block, words);
   }
   template <class Between>
   static WINIT_HD_MEMBER void chunk_pair(const RoundKeys& keys, const SharedRounds& shared,
                                          uint32_t first, uint32_t second, U (&words)[2][8],
                                          const Between&) {
-    make_words(keys, shared, {first, second}, words);
+    make_words(keys, shared, first, words[0]);
+    make_words(keys, shared, second, words[1]);
   }
 
-  // Eight vectors of words a chunk, sixteen blocks, in the order of the elements. Four chains of
-  // multiplications a chunk keep the processor busy, and have more words than it has registers:
-  // words 1 and 3, which a round only passes on, wait in memory with the next key in them, where
-  // the next round's exclusive or reads them.
-  template <int kChunks>
+  // Eight vectors of words, sixteen blocks, in the order of the elements. Four chains of
+  // multiplications keep the processor busy, and have as many words as it has registers: words 1
+  // and 3, which a round only passes on, wait in memory with the next key in them, where the next
+  // round's exclusive or reads them. Of more chains others would have to wait, too.
   static WINIT_NO_INLINE void make_words(const RoundKeys& keys, const SharedRounds& shared,
-                                         const uint32_t (&blocks)[kChunks], U (*words)[8]) {
-    constexpr int kChains = 4 * kChunks, kLast = kPhiloxRounds - 1;
+                                         uint32_t block, U (&words)[8]) {
+    constexpr int kChains = 4, kLast = kPhiloxRounds - 1;
     // Even lanes count the first two blocks of four and odd lanes the others: unpacking then
     // restores the order.
     const U order = _mm256_set_epi64x(3, 1, 2, 0);
     const U multiplier0 = splat_word(kPhiloxMultiplier0);
     const U multiplier1 = splat_word(kPhiloxMultiplier1);
     U word0[kChains], word1[kChains], word2[kChains], word3[kChains];
-#pragma GCC unroll 8
+#pragma GCC unroll 4
     for (int i = 0; i < kChains; ++i) {
-      const U lowest =
-          _mm256_add_epi32(splat_word(blocks[i / 4] + static_cast<uint32_t>(4 * (i % 4))), order);
+      const U lowest = _mm256_add_epi32(splat_word(block + static_cast<uint32_t>(4 * i)), order);
       const U product0 = _mm256_mul_epu32(lowest, multiplier0);
       const U mixed = _mm256_xor_si256(high(product0), splat_word(shared.round1));
       const U product1 = _mm256_mul_epu32(mixed, multiplier1);
@@ -160,7 +159,7 @@ struct Avx2 {
     }
 #pragma GCC unroll 10
     for (int round = 2; round < kLast; ++round)
-#pragma GCC unroll 8
+#pragma GCC unroll 4
       for (int i = 0; i < kChains; ++i) {
         const U product0 = _mm256_mul_epu32(word0[i], multiplier0);
         const U product1 = _mm256_mul_epu32(word2[i], multiplier1);
@@ -170,12 +169,12 @@ struct Avx2 {
         wait(word3[i], product0, keys.second[round + 1]);
       }
     // The last round leaves two words in a 64-bit lane, the first in its low half.
-#pragma GCC unroll 8
+#pragma GCC unroll 4
     for (int i = 0; i < kChains; ++i) {
       const U front = last_words(_mm256_mul_epu32(word2[i], multiplier1), word1[i]);
       const U back = last_words(_mm256_mul_epu32(word0[i], multiplier0), word3[i]);
-      words[i / 4][2 * (i % 4)] = _mm256_unpacklo_epi64(front, back);
-      words[i / 4][2 * (i % 4) + 1] = _mm256_unpackhi_epi64(front, back);
+      words[2 * i] = _mm256_unpacklo_epi64(front, back);
+      words[2 * i + 1] = _mm256_unpackhi_epi64(front, back);
     }
   }
   static WINIT_HD_MEMBER U splat_word(uint32_t word) {
