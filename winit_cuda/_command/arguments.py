@@ -50,7 +50,7 @@ def add_factory(parser: argparse.ArgumentParser) -> None:
 def factory_of(text: str) -> Callable[[], Any]:
     """The callable that the text names; modules of the current folder are found, too."""
     module, colon, path = text.partition(":")
-    if not (module and colon and path):
+    if not (module and colon and path) or module.startswith("."):
         raise CommandError(f"expected MODULE:FACTORY, such as mymodel:GPT, got {text!r}")
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))

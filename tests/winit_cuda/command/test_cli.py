@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
 
 import pytest
 
 import winit_cuda
 from winit_cuda._command import cli, info
 from winit_cuda._command.console import CommandError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 VERSIONS = f"winit_cuda {winit_cuda.__version__}, stream version {winit_cuda.STREAM_VERSION}\n"
 
@@ -78,6 +83,20 @@ def test_a_closed_pipe_ends_the_command() -> None:
         assert process.stderr is not None
         assert process.stderr.read() == b""
     assert process.returncode == 141  # no verdict
+
+
+def test_a_name_that_the_terminal_has_no_letters_for(tmp_path: Path) -> None:
+    text = "import torch\nmake = lambda: torch.nn.ModuleDict({'\u00e9': torch.nn.Linear(2, 2)})\n"
+    (tmp_path / "accented.py").write_text(text, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "winit_cuda", "plan", "accented:make"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "\\xe9.weight" in done.stdout
 
 
 def test_a_model_that_ends_the_program(

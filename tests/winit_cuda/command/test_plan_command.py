@@ -73,6 +73,7 @@ def test_a_parameter_without_a_law(capsys):
     ("words", "message"),
     [
         (["factories"], "expected MODULE:FACTORY"),
+        (["./factories.py:make"], "expected MODULE:FACTORY"),
         (["nowhere:small"], "nowhere:small: No module named 'nowhere'"),
         (["factories:large"], "has no attribute 'large'"),
         (["factories:SIZE"], "factories:SIZE is no callable, but of type int"),
