@@ -69,23 +69,31 @@ def fill(
     if profiler._is_profiler_enabled:  # noqa: SLF001
         with record_function(f"winit_cuda::{function}"):
             return _elsewhere(what, function, tensor, numbers, generator, key)
-    is_traced = is_jit_tracing()
-    words: Words | None = None
-    quick = None if is_traced else what.quick
-    if quick is not None:
-        if key is None and generator is None:
-            words = buffer.from_default
-        else:
+    if what.quick is not None and not is_jit_tracing():
+        words: Words | None = buffer.from_default
+        if key is not None or generator is not None:
             words = generators.ready(generator, key)
         try:
-            if words is not None and quick(tensor, words, numbers):
+            if words is not None and what.quick(tensor, words, numbers):
                 return tensor
         except BaseException as error:
             _failed(function, tensor, words, error)
+    return _with_checks(what, function, tensor, numbers, generator, key)
+
+
+def _with_checks(
+    what: Fill,
+    function: str,
+    tensor: torch.Tensor,
+    numbers: Numbers,
+    generator: Any,
+    key: Any,
+) -> torch.Tensor:
+    """Fill a tensor that torch is not looking at."""
     place: Place | None = None
     device = -1
-    ordinary = None if is_traced else place_of(tensor)
-    if ordinary is None:
+    ordinary = place_of(tensor)
+    if ordinary is None or is_jit_tracing():
         place = _described(tensor)
         if place is None:
             return _elsewhere(what, function, tensor, numbers, generator, key)
@@ -98,6 +106,7 @@ def fill(
             numbers = what.as_floats(function, numbers)
             break
     what.check(function, code, numbers)
+    words = None
     try:
         if key is None and generator is None and device < 0:
             words = buffer.from_default
