@@ -307,15 +307,12 @@ def fan_mode(function: str, mode: str) -> str:
 
 def _fans(function: str, tensor: Tensor) -> tuple[int, int]:
     """Return (fan_in, fan_out)."""
-    return fans(function, _shape(function, tensor))
-
-
-def _shape(function: str, tensor: Tensor) -> Sequence[int]:
     try:
-        return tensor.shape
+        shape = tensor.shape
     except (AttributeError, RuntimeError):  # no tensor, or a nested one
         target.check(function, tensor)
         raise
+    return fans(function, shape)
 
 
 def _whole_shape(function: str, tensor: Tensor, shard: Shard | Shards | None) -> Sequence[int]:
@@ -324,7 +321,11 @@ def _whole_shape(function: str, tensor: Tensor, shard: Shard | Shards | None) ->
         return global_shape(function, tensor, shard)
     if type(tensor) is not torch.Tensor and type(tensor) is not torch.nn.Parameter:
         target.check(function, tensor)
-    return _shape(function, tensor)
+    try:
+        return tensor.shape
+    except RuntimeError:  # a nested tensor has none
+        target.check(function, tensor)
+        raise
 
 
 def _xavier_std(function: str, tensor: Tensor, gain: float, shard: Shard | Shards | None) -> float:
