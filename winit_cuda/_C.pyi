@@ -27,7 +27,7 @@ raised. The GIL is released around the work.
 """
 
 from collections.abc import Callable
-from typing import Any, Final, TypeAlias, TypedDict
+from typing import Any, Final, Literal, TypeAlias, TypedDict
 
 Draw: TypeAlias = Callable[[], object]
 """What draws a key."""
@@ -413,13 +413,17 @@ def quick(
     threads: Callable[[], int],
     written: Callable[[tuple[Any]], object],
     /,
-) -> Callable[[object, tuple[int | Draw, int, int], tuple[object, ...]], bool]:
+) -> Callable[
+    [object, tuple[int | Draw, int, int], tuple[object, ...]],
+    Literal[True] | tuple[int, int, int] | None,
+]:
     """A function that fills a tensor by a law, one of `LAWS`.
 
-    It takes a tensor, (key, seed, stream), and the numbers of the law, and returns True. It returns
-    False, and has neither drawn nor written, for all that a `reader` does not read, for numbers
-    that are neither int nor float or not in order, and where the dtype does not have the values.
-    `threads` says how many threads it may take, and `written` is told, in a tuple, what it wrote.
+    It takes a tensor, (key, seed, stream), and the numbers of the law, and returns True. For all
+    that a `reader` does not read, for numbers that are neither int nor float or not in order, and
+    where the dtype does not have the values, it neither draws nor writes, and returns what a
+    `reader` does. `threads` says how many threads it may take, and `written` is told, in a tuple,
+    what it wrote.
     """
 
 class NamedFills:

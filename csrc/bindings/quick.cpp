@@ -1,6 +1,6 @@
 // The short way from a call in Python to an ordinary tensor: contiguous, on the CPU, with nothing
 // odd about it. One call reads the tensor, looks at the numbers, draws the key, writes, and tells
-// autograd. For all that is not ordinary it does nothing, and says so.
+// autograd. For all that is not ordinary it does nothing, and says what it has seen.
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -17,11 +17,27 @@ namespace py = pybind11;
 namespace winit_cuda {
 namespace {
 
-int64_t element_count(const DLTensor& tensor) {
+// An ordinary tensor, or none.
+struct Ordinary {
+  void* address = nullptr;
   int64_t count = 1;
-  for (int d = 0; d < tensor.rank; ++d) count *= tensor.sizes[d];
-  return count;
-}
+  int dtype = -1;
+
+  Ordinary(const TensorReader& reader, PyObject* object) {
+    DLTensor tensor;
+    if (!reader.read(object, tensor)) return;
+    address = address_of(tensor);
+    for (int d = 0; d < tensor.rank; ++d) count *= tensor.sizes[d];
+    dtype = code_of(tensor.dtype);
+  }
+  explicit operator bool() const { return dtype >= 0; }
+
+  // (address, count, dtype), or None.
+  PyObject* described() const {
+    if (!*this) Py_RETURN_NONE;
+    return Py_BuildValue("NLi", PyLong_FromVoidPtr(address), static_cast<long long>(count), dtype);
+  }
+};
 
 // What a function has for its `self`.
 template <class State>
@@ -34,16 +50,8 @@ py::object made_function(PyMethodDef& definition, State* state) {
   return owned(PyCFunction_NewEx(&definition, self.ptr(), nullptr));
 }
 
-// (pointer, numel, dtype) of a tensor; None for any object that is not ordinary.
 PyObject* place_of(PyObject* self, PyObject* object) {
-  return result_of([&]() -> PyObject* {
-    DLTensor tensor;
-    if (!state_of<TensorReader>(self).read(object, tensor)) Py_RETURN_NONE;
-    const int dtype = code_of(tensor.dtype);
-    if (dtype < 0) Py_RETURN_NONE;
-    return Py_BuildValue("NLi", PyLong_FromVoidPtr(address_of(tensor)), element_count(tensor),
-                         dtype);
-  });
+  return result_of([&] { return Ordinary(state_of<TensorReader>(self), object).described(); });
 }
 
 struct QuickLaw {
@@ -72,13 +80,10 @@ struct QuickLaw {
     return true;
   }
 
-  bool fill(PyObject* object, PyObject* words, PyObject* numbers) const {
+  bool fill(const Ordinary& tensor, PyObject* object, PyObject* words, PyObject* numbers) const {
     double parameters[kMostParameters];
-    DLTensor tensor;
-    if (!read(numbers, parameters) || !reader.read(object, tensor)) return false;
-    const int code = code_of(tensor.dtype);
-    if (code < 0) return false;
-    const auto dtype = static_cast<DType>(code);
+    if (!read(numbers, parameters)) return false;
+    const auto dtype = static_cast<DType>(tensor.dtype);
     const DefaultFloatingPoint environment;
     if (!law.is_plain(dtype, parameters)) return false;
     const std::optional<OwnedLaw> made = make(dtype, parameters);
@@ -87,17 +92,16 @@ struct QuickLaw {
     const auto word = [&](Py_ssize_t i) { return PyTuple_GET_ITEM(words, i); };
     const uint64_t seed = as_word(word(1)), stream = as_word(word(2));
     RandomFill random{};
-    random.target.pointer = address_of(tensor);
+    random.target.pointer = tensor.address;
     random.target.dtype = dtype;
     random.law = made->law;
-    const int64_t count = element_count(tensor);
-    make_row(random.target.box, count);
-    // It takes one thread to write so few; to ask how many there are takes a tenth of a call.
-    const int most = count > tuning::kGrainElements ? as_int(threads().ptr()) : 1;
+    make_row(random.target.box, tensor.count);
+    // One thread writes so few; to ask how many there are would take time.
+    const int most = tensor.count > tuning::kGrainElements ? as_int(threads().ptr()) : 1;
     random.source = source_of(kCpu, word(0), seed, stream);
     {
       std::optional<Unlocked> unlocked;
-      if (count > tuning::kLockedElements) unlocked.emplace();
+      if (tensor.count > tuning::kLockedElements) unlocked.emplace();
       fill_cpu(random, most);
     }
     const py::object one = owned(PyTuple_Pack(1, object));
@@ -122,8 +126,11 @@ PyObject* fill_quickly(PyObject* self, PyObject* const* arguments, Py_ssize_t gi
     PyErr_SetString(PyExc_TypeError, "a quick fill takes a tensor, three words, and numbers");
     return nullptr;
   }
-  return result_of([&] {
-    return PyBool_FromLong(state_of<QuickLaw>(self).fill(arguments[0], arguments[1], arguments[2]));
+  return result_of([&]() -> PyObject* {
+    const auto& law = state_of<QuickLaw>(self);
+    const Ordinary tensor(law.reader, arguments[0]);
+    if (tensor && law.fill(tensor, arguments[0], arguments[1], arguments[2])) Py_RETURN_TRUE;
+    return tensor.described();
   });
 }
 

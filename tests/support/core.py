@@ -141,8 +141,8 @@ def call(
 
 def quick(
     law: str, tensor: Any, numbers: Any, words: Any = (0, *KEY), threads: int = 2, written: Any = id
-) -> bool:
-    """Fill a tensor by the core's short way, if it takes that; skip where torch has none."""
+) -> Any:
+    """True if the core's short way takes the tensor, and has filled it; else its place, or None."""
     if exchange is None:
         pytest.skip("torch has no C interface for tensors before 2.10")
     function = _C.quick(law, exchange, ORDINARY, DOUBTS, lambda: threads, written)

@@ -58,11 +58,12 @@ if exchange is not None and backend.loaded is not None:
     place_of = backend.loaded.reader(exchange, ORDINARY, DOUBTS)
 
 
-def quick(law: str) -> Callable[[Any, tuple[Any, int, int], tuple[Any, ...]], bool] | None:
-    """What fills a tensor by a law of the core, given words and numbers, or returns False.
+def quick(law: str) -> Callable[[Any, tuple[Any, int, int], tuple[Any, ...]], Any] | None:
+    """What fills an ordinary tensor by a law of the core, given words and numbers.
 
-    It is for tensors that have a place by `place_of` and for plain numbers that fit the dtype.
-    None where the core has no such law, or cannot read tensors.
+    It returns True where the tensor has a place by `place_of` and the numbers are plain ones that
+    fit its dtype; else nothing has happened, and it returns that place. None where the core has no
+    such law, or cannot read tensors.
     """
     if exchange is None or backend.loaded is None or law not in backend.loaded.LAWS:
         return None

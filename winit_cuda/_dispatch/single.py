@@ -69,31 +69,41 @@ def fill(
     if profiler._is_profiler_enabled:  # noqa: SLF001
         with record_function(f"winit_cuda::{function}"):
             return _elsewhere(what, function, tensor, numbers, generator, key)
-    if what.quick is not None and not is_jit_tracing():
-        words: Words | None = buffer.from_default
-        if key is not None or generator is not None:
-            words = generators.ready(generator, key)
-        try:
-            if words is not None and what.quick(tensor, words, numbers):
+    words: Words | None = buffer.from_default
+    if key is not None or generator is not None:
+        words = generators.ready(generator, key)
+    ordinary = None
+    if not is_jit_tracing():
+        quick = what.quick
+        if quick is None or words is None:
+            ordinary = place_of(tensor)
+        else:
+            try:
+                ordinary = quick(tensor, words, numbers)
+            except BaseException as error:
+                _failed(function, tensor, words, error)
+            if ordinary is True:
                 return tensor
-        except BaseException as error:
-            _failed(function, tensor, words, error)
-    return _with_checks(what, function, tensor, numbers, generator, key)
+    return _with_checks(what, function, tensor, ordinary, words, numbers, generator, key)
 
 
 def _with_checks(
     what: Fill,
     function: str,
     tensor: torch.Tensor,
+    ordinary: tuple[int, int, int] | None,
+    words: Words | None,
     numbers: Numbers,
     generator: Any,
     key: Any,
 ) -> torch.Tensor:
-    """Fill a tensor that torch is not looking at."""
+    """Fill a tensor that torch is not looking at.
+
+    `ordinary` is its place by `place_of`, and `words` are those for the CPU if they were ready.
+    """
     place: Place | None = None
     device = -1
-    ordinary = place_of(tensor)
-    if ordinary is None or is_jit_tracing():
+    if ordinary is None:
         place = _described(tensor)
         if place is None:
             return _elsewhere(what, function, tensor, numbers, generator, key)
@@ -106,11 +116,10 @@ def _with_checks(
             numbers = what.as_floats(function, numbers)
             break
     what.check(function, code, numbers)
-    words = None
+    if device >= 0:
+        words = None
     try:
-        if key is None and generator is None and device < 0:
-            words = buffer.from_default
-        else:
+        if words is None:
             words = generators.words(
                 function, device, generator, key, is_shard=what.shard is not None
             )

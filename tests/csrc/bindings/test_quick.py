@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from core import _C, INSTRUCTION_SETS, KEY, draw, every_dtype, quick, same_bits
-from winit_cuda._core.target import DOUBTS, ORDINARY, exchange
+from winit_cuda._core.target import DOUBTS, ORDINARY, exchange, place_of
 
 pytestmark = pytest.mark.skipif(exchange is None, reason="torch 2.10 has the interface")
 
@@ -32,7 +32,7 @@ def test_as_the_long_way(law, dtype):
     name, numbers = law
     for count in (1, 5, 64, 1023, 1024, 1025, 100_001):
         memory = torch.full((count + 9,), 0.25).to(dtype)
-        assert quick(name, memory[7 : 7 + count], numbers)
+        assert quick(name, memory[7 : 7 + count], numbers) is True
         assert same_bits(memory[7 : 7 + count], draw(name, count, dtype, *numbers))
         for beside in (memory[:7], memory[7 + count :]):
             assert (beside.double() == 0.25).all()
@@ -42,7 +42,7 @@ def test_as_the_long_way(law, dtype):
 def test_by_every_instruction_set(place):
     found = torch.empty(777)
     _C.set_simd(place.simd)
-    assert quick("normal", found, (0.0, 1.0))
+    assert quick("normal", found, (0.0, 1.0)) is True
     _C.set_simd(None)
     assert same_bits(found, draw("normal", 777, torch.float32, 0, 1))
 
@@ -54,7 +54,7 @@ def test_who_names_the_key(count):
     address = cell.ctypes.data
     for words in ((address, 1, 2), (lambda: KEY, 1, 2), (lambda: None, address, 2)):
         found = torch.empty(count)
-        assert quick("uniform", found, (0.0, 1.0), words)
+        assert quick("uniform", found, (0.0, 1.0), words) is True
         assert same_bits(found, expected)
 
 
@@ -63,7 +63,7 @@ def test_flushing_denormals_changes_nothing():
     if not torch.set_flush_denormal(True):
         pytest.skip("cannot flush denormals here")
     try:
-        assert quick("normal", found, (0.0, 1e-40))
+        assert quick("normal", found, (0.0, 1e-40)) is True
     finally:
         torch.set_flush_denormal(False)
     assert same_bits(found, expected)
@@ -72,11 +72,11 @@ def test_flushing_denormals_changes_nothing():
 def test_who_is_told():
     told = []
     tensor, other = torch.nn.Parameter(torch.empty(3, 4)), torch.empty(3, 4).t()
-    assert quick("normal", tensor, (0.0, 1.0), written=told.append)
+    assert quick("normal", tensor, (0.0, 1.0), written=told.append) is True
     assert len(told) == 1
     assert type(told[0]) is tuple
     assert told[0][0] is tensor
-    assert not quick("normal", other, (0.0, 1.0), written=told.append)
+    assert quick("normal", other, (0.0, 1.0), written=told.append) is None
     assert len(told) == 1
 
 
@@ -85,7 +85,7 @@ def assert_left_alone(law, tensor, numbers):
     drawn = []
     before = tensor.clone() if type(tensor) is torch.Tensor else None
     found = quick(law, tensor, numbers, (lambda: drawn.append(1) or KEY, 0, 0))
-    assert found is False
+    assert found == place_of(tensor)
     assert not drawn
     assert before is None or torch.equal(tensor, before)
 
@@ -154,8 +154,8 @@ def test_other_numbers_are_left_alone(law, numbers):
 @every_dtype
 def test_what_the_dtype_does_not_hold(dtype):
     largest, tensor = torch.finfo(dtype).max, torch.zeros(8).to(dtype)
-    assert quick("uniform", tensor, (-largest / 2, largest))
-    assert quick("normal", tensor, (0.0, largest / 6.41))
+    assert quick("uniform", tensor, (-largest / 2, largest)) is True
+    assert quick("normal", tensor, (0.0, largest / 6.41)) is True
     if dtype != torch.float64:
         assert_left_alone("uniform", tensor, (0.0, largest * 1.01))
     assert_left_alone("normal", tensor, (0.0, largest / 6.39))
