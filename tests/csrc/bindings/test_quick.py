@@ -58,12 +58,17 @@ def test_who_names_the_key(count):
         assert same_bits(found, expected)
 
 
-def test_flushing_denormals_changes_nothing():
-    expected, found = draw("normal", 100, torch.float32, 0, 1e-40), torch.empty(100)
+@pytest.mark.parametrize(
+    ("law", "dtype", "numbers"),
+    [("normal", torch.float32, (0.0, 1e-40)), ("uniform", torch.float64, (0.0, 1e-310))],
+)
+def test_flushing_denormals_changes_nothing(law, dtype, numbers):
+    expected, found = draw(law, 100, dtype, *numbers), torch.empty(100, dtype=dtype)
+    assert expected.count_nonzero() > 90
     if not torch.set_flush_denormal(True):
         pytest.skip("cannot flush denormals here")
     try:
-        assert quick("normal", found, (0.0, 1e-40)) is True
+        assert quick(law, found, numbers) is True
     finally:
         torch.set_flush_denormal(False)
     assert same_bits(found, expected)
