@@ -27,7 +27,7 @@ raised. The GIL is released around the work.
 """
 
 from collections.abc import Callable
-from typing import Any, Final, TypeAlias, TypedDict
+from typing import Any, Final, Literal, TypeAlias, TypedDict
 
 Draw: TypeAlias = Callable[[], object]
 """What draws a key."""
@@ -58,6 +58,9 @@ class CudaStatus(TypedDict):
 
 DTYPES: Final[dict[str, int]]
 """Name of a floating dtype, as in `str(torch.float32)` without "torch.", to its code."""
+
+LAWS: Final[tuple[str, ...]]
+"""The laws that elements follow, each the name of a function."""
 
 def uniform(
     pointer: int,
@@ -92,50 +95,6 @@ def normal(
     /,
 ) -> None:
     """Draw from the normal law."""
-
-def quick_uniform(
-    pointer: int,
-    dtype: int,
-    numel: int,
-    threads: int,
-    key: int | Draw,
-    seed: int,
-    stream: int,
-    low: float,
-    high: float,
-    /,
-) -> None:
-    """`uniform` for a contiguous tensor on the CPU, with less to say: for small tensors."""
-
-def quick_normal(
-    pointer: int,
-    dtype: int,
-    numel: int,
-    threads: int,
-    key: int | Draw,
-    seed: int,
-    stream: int,
-    mean: float,
-    std: float,
-    /,
-) -> None:
-    """`normal` for a contiguous tensor on the CPU, with less to say: for small tensors."""
-
-def quick_trunc_normal(
-    pointer: int,
-    dtype: int,
-    numel: int,
-    threads: int,
-    key: int | Draw,
-    seed: int,
-    stream: int,
-    mean: float,
-    std: float,
-    a: float,
-    b: float,
-    /,
-) -> None:
-    """`trunc_normal` for a contiguous tensor on the CPU, with less to say: for small tensors."""
 
 def trunc_normal(
     pointer: int,
@@ -444,6 +403,27 @@ def reader(
     It reads tensors of these classes, not of derived ones, by `exchange`, their capsule
     `__dlpack_c_exchange_api__`. None for those of other dtypes than `DTYPES`, without elements or
     memory, or of which one of the `doubts` is not False, and for other objects.
+    """
+
+def quick(
+    law: str,
+    exchange: object,
+    classes: tuple[type, ...],
+    doubts: tuple[Callable[[Any], object], ...],
+    threads: Callable[[], int],
+    written: Callable[[tuple[Any]], object],
+    /,
+) -> Callable[
+    [object, tuple[int | Draw, int, int], tuple[object, ...]],
+    Literal[True] | tuple[int, int, int] | None,
+]:
+    """A function that fills a tensor by a law, one of `LAWS`.
+
+    It takes a tensor, (key, seed, stream), and the numbers of the law, and returns True. For all
+    that a `reader` does not read, for numbers that are neither int nor float or not in order, and
+    where the dtype does not have the values, it neither draws nor writes, and returns what a
+    `reader` does. `threads` says how many threads it may take, and `written` is told, in a tuple,
+    what it wrote.
     """
 
 class NamedFills:

@@ -5,8 +5,11 @@
 
 namespace winit_cuda {
 
-// Fills whose elements know nothing of each other: a function for each law, and its quick call.
+// Fills whose elements know nothing of each other: a function for each law.
 void bind_fills(pybind11::module_& module);
+
+// The short way of tensors that are ordinary: `reader`, `quick`.
+void bind_quick_fills(pybind11::module_& module);
 
 // Fills that look at a whole matrix: `sparse`, `orthogonal`, `orthogonal_batch`, `reflectors`.
 void bind_matrices(pybind11::module_& module);

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "bindings/calls.h"
 #include "values/dtype.h"
 
 namespace winit_cuda {
@@ -74,12 +75,6 @@ inline int code_of(const DLDataType& described_dtype) {
 
 inline void* address_of(const DLTensor& tensor) {
   return static_cast<unsigned char*>(tensor.data) + tensor.byte_offset;
-}
-
-// What Python returns.
-inline pybind11::object owned(PyObject* made) {
-  if (!made) throw pybind11::error_already_set();
-  return pybind11::reinterpret_steal<pybind11::object>(made);
 }
 
 // Reads tensors that are contiguous, on the CPU, have elements, and are of these classes, not of

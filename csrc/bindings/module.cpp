@@ -66,6 +66,7 @@ PYBIND11_MODULE(_C, module) {
   module.def("cuda_current_device", &winit_cuda::cuda_current_device);
   module.def("set_cuda_device", &winit_cuda::set_cuda_device);
   winit_cuda::bind_fills(module);
+  winit_cuda::bind_quick_fills(module);
   winit_cuda::bind_planned_fills(module);
   winit_cuda::bind_fill_list(module);
   winit_cuda::bind_matrices(module);

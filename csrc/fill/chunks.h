@@ -30,18 +30,20 @@ WINIT_HD void store_values(T* out, const typename L::F (&values)[kStored<T>], bo
   }
 }
 
+// The vectors of a chunk, or the first of them.
 template <class L, class T>
-WINIT_HD void store_chunk(T* out, const typename L::F (&values)[kVectors<L>], bool streaming) {
+WINIT_HD void store_chunk(T* out, const typename L::F (&values)[kVectors<L>], bool streaming,
+                          int vectors = kVectors<L>) {
   if constexpr (kStoresVectors<L, T>) {
-    for (int i = 0; i < kVectors<L>; i += kStored<T>) {
+    for (int i = 0; i < vectors; i += kStored<T>) {
       typename L::F some[kStored<T>];
       for (int j = 0; j < kStored<T>; ++j) some[j] = values[i + j];
       store_values<L>(out + i * L::kLanes, some, streaming);
     }
   } else {
     float plain[4 * L::kBlocks];
-    for (int i = 0; i < kVectors<L>; ++i) L::store(plain + i * L::kLanes, values[i]);
-    for (int i = 0; i < 4 * L::kBlocks; ++i) out[i] = round_to<T>(plain[i]);
+    for (int i = 0; i < vectors; ++i) L::store(plain + i * L::kLanes, values[i]);
+    for (int i = 0; i < vectors * L::kLanes; ++i) out[i] = round_to<T>(plain[i]);
   }
 }
 
@@ -52,17 +54,24 @@ template <class Map>
 inline constexpr bool kFindsPlaces<Map, std::void_t<typename decltype(Map::quantile)::Place>> =
     true;
 
-// Calls use(i, value) for kCount vectors of words, word(i). Places in memory are found for all
-// before the first look-up: by then they have been stored, and nothing waits for them.
-template <int kCount, class Map, class Word, class Use>
-WINIT_HD void map_words(const Map& map, const Word& word, const Use& use) {
+// Calls use(i, value) for kMost vectors of words, word(i), or the first `count`. Places in memory
+// are found for all before the first look-up: by then they have been stored, and nothing waits for
+// them.
+template <int kMost, class Map, class Word, class Use>
+WINIT_HD void map_words(const Map& map, const Word& word, const Use& use, int count = kMost) {
   if constexpr (kFindsPlaces<Map>) {
-    typename decltype(Map::quantile)::Place places[kCount];
-    for (int i = 0; i < kCount; ++i) places[i].find(map.tail(word(i)));
-    for (int i = 0; i < kCount; ++i) use(i, map.value(word(i), places[i]));
+    typename decltype(Map::quantile)::Place places[kMost];
+    for (int i = 0; i < count; ++i) places[i].find(map.tail(word(i)));
+    for (int i = 0; i < count; ++i) use(i, map.value(word(i), places[i]));
   } else {
-    for (int i = 0; i < kCount; ++i) use(i, map(word(i)));
+    for (int i = 0; i < count; ++i) use(i, map(word(i)));
   }
+}
+
+// How many vectors so many elements take.
+template <int kLanes>
+WINIT_HD int vectors_of(int elements) {
+  return (elements + kLanes - 1) / kLanes;
 }
 
 // Lanes that overlap (kOverlapping) have a quantile that serves most p without a branch. Whether a
@@ -114,11 +123,13 @@ class Chunk {
 
   template <class Map>
   WINIT_HD_MEMBER void values(const Map& map, const typename L::U (&words)[kVectors<L>],
-                              typename L::F (&values)[kVectors<L>]) const {
+                              typename L::F (&values)[kVectors<L>],
+                              int vectors = kVectors<L>) const {
     const auto word = [&](int i) { return words[i]; };
-    map_words<kVectors<L>>(map, word, [&](int i, typename L::F value) {
+    const auto use = [&](int i, typename L::F value) {
       values[i] = rescaling_ == 1 ? value : L::multiply(value, L::splat(rescaling_));
-    });
+    };
+    map_words<kVectors<L>>(map, word, use, vectors);
   }
 
   // kChunks chunks, one beginning `step` blocks and `out_step` elements after the other.
@@ -132,6 +143,18 @@ class Chunk {
       this->values(map, words[chunk], values);
       store_chunk<L>(out + chunk * out_step, values, streaming);
     }
+  }
+
+  // The first elements of a chunk, and, up to its end, some that follow.
+  template <class Map>
+  WINIT_HD_MEMBER void write_first(const Map& map, uint64_t block, int elements, T* out) {
+    typename L::U words[kVectors<L>];
+    words_.chunk(block, words);
+    constexpr int kTogether = kStoresVectors<L, T> ? kStored<T> : 1;
+    const int vectors = kTogether * vectors_of<kTogether * L::kLanes>(elements);
+    typename L::F values[kVectors<L>];
+    this->values(map, words, values, vectors);
+    store_chunk<L>(out, values, false, vectors);
   }
 
  private:
@@ -153,6 +176,19 @@ class Chunk<L, double> {
   template <int kChunks, class Map>
   WINIT_HD_MEMBER void write(const Map& map, uint64_t block, uint64_t step, double* out,
                              int64_t out_step, bool streaming) {
+    write_some<kChunks>(map, block, step, out, out_step, streaming,
+                        kChunks * kElements / Lanes::kLanes);
+  }
+
+  template <class Map>
+  WINIT_HD_MEMBER void write_first(const Map& map, uint64_t block, int elements, double* out) {
+    write_some<1>(map, block, 0, out, 0, false, vectors_of<Lanes::kLanes>(elements));
+  }
+
+ private:
+  template <int kChunks, class Map>
+  WINIT_HD_MEMBER void write_some(const Map& map, uint64_t block, uint64_t step, double* out,
+                                  int64_t out_step, bool streaming, int vectors) {
     typename L::U high[kChunks][kVectors<L>], low[kChunks][kVectors<L>];
     high_.template chunks<kChunks>(block, step, high);
     low_.template chunks<kChunks>(block, step, low);
@@ -162,14 +198,14 @@ class Chunk<L, double> {
     const auto word = [&](int i) {
       return Lanes::join(at(high, i * Lanes::kLanes), at(low, i * Lanes::kLanes));
     };
-    map_words<kChunks * kElements / Lanes::kLanes>(map, word, [&](int i, auto value) {
-      constexpr int kInChunk = kElements / Lanes::kLanes;
+    constexpr int kInChunk = kElements / Lanes::kLanes;
+    const auto use = [&](int i, auto value) {
       double* const place = out + i / kInChunk * out_step + i % kInChunk * Lanes::kLanes;
       streaming ? Lanes::stream(place, value) : Lanes::store(place, value);
-    });
+    };
+    map_words<kChunks * kInChunk>(map, word, use, vectors);
   }
 
- private:
   Words<L> high_, low_;
 };
 

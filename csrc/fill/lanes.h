@@ -30,8 +30,8 @@ static inline void fill_contiguous(const Map& map, C& chunk, uint64_t index, int
       continue;
     }
     T values[C::kElements];
-    chunk.template write<1>(map, index / 4, C::kElements / 4, values, C::kElements, false);
     const int64_t taken = std::min<int64_t>(count, C::kElements - skipped);
+    chunk.write_first(map, index / 4, static_cast<int>(skipped + taken), values);
     std::memcpy(static_cast<void*>(out), values + skipped, static_cast<size_t>(taken) * sizeof(T));
     index += static_cast<uint64_t>(taken);
     out += taken;

@@ -134,6 +134,11 @@ class SparseChunk {
     }
   }
 
+  template <class Map>
+  WINIT_HD_MEMBER void write_first(const Map& map, uint64_t block, int, T* out) {
+    write<1>(map, block, 0, out, 0, false);
+  }
+
  private:
   ChunkZeros<L>& zeros_;
   Chunk<L, T> values_;
@@ -162,6 +167,11 @@ class SparseChunk<L, double> {
       std::memcpy(&values, made + i, sizeof(values));
       streaming ? Lanes::stream(out + i, values) : Lanes::store(out + i, values);
     }
+  }
+
+  template <class Map>
+  WINIT_HD_MEMBER void write_first(const Map& map, uint64_t block, int, double* out) {
+    write<1>(map, block, 0, out, 0, false);
   }
 
  private:

@@ -257,14 +257,38 @@ OwnedLaw trunc_normal_law(DType dtype, double mean, double std, double a, double
   return made;
 }
 
+namespace {
+
+// In units of std, further than any value is from the mean: that of no word is beyond 6.24.
+constexpr double kLargestQuantile = 6.4;
+
+// Comparisons are false of NaN.
+bool is_plain_uniform(DType dtype, const double* p) {
+  const double low = p[0], high = p[1], largest = largest_value(dtype);
+  return -largest <= low && low < high && high <= largest;
+}
+
+bool is_plain_normal(DType dtype, const double* p) {
+  const double mean = p[0], std = p[1];
+  return std >= 0 && std::fabs(mean) + kLargestQuantile * std <= largest_value(dtype);
+}
+
+bool is_plain_trunc_normal(DType dtype, const double* p) {
+  const double mean = p[0], std = p[1], largest = largest_value(dtype);
+  return std::fabs(mean) <= largest && 0 < std && std <= largest && is_plain_uniform(dtype, p + 2);
+}
+
+}  // namespace
+
 const std::vector<NamedLaw>& named_laws() {
   const static std::vector<NamedLaw> laws = {
-      {"uniform", 2, [](DType dtype, const double* p) { return uniform_law(dtype, p[0], p[1]); }},
-      {"normal", 2, [](DType dtype, const double* p) { return normal_law(dtype, p[0], p[1]); }},
+      {"uniform", 2, [](DType dtype, const double* p) { return uniform_law(dtype, p[0], p[1]); },
+       &is_plain_uniform},
+      {"normal", 2, [](DType dtype, const double* p) { return normal_law(dtype, p[0], p[1]); },
+       &is_plain_normal},
       {"trunc_normal", 4,
-       [](DType dtype, const double* p) {
-         return trunc_normal_law(dtype, p[0], p[1], p[2], p[3]);
-       }},
+       [](DType dtype, const double* p) { return trunc_normal_law(dtype, p[0], p[1], p[2], p[3]); },
+       &is_plain_trunc_normal},
   };
   return laws;
 }

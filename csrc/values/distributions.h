@@ -33,11 +33,14 @@ OwnedLaw normal_law(DType dtype, double mean, double std);
 OwnedLaw trunc_normal_law(DType dtype, double mean, double std, double a, double b);
 
 // The laws by the names that users know, each with how many parameters it takes and what makes it
-// of them.
+// of them. `is_plain` says of parameters that nothing is wrong with them, or odd: they are finite
+// and in order, no value is too large for the dtype, and there is more than one to choose from.
+// What `make` throws, where no value of the dtype lies in an interval, it does not foresee.
 struct NamedLaw {
   const char* name;
   int parameter_count;
   OwnedLaw (*make)(DType dtype, const double* parameters);
+  bool (*is_plain)(DType dtype, const double* parameters);
 };
 constexpr int kMostParameters = 4;
 

@@ -78,6 +78,16 @@ uint64_t encode_short(float x) {
 
 }  // namespace
 
+double largest_value(DType dtype) {
+  return with_element(dtype, [](auto element) -> double {
+    using T = typename decltype(element)::type;
+    if constexpr (sizeof(T) >= sizeof(float))
+      return std::numeric_limits<T>::max();
+    else
+      return decode<T>(T::kLargest);
+  });
+}
+
 // -0 is 0 here: a bound of either sign stands for both.
 double largest_at_most(DType dtype, double x) {
   return with_element(dtype, [&](auto element) { return nearest_at_most(x, element); }) + 0.0;

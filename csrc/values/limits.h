@@ -6,6 +6,9 @@
 
 namespace winit_cuda {
 
+// The largest value.
+double largest_value(DType dtype);
+
 // The smallest value >= x, the largest <= x, and the largest < x. Infinity where there is none.
 double smallest_at_least(DType dtype, double x);
 double largest_at_most(DType dtype, double x);

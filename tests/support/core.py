@@ -18,6 +18,7 @@ import torch
 
 from emulated_device import ARCHITECTURES, EmulatedDevice, emulated_device, find_build
 from reference import Key, blocks_with
+from winit_cuda._core.target import DOUBTS, ORDINARY, exchange
 
 _C = pytest.importorskip("winit_cuda._C", reason="winit_cuda was installed without its core")
 
@@ -136,6 +137,16 @@ def call(
     finally:
         _C.set_simd(None)
     return view
+
+
+def quick(
+    law: str, tensor: Any, numbers: Any, words: Any = (0, *KEY), threads: int = 2, written: Any = id
+) -> Any:
+    """True if the core's short way takes the tensor, and has filled it; else its place, or None."""
+    if exchange is None:
+        pytest.skip("torch has no C interface for tensors before 2.10")
+    function = _C.quick(law, exchange, ORDINARY, DOUBTS, lambda: threads, written)
+    return function(tensor, words, numbers)
 
 
 def constant(

@@ -18,6 +18,7 @@ from .overlap import overlaps
 from .torch_internals import (
     cuda_stream,
     dispatches_itself,
+    increment_version,
     is_zero_tensor,
     serves_vmap,
     unwrapped,
@@ -55,6 +56,22 @@ None of all others. In a third of the time of `address` and what there is to ask
 """
 if exchange is not None and backend.loaded is not None:
     place_of = backend.loaded.reader(exchange, ORDINARY, DOUBTS)
+
+
+def quick(law: str) -> Callable[[Any, tuple[Any, int, int], tuple[Any, ...]], Any] | None:
+    """What fills an ordinary tensor by a law of the core, given words and numbers.
+
+    It returns True where the tensor has a place by `place_of` and the numbers are plain ones that
+    fit its dtype; else nothing has happened, and it returns that place. None where the core has no
+    such law, or cannot read tensors.
+    """
+    if exchange is None or backend.loaded is None or law not in backend.loaded.LAWS:
+        return None
+    filler: Any = backend.loaded.quick(
+        law, exchange, ORDINARY, DOUBTS, torch.get_num_threads, increment_version
+    )
+    return filler  # type: ignore[no-any-return]
+
 
 MAX_RANK = 15
 """csrc/fill/box.h: more dimensions than this of more than one element cannot be described."""

@@ -1,8 +1,9 @@
 """From a checked call to a tensor of random values: by the core, ATen, or an operator of torch.
 
-`fill` is the fast path, an ordinary tensor that the core writes at once. Everything else goes
-`_elsewhere`, where each kind of tensor has its line. Nothing is written and no generator is drawn
-from before the last check has passed.
+`fill` is the fast path: an ordinary tensor and plain numbers are one call of the core, for which
+Python has no more to ask than what torch is doing at the time. What that call leaves alone has its
+checks here, and other tensors go `_elsewhere`, where each kind has its line. Nothing is written and
+no generator is drawn from before the last check has passed.
 """
 
 from __future__ import annotations
@@ -68,10 +69,41 @@ def fill(
     if profiler._is_profiler_enabled:  # noqa: SLF001
         with record_function(f"winit_cuda::{function}"):
             return _elsewhere(what, function, tensor, numbers, generator, key)
+    words: Words | None = buffer.from_default
+    if key is not None or generator is not None:
+        words = generators.ready(generator, key)
+    ordinary = None
+    if not is_jit_tracing():
+        quick = what.quick
+        if quick is None or words is None:
+            ordinary = place_of(tensor)
+        else:
+            try:
+                ordinary = quick(tensor, words, numbers)
+            except BaseException as error:
+                _failed(function, tensor, words, error)
+            if ordinary is True:
+                return tensor
+    return _with_checks(what, function, tensor, ordinary, words, numbers, generator, key)
+
+
+def _with_checks(
+    what: Fill,
+    function: str,
+    tensor: torch.Tensor,
+    ordinary: tuple[int, int, int] | None,
+    words: Words | None,
+    numbers: Numbers,
+    generator: Any,
+    key: Any,
+) -> torch.Tensor:
+    """Fill a tensor that torch is not looking at.
+
+    `ordinary` is its place by `place_of`, and `words` are those for the CPU if they were ready.
+    """
     place: Place | None = None
     device = -1
-    ordinary = place_of(tensor)
-    if ordinary is None or is_jit_tracing():
+    if ordinary is None:
         place = _described(tensor)
         if place is None:
             return _elsewhere(what, function, tensor, numbers, generator, key)
@@ -83,21 +115,16 @@ def fill(
         if type(number) is not float:
             numbers = what.as_floats(function, numbers)
             break
-    is_direct = what.check(function, code, numbers)
-    words = None
+    what.check(function, code, numbers)
+    if device >= 0:
+        words = None
     try:
-        if key is None and generator is None and device < 0:
-            words = buffer.from_default
-        else:
+        if words is None:
             words = generators.words(
                 function, device, generator, key, is_shard=what.shard is not None
             )
         if place is not None:
             _write_natively(what, place, words, numbers, tensor)
-        elif is_direct:
-            draw, seed, word = words
-            first, second = numbers
-            what.quick(pointer, code, numel, threads, draw, seed, word, first, second)
         else:
             what.write((pointer, code, numel, None, -1, 0, threads), words, numbers, tensor)
         increment_version((tensor,))

@@ -13,6 +13,7 @@ import torch
 from .._core import backend, checks
 from .._core.checks import unfit, wrong
 from .._core.dtypes import CODES, COMPONENTS, FLOATING
+from .._core.target import quick
 
 if TYPE_CHECKING:
     from .._core.target import Place
@@ -50,11 +51,11 @@ class Fill:
 
     native: Any
     quick: Any
-    """Its functions in the core; None where that is not there."""
+    """Its functions in the core, any tensor's and ordinary ones'; None where it has none."""
 
     def __init_subclass__(cls) -> None:
         cls.native = getattr(backend.loaded, cls.name, None) if cls.name else None
-        cls.quick = getattr(backend.loaded, f"quick_{cls.name}", None)
+        cls.quick = quick(cls.name)
 
     @property
     def is_empty_part(self) -> bool:
@@ -95,8 +96,7 @@ class Fill:
     def check(self, function: str, code: int, numbers: Numbers) -> bool:
         """Raise where a number is not one, or the dtype `code` cannot hold what it asks for.
 
-        Return True where `quick` takes a key and the two numbers as they are, which is the short
-        way for small tensors; otherwise `write` is to be called.
+        Return True where the core takes the two numbers as they are, in a list.
         """
         raise NotImplementedError
 

@@ -66,6 +66,15 @@ class _CapturedWords(tuple[int, int, int]):
     owner: torch.Tensor
 
 
+def ready(generator: Any, key: Any) -> Words | None:
+    """The words of a key, or of a CPU generator; None where there is something to check first."""
+    if generator is None and type(key) is Key:
+        return 0, key.seed, key.stream
+    if key is None and type(generator) is torch.Generator and generator.device == _CPU:
+        return buffer.from_generator(generator)
+    return None
+
+
 def words(function: str, device: int, generator: Any, key: Any, *, is_shard: bool = False) -> Words:
     """The last arguments of a random fill on `device` (-1: CPU), which draws by them."""
     if key is not None:

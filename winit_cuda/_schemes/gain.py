@@ -26,6 +26,7 @@ Nonlinearity = Literal[
 
 _INF = math.inf
 _DEFAULT_SLOPE = 0.01
+_LARGEST_EXACT = 2**53  # of the integers that floats hold
 _FIXED_GAINS: dict[str, float] = {
     "linear": 1,
     "conv1d": 1,
@@ -77,10 +78,23 @@ def gain_of(function: str, argument: str, nonlinearity: str, slope: float | None
         raise wrong(function, "nonlinearity", f"one of {known}", nonlinearity)
     if slope is None:
         slope = _DEFAULT_SLOPE
-    if not isinstance(slope, (int, float)) or isinstance(slope, bool) or not -_INF < slope < _INF:
-        raise wrong(function, argument, "a finite number (the negative slope)", slope)
-    slope = checks.number(function, argument, slope)
+    if type(slope) is not float:
+        slope = _as_float(function, argument, slope)
+    if not -_INF < slope < _INF:
+        raise _not_a_slope(function, argument, slope)
     if not SMALLEST and not is_dynamo_compiling():
         with kept():
             return math.sqrt(2.0 / (1 + slope * slope))
     return math.sqrt(2.0 / (1 + slope * slope))
+
+
+def _as_float(function: str, argument: str, slope: float) -> float:
+    if type(slope) is int and -_LARGEST_EXACT <= slope <= _LARGEST_EXACT:
+        return float(slope)
+    if not isinstance(slope, (int, float)) or isinstance(slope, bool):
+        raise _not_a_slope(function, argument, slope)
+    return checks.number(function, argument, slope)
+
+
+def _not_a_slope(function: str, argument: str, slope: object) -> Exception:
+    return wrong(function, argument, "a finite number (the negative slope)", slope)

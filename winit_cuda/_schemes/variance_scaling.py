@@ -305,36 +305,35 @@ def fan_mode(function: str, mode: str) -> str:
     return lower
 
 
-def _fans(
-    function: str, tensor: Tensor, whole_shape: Sequence[int] | None = None
-) -> tuple[int, int]:
-    """Return (fan_in, fan_out), where it is a part those of the whole tensor."""
-    shape = whole_shape
-    if shape is None:
-        try:
-            shape = tensor.shape
-        except (AttributeError, RuntimeError):  # no tensor, or a nested one
-            target.check(function, tensor)
-            raise
+def _fans(function: str, tensor: Tensor) -> tuple[int, int]:
+    """Return (fan_in, fan_out)."""
+    try:
+        shape = tensor.shape
+    except (AttributeError, RuntimeError):  # no tensor, or a nested one
+        target.check(function, tensor)
+        raise
     return fans(function, shape)
 
 
-def _whole_shape(
-    function: str, tensor: Tensor, shard: Shard | Shards | None
-) -> Sequence[int] | None:
-    """The shape of the whole tensor where `tensor` is a part of it, else None."""
+def _whole_shape(function: str, tensor: Tensor, shard: Shard | Shards | None) -> Sequence[int]:
+    """The shape of the tensor, where it is a part of another that of the whole."""
     if shard is not None:
         return global_shape(function, tensor, shard)
     if type(tensor) is not torch.Tensor and type(tensor) is not torch.nn.Parameter:
         target.check(function, tensor)
-    return None
+    try:
+        return tensor.shape
+    except RuntimeError:  # a nested tensor has none
+        target.check(function, tensor)
+        raise
 
 
 def _xavier_std(function: str, tensor: Tensor, gain: float, shard: Shard | Shards | None) -> float:
-    whole_shape = _whole_shape(function, tensor, shard)
+    shape = _whole_shape(function, tensor, shard)
     if not (type(gain) is float and -_INF < gain < _INF):
         gain = checks.finite(function, "gain", gain)
-    return xavier_std(gain, *_fans(function, tensor, whole_shape))
+    fan_in, fan_out = fans(function, shape)
+    return xavier_std(gain, fan_in, fan_out)
 
 
 def xavier_std(gain: float, fan_in: int, fan_out: int) -> float:
@@ -352,11 +351,11 @@ def _kaiming_std(
     nonlinearity: str,
 ) -> float | None:
     """Return the standard deviation, or None where the whole tensor has no elements."""
-    whole_shape = _whole_shape(function, tensor, shard)
-    if tensor.numel() == 0 if whole_shape is None else 0 in whole_shape:
+    shape = _whole_shape(function, tensor, shard)
+    if tensor.numel() == 0 if shard is None else 0 in shape:
         return None
     mode = fan_mode(function, mode)
-    return kaiming_std(function, _fans(function, tensor, whole_shape), a, mode, nonlinearity)
+    return kaiming_std(function, fans(function, shape), a, mode, nonlinearity)
 
 
 def kaiming_std(

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from children import in_a_child
-from core import _C, CODES, KEY, bits, box_of, call
+from core import _C, CODES, KEY, bits, box_of, call, quick
 from reference import Key
 
 if TYPE_CHECKING:
@@ -60,10 +60,9 @@ def law(name, *numbers):
     return write
 
 
-def quick(name, *numbers):
+def quickly(name, *numbers):
     def write(tensor, draw, threads):
-        where = (tensor.data_ptr(), CODES[tensor.dtype], tensor.numel(), threads)
-        getattr(_C, f"quick_{name}")(*where, draw, 0, 0, *numbers)
+        assert quick(name, tensor, numbers, (draw, 0, 0), threads) is True
 
     return write
 
@@ -139,8 +138,8 @@ OPERATIONS = {
     "two-sided": Operation(FEW, law("trunc_normal", 0.0, 1.0, -2.0, 2.0), 0),
     # The table of a truncation is kept: these are bounds that no other test has.
     "one-sided": Operation(FEW, law("trunc_normal", 0.0, 1.0, 1.53, 3.07), 2),
-    "quick, few": Operation(FEW, quick("trunc_normal", 0.0, 1.0, 1.76, 3.07), 2),
-    "quick, many": Operation(MANY, quick("trunc_normal", 0.0, 1.0, 2.26, 3.07), 2, FLOAT64),
+    "quick, few": Operation(FEW, quickly("trunc_normal", 0.0, 1.0, 1.76, 3.07), 2),
+    "quick, many": Operation(MANY, quickly("trunc_normal", 0.0, 1.0, 2.26, 3.07), 2, FLOAT64),
     "list": Operation(MANY, fill_list, 4, is_shared=True),
     "sparse, no zeros": Operation((64, 64), sparse(0), 0),
     "sparse, kept": Operation((300, 1024), sparse(100), 1, is_shared=True),

@@ -98,6 +98,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
         for fill in FILLS.values():
             if fill.native is not None:
                 patch.setattr(type(fill), "native", staticmethod(getattr(core, fill.name)))
+                patch.setattr(type(fill), "quick", None)  # as place_of
         answers = {
             "cuda_stream": machine.raw_stream,
             "has_torch_function": _is_a_subclass,
