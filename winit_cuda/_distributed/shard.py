@@ -11,7 +11,7 @@ import operator
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -49,6 +49,12 @@ class Box(WeaklyReferenced):
     offsets: tuple[int, ...]
     sizes: tuple[int, ...]
     local_offsets: tuple[int, ...]
+
+    if TYPE_CHECKING:  # any sequence will do
+
+        def __init__(
+            self, offsets: Sequence[int], sizes: Sequence[int], local_offsets: Sequence[int]
+        ) -> None: ...
 
     def __post_init__(self) -> None:
         offsets = _integers("Box", "offsets", self.offsets)
@@ -94,6 +100,10 @@ class Shard(WeaklyReferenced):
 
     global_shape: tuple[int, ...]
     offsets: tuple[int, ...]
+
+    if TYPE_CHECKING:
+
+        def __init__(self, global_shape: Sequence[int], offsets: Sequence[int]) -> None: ...
 
     def __post_init__(self) -> None:
         sizes = _shape("Shard", self.global_shape)
@@ -210,7 +220,7 @@ class Shard(WeaklyReferenced):
             if tensor.numel():
                 raise wrong(function, "tensor", "without elements, as it has no box", tensor)
             return Shard(global_shape, (0,) * len(global_shape))
-        part = Shards(tuple(boxes), global_shape)
+        part = Shards(boxes, global_shape)
         part.check(function, tensor.shape)
         return part if len(boxes) > 1 else Shard(global_shape, boxes[0].offsets)
 
@@ -269,6 +279,10 @@ class Shards(WeaklyReferenced):
 
     boxes: tuple[Box, ...]
     global_shape: tuple[int, ...]
+
+    if TYPE_CHECKING:
+
+        def __init__(self, boxes: Sequence[Box], global_shape: Sequence[int]) -> None: ...
 
     def __post_init__(self) -> None:
         boxes = _boxes(self.boxes)
