@@ -11,7 +11,6 @@ from torch import Generator, Tensor
 from .._core import checks, target
 from .._core.checks import WrongValueError, unfit, wrong
 from .._core.torch_internals import is_dtensor, local_tensor
-from .._dispatch.aten import refuse_native_only
 from .._dispatch.items import Job
 from .._dispatch.many import Batch
 from .._dispatch.single import is_seen_by_torch, negate
@@ -233,7 +232,7 @@ def _key(
     local = local_tensor(tensor) if is_dtensor(tensor) else tensor
     reason = target.problem(local)
     if reason is not None:
-        refuse_native_only(function, "one", reason)
+        raise RuntimeError(f"{function}: its draws need keys, and so the native core, but {reason}")
     if key is not None:
         yield key
         return

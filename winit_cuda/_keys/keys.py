@@ -128,7 +128,7 @@ def split(key: Key, n: SupportsIndex = 2) -> tuple[Key, ...]:
 
     Raises:
         TypeError: `key` is not a Key, or `n` is not an integer.
-        ValueError: `n` is negative.
+        ValueError: `n` is negative, or not below 2**63.
         RuntimeError: There is no memory for so many keys.
 
     Example:

@@ -50,9 +50,9 @@ def ensemble(
     `split(key(seed), n)`, bit for bit. More members leave the first ones as they are.
 
     The factory is called once, on fake tensors, and all members are filled by one call of the core
-    for each device. Only where weights are parametrized or share memory in parts, one instance is
-    filled n times and copied. A tied parameter is there once, under its first name. Tensors that
-    are neither parameters nor buffers are those of member 0.
+    for each device. Only where weights are parametrized or share memory in parts, it is called
+    again, for one instance that is filled n times and copied. A tied parameter is there once, under
+    its first name. Tensors that are neither parameters nor buffers are those of member 0.
 
     Args:
         factory: A callable that makes the model.

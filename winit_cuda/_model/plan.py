@@ -109,7 +109,8 @@ class Plan:
             TypeError: `model` is not a Module, `seed` neither an integer nor a Key, or a parameter
                 is none that its initializer fills.
             ValueError: A parameter has another shape than planned, or a name with a lone surrogate,
-                which gives no key, or, if `strict`, names or laws are missing.
+                which gives no key, or a glob of `skip` matches none, or, if `strict`, names or laws
+                are missing.
             RuntimeError: A parameter is on meta, or on a device or of a dtype that takes no key.
         """
         return run(
@@ -127,7 +128,17 @@ class Plan:
 
         Rules are for parameters, and those by type of module match nothing: a plan has names only.
         What was a copy of a parameter that gets another law keeps its own law, no longer its
-        values. Rules that decide nothing are a ValueError if `strict`, else a warning.
+        values.
+
+        Args:
+            rules: As `plan` takes them, or the path of a file of them.
+            strict: Whether rules that decide nothing are an error; else they are a warning.
+
+        Raises:
+            TypeError: A rule is none.
+            ValueError: If `strict`, a rule decides nothing; or a parameter has a shape that its
+                initializer does not take.
+            RuntimeError: A function of a rule fails.
         """
         return ruled("Plan.with_rules", self, rules, strict)
 
@@ -209,9 +220,9 @@ def plan(
             or a type of modules, or a tuple of them, for what they own. What it gets is an
             `Initializer`, or a callable that returns one for the name and the parameter, or None to
             leave it to later rules; by type, it gets the modules, too, the owner first and then
-            those around it. Or the path of a JSON or TOML file: an object of globs and
-            initializers. For a factory, they replace laws that were read, as `Plan.with_rules`
-            does.
+            those around it. Or the path of a file, JSON or, from Python 3.11 on, TOML: an object of
+            globs and initializers. For a factory, they replace laws that were read, as
+            `Plan.with_rules` does.
         strict: Whether parameters of a Module that no rule matches, and rules that decide nothing,
             are errors; else they are a warning.
 
@@ -219,7 +230,7 @@ def plan(
         TypeError: `model` is neither a Module nor callable, a Module has no rules, a rule is none,
             or the factory needs arguments or returns no Module.
         ValueError: If `strict`, a parameter has no rule, or a rule matches nothing; or a parameter
-            has a shape that its initializer does not take.
+            has no shape yet, or one that its initializer does not take.
         RuntimeError: The factory fails on fake tensors, and the error names its line; or a function
             of a rule fails.
 
