@@ -178,7 +178,7 @@ def run(arguments: argparse.Namespace) -> int:
     folder = _output_folder(arguments)
     for file in (arguments.json, arguments.plot):
         if file and file != BESIDE_RESULTS:
-            file.touch()  # finds out now, not after the work
+            file.open("a").close()  # finds out now, not after the work
     facts = machine.describe()  # the load is that of the others, before the work begins
 
     progress = Progress(len(work.cases))

@@ -148,7 +148,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise CommandError(f"--repeats must be at least 1, got {arguments.repeats}")
     require_rich()
     if arguments.json:
-        arguments.json.touch()  # finds out now, not after the work
+        arguments.json.open("a").close()  # finds out now, not after the work
     kind = arguments.device
     if kind == "auto":
         kind = "cuda" if torch.cuda.is_available() else "cpu"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import winit_cuda
-from winit_cuda._command import cli, info
+from winit_cuda._command import cli, demo, info
 from winit_cuda._command.console import CommandError
 
 if TYPE_CHECKING:
@@ -55,14 +55,19 @@ def test_bad_arguments_exit_with_2(words: list[str]) -> None:
     assert stop.value.code == 2
 
 
-def test_a_file_that_cannot_be_written_is_found_first(capsys: pytest.CaptureFixture[str]) -> None:
-    for command in ("demo", "bench"):
-        assert cli.main([command, "--json", "/nowhere/x.json"]) == 2
-        captured = capsys.readouterr()
-        assert captured.out == ""
-        error = captured.err.splitlines()[-1]  # behind what torch may say
-        assert error.startswith("winit-cuda: ")
-        assert "/nowhere/x.json" in error
+@pytest.mark.parametrize("command", ["demo", "bench"])
+@pytest.mark.parametrize("file", ["/nowhere/x.json", "/"])
+def test_a_file_that_cannot_be_written_is_found_first(
+    command: str, file: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for module in (demo, cli._benchmarks()):
+        monkeypatch.setattr(module, "machine", None)  # no work begins
+    assert cli.main([command, "--json", file]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    error = captured.err.splitlines()[-1]  # behind what torch may say
+    assert error.startswith("winit-cuda: ")
+    assert file in error
 
 
 def test_interrupt_exits_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
