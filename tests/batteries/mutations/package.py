@@ -59,6 +59,14 @@ OF_PACKAGE = (
         (f"{DISPATCH}/test_versions.py",),
     ),
     Mutation(
+        "autograd does not see a fill that is one call of the core",
+        "version",
+        "csrc/bindings/quick.cpp",
+        "PyObject_CallOneArg(written.ptr(), one.ptr())",
+        "Py_NewRef(Py_None)",
+        (f"{DISPATCH}/test_versions.py",),
+    ),
+    Mutation(
         "autograd does not see a list of fills",
         "version",
         "winit_cuda/_dispatch/many.py",
