@@ -1,7 +1,6 @@
 // The fills of one law: for each law of values/distributions.h a function of its name.
 #include <list>
 #include <optional>
-#include <string>
 
 #include "bindings/bindings.h"
 #include "bindings/calls.h"
@@ -56,18 +55,12 @@ PyObject* fill(PyObject* self, PyObject* const* arguments, Py_ssize_t given) {
   });
 }
 
-// CPython keeps pointers to both.
-struct Function {
-  std::string name;
-  PyMethodDef definition;
-};
-
 void add_function(py::module_& module, const NamedLaw& law) {
-  static std::list<Function> functions;
-  Function& added = functions.emplace_back(Function{law.name, {}});
-  added.definition = {added.name.c_str(), as_function(&fill), METH_FASTCALL, nullptr};
+  static std::list<PyMethodDef> definitions;  // CPython keeps pointers to them
+  PyMethodDef& definition =
+      definitions.emplace_back(PyMethodDef{law.name, as_function(&fill), METH_FASTCALL, nullptr});
   PyObject* const function =
-      PyCFunction_NewEx(&added.definition, py::capsule(&law).ptr(), module.attr("__name__").ptr());
+      PyCFunction_NewEx(&definition, py::capsule(&law).ptr(), module.attr("__name__").ptr());
   module.attr(law.name) = owned(function);
 }
 

@@ -78,9 +78,8 @@ class Shard(WeaklyReferenced):
     local[i, j, ...] = whole[offsets[0] + i, offsets[1] + j, ...]. A function that takes a shard
     writes this box of the tensor that it would fill as a whole with the same key, without the rest:
     what it computes grows with the box, not with the whole. (`sparse_` looks at whole columns, and
-    `orthogonal_` makes the reflectors that the box needs, of columns that are several dimensions
-    all beyond the first.) The size of the box is that
-    of the local tensor, which may be empty.
+    `orthogonal_` makes the reflectors that the box needs; where its columns are several dimensions,
+    all beyond the first.) The size of the box is that of the local tensor, which may be empty.
 
     Args:
         global_shape: The sizes of the whole tensor, at least 0.

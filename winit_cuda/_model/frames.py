@@ -42,16 +42,17 @@ _LIBRARIES = (
 
 
 def stack() -> tuple[Line | None, FrameType | None, FrameType | None]:
-    """The user's line, and the function of torch.nn.init that is known as a whole, or a scheme."""
+    """The user's line, and the function of torch.nn.init that is known as a whole, or a scheme.
+
+    The line is the one that calls the function: code of the user's may lie within it, too, such as
+    a mode, or what stands in the place of a method of torch's.
+    """
     frame: FrameType | None = sys._getframe(2)  # noqa: SLF001
     whole = scheme = line = None
     while frame is not None:
         code = frame.f_code
         if code in _WHOLE_CODES:
-            whole, line = (
-                frame,
-                None,
-            )  # a mode of the user's, or what stands for a method of torch's
+            whole, line = frame, None
         elif code in _SCHEME_CODES:
             scheme, line = frame, None
         elif line is None and not _is_library(code.co_filename):
