@@ -31,6 +31,14 @@ def run_setup(*arguments: str, **environment: str) -> subprocess.CompletedProces
     )
 
 
+def test_the_extra_of_the_tests_has_what_the_commands_need() -> None:
+    """The commands and the benchmarks are tested, too, where nothing else was installed."""
+    tomllib = pytest.importorskip("tomllib", reason="from Python 3.11 on")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    assert set(extras["bench"]) <= set(extras["test"])
+
+
 @pytest.mark.parametrize("command", ["build_py", "build_ext"])
 def test_setup_says_no_in_one_line(tmp_path: Path, command: str) -> None:
     done = run_setup("-q", command, f"--build-lib={tmp_path / 'lib'}", WINIT_CUDA_BUILD="gpu")
